@@ -1,0 +1,279 @@
+"""EPCIS 2.0 events as frozen types, and the way to and from their JSON-LD form.
+
+The five event types share their fields through `_Event`. What the standard does not name (our
+`gy:` fields among it) is kept in `extensions`, exactly as written. Times are RFC 3339 text in UTC
+with milliseconds, the form that is hashed; `ledger.kernel.clock` reads and writes it.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from ledger.errors import EventError
+from ledger.kernel.clock import TimeError, format_time, parse_time
+from ledger.vocabulary import Action
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
+Text = Annotated[str, Meta(min_length=1, max_length=2048)]
+Offset = Annotated[str, Meta(pattern=r"^[+-](0\d|1[0-3]):[0-5]\d$|^[+-]14:00$")]
+Identifiers = Annotated[tuple[Uri, ...], Meta(max_length=500)]
+
+
+class Quantity(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """An amount of a class of things. Without `uom` it counts pieces."""
+
+    epc_class: Uri
+    quantity: int | float | None = None
+    uom: Text | None = None
+
+
+class Place(Struct, frozen=True, omit_defaults=True):
+    """A read point or business location."""
+
+    id: Uri
+
+
+class TransactionReference(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """A business document that the event belongs to."""
+
+    biz_transaction: Uri
+    type: Text | None = None
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """Where things come from: a place or a party."""
+
+    type: Text
+    source: Uri
+
+
+class Destination(Struct, frozen=True, kw_only=True):
+    """Where things go to: a place or a party."""
+
+    type: Text
+    destination: Uri
+
+
+_SENSOR_NAMES = {"device_id": "deviceID", "device_metadata": "deviceMetadata", "s_dev": "sDev"}
+
+
+def _camel(name: str) -> str:
+    return _SENSOR_NAMES.get(name) or name.split("_", maxsplit=1)[0] + "".join(
+        part.title() for part in name.split("_")[1:]
+    )
+
+
+class SensorMetadata(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_camel):
+    """Which device measured, when, and where the raw bytes are."""
+
+    time: Text | None = None
+    start_time: Text | None = None
+    end_time: Text | None = None
+    device_id: Uri | None = None
+    device_metadata: Uri | None = None
+    raw_data: Uri | None = None
+    data_processing_method: Uri | None = None
+    biz_rules: Uri | None = None
+
+
+class SensorReport(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_camel):
+    """One measured quantity: a value, or the summary of many."""
+
+    type: Text | None = None
+    exception: Text | None = None
+    component: Uri | None = None
+    time: Text | None = None
+    value: int | float | None = None
+    min_value: int | float | None = None
+    max_value: int | float | None = None
+    mean_value: int | float | None = None
+    s_dev: int | float | None = None
+    perc_rank: int | float | None = None
+    perc_value: int | float | None = None
+    string_value: str | None = None
+    boolean_value: bool | None = None
+    hex_binary_value: str | None = None
+    uri_value: Uri | None = None
+    uom: Text | None = None
+    device_id: Uri | None = None
+    raw_data: Uri | None = None
+    chemical_substance: Uri | None = None
+    microorganism: Uri | None = None
+    coordinate_reference_system: Uri | None = None
+    data_processing_method: Uri | None = None
+
+
+class SensorElement(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_camel):
+    """One sensor's metadata and reports."""
+
+    sensor_report: tuple[SensorReport, ...]
+    sensor_metadata: SensorMetadata | None = None
+
+
+class ErrorDeclaration(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"declaration_time": "declarationTime", "reason": "reason", "corrective_event_ids": "correctiveEventIDs"},
+):
+    """Says that the event of the same id was wrong, and which later events put it right."""
+
+    declaration_time: Text
+    reason: Text | None = None
+    corrective_event_ids: Identifiers = ()
+
+
+class PersistentDisposition(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Dispositions that stay until they are unset."""
+
+    set: tuple[Text, ...] = ()
+    unset: tuple[Text, ...] = ()
+
+
+_EVENT_NAMES = {
+    "event_id": "eventID",
+    "epc_list": "epcList",
+    "parent_id": "parentID",
+    "child_epcs": "childEPCs",
+    "transformation_id": "transformationID",
+    "input_epc_list": "inputEPCList",
+    "output_epc_list": "outputEPCList",
+}
+
+
+def _event_camel(name: str) -> str:
+    return _EVENT_NAMES.get(name) or name.split("_", maxsplit=1)[0] + "".join(
+        part.title() for part in name.split("_")[1:]
+    )
+
+
+class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", rename=_event_camel):
+    event_time: Text
+    event_time_zone_offset: Offset
+    event_id: Uri | None = None
+    record_time: Text | None = None
+    error_declaration: ErrorDeclaration | None = None
+    certification_info: Uri | tuple[Uri, ...] | None = None
+    biz_step: Text | None = None
+    disposition: Text | None = None
+    persistent_disposition: PersistentDisposition | None = None
+    read_point: Place | None = None
+    biz_location: Place | None = None
+    biz_transaction_list: tuple[TransactionReference, ...] = ()
+    source_list: tuple[Source, ...] = ()
+    destination_list: tuple[Destination, ...] = ()
+    sensor_element_list: tuple[SensorElement, ...] = ()
+    extensions: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str | None:
+        """Our sentence and edition (`packed/1`), or None for an event that came from elsewhere."""
+        value = self.extensions.get("gy:sentence")
+        return value if isinstance(value, str) else None
+
+
+class ObjectEvent(_Event, frozen=True, kw_only=True, tag="ObjectEvent", rename=_event_camel):
+    """Something happened to objects (EPCIS 2.0, 7.4.2)."""
+
+    action: Action
+    epc_list: Identifiers = ()
+    quantity_list: tuple[Quantity, ...] = ()
+    ilmd: dict[str, Any] = field(default_factory=dict)
+
+
+class AggregationEvent(_Event, frozen=True, kw_only=True, tag="AggregationEvent", rename=_event_camel):
+    """Children were put into a parent, seen in it, or taken out (7.4.3)."""
+
+    action: Action
+    parent_id: Uri | None = None
+    child_epcs: Identifiers = ()
+    child_quantity_list: tuple[Quantity, ...] = ()
+
+
+class AssociationEvent(_Event, frozen=True, kw_only=True, tag="AssociationEvent", rename=_event_camel):
+    """Objects were fixed to a parent that may be a place (7.4.6)."""
+
+    action: Action
+    parent_id: Uri | None = None
+    child_epcs: Identifiers = ()
+    child_quantity_list: tuple[Quantity, ...] = ()
+
+
+class TransactionEvent(_Event, frozen=True, kw_only=True, tag="TransactionEvent", rename=_event_camel):
+    """Objects became part of a business transaction, or left it (7.4.4)."""
+
+    action: Action
+    parent_id: Uri | None = None
+    epc_list: Identifiers = ()
+    quantity_list: tuple[Quantity, ...] = ()
+
+
+class TransformationEvent(_Event, frozen=True, kw_only=True, tag="TransformationEvent", rename=_event_camel):
+    """Inputs were used up and outputs made (7.4.5)."""
+
+    transformation_id: Uri | None = None
+    input_epc_list: Identifiers = ()
+    output_epc_list: Identifiers = ()
+    input_quantity_list: tuple[Quantity, ...] = ()
+    output_quantity_list: tuple[Quantity, ...] = ()
+    ilmd: dict[str, Any] = field(default_factory=dict)
+
+
+Event: TypeAlias = ObjectEvent | AggregationEvent | AssociationEvent | TransactionEvent | TransformationEvent
+
+_TYPES: Final[Mapping[str, type[_Event]]] = {
+    cls.__name__: cls
+    for cls in (ObjectEvent, AggregationEvent, AssociationEvent, TransactionEvent, TransformationEvent)
+}
+_KNOWN: Final[Mapping[str, frozenset[str]]] = {
+    name: frozenset(_event_camel(f) for f in cls.__struct_fields__ if f != "extensions") | {"type"}
+    for name, cls in _TYPES.items()
+}
+_TIMES: Final = ("eventTime", "recordTime")
+
+
+def parse_event(document: Mapping[str, Any]) -> Event:
+    """Return the event in a JSON-LD object. Raises EventError naming the path and what is wrong.
+
+    `@context` is dropped: the log writes its own. Times come back normalised to UTC milliseconds.
+    """
+    name = document.get("type")
+    if not isinstance(name, str) or name not in _TYPES:
+        raise EventError("$.type", f"{name!r} is not an EPCIS event type")
+    known, extensions = {}, {}
+    for key, value in document.items():
+        if key in _KNOWN[name]:
+            known[key] = value
+        elif ":" in key:
+            extensions[key] = value
+        elif key != "@context":
+            raise EventError(f"$.{key}", "is not a field of this event, and has no namespace")
+    for key in _TIMES:
+        if key in known:
+            known[key] = _normal_time(key, known[key])
+    known["extensions"] = extensions
+    try:
+        return msgspec.convert(known, type=_TYPES[name], strict=True)  # type: ignore[return-value]  # _TYPES holds exactly the members of Event
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `")
+        raise EventError(path.rstrip("`") or "$", reason) from error
+
+
+def document(event: Event) -> dict[str, Any]:
+    """Return the event as a JSON object without `@context`, ready for canonical bytes."""
+    built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(event))
+    built.update(built.pop("extensions", {}))
+    return built
+
+
+def _normal_time(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise EventError(f"$.{key}", "is not text")
+    try:
+        return format_time(parse_time(value))
+    except TimeError as error:
+        raise EventError(f"$.{key}", str(error)) from error

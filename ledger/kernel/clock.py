@@ -1,0 +1,91 @@
+"""Time: aware, UTC, whole milliseconds. Functions are given `now`; only the edge asks a clock."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from ledger.kernel.errors import OriginError
+
+
+class TimeError(OriginError):
+    """Text that should be an RFC 3339 time with an offset is not one."""
+
+    code = "time"
+
+
+class Clock(Protocol):
+    """Whatever tells the time."""
+
+    def now(self) -> datetime:
+        """Return the current time, aware and in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """Return the machine's time in UTC, cut to whole milliseconds."""
+        return whole_ms(datetime.now(UTC))
+
+
+class ShiftedClock:
+    """The machine's clock moved by an offset kept in a small file, so that a demonstration can walk
+    through yesterday. Settings refuse it in production.
+
+    The file holds `{"offset_s": <seconds>}`; several processes read the same one. A missing file
+    means no offset.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def now(self) -> datetime:
+        """Return the shifted time in UTC."""
+        return whole_ms(datetime.now(UTC) + timedelta(seconds=self.offset_s()))
+
+    def offset_s(self) -> float:
+        """Return the current offset in seconds."""
+        try:
+            return float(json.loads(self._path.read_text())["offset_s"])
+        except FileNotFoundError:
+            return 0.0
+
+    def move_to(self, moment: datetime) -> None:
+        """Make `moment` the current time from now on."""
+        offset = (moment - datetime.now(UTC)).total_seconds()
+        part = self._path.with_suffix(".part")
+        part.write_text(json.dumps({"offset_s": offset}))
+        part.replace(self._path)
+
+
+def whole_ms(moment: datetime) -> datetime:
+    """Return the moment cut to whole milliseconds, as the log keeps it."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def format_time(moment: datetime) -> str:
+    """Return `2026-04-18T03:05:00.000Z`: the one way the log writes a time."""
+    if moment.tzinfo is None:
+        raise TimeError(f"{moment.isoformat()} has no time zone")
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Return the aware UTC time that RFC 3339 text names. Raises TimeError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise TimeError(f"{text!r} is not an RFC 3339 time") from error
+    if moment.tzinfo is None:
+        raise TimeError(f"{text!r} has no time zone")
+    return whole_ms(moment.astimezone(UTC))
+
+
+def offset_text(moment: datetime, zone: str) -> str:
+    """Return the UTC offset of a place at a moment, as events carry it: `+08:00`."""
+    text = f"{moment.astimezone(ZoneInfo(zone)):%z}"
+    return f"{text[:3]}:{text[3:]}"

@@ -1,0 +1,114 @@
+"""One object with everything an installation may choose, read from `GUOYUAN_*` variables.
+
+An empty URL means the embedded default: SQLite, an EVM chain in a file, tasks in process, our own
+MQTT broker. Filling them in is the services profile; no code asks which profile it runs in.
+"""
+
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ledger.kernel.clock import Clock, ShiftedClock, SystemClock
+from ledger.kernel.errors import SettingsError
+
+DEFAULT_SECRET = "not-a-secret"  # noqa: S105  # the one value production refuses
+
+
+class Environment(StrEnum):
+    """What an installation is for. Only production is safe to show to strangers."""
+
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+    DEMO = "demo"
+
+
+class Settings(BaseSettings):
+    """Everything an installation may choose."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GUOYUAN_", env_file=None, extra="ignore", frozen=True, ignored_types=(cached_property,)
+    )
+
+    environment: Environment = Field(Environment.DEVELOPMENT, description="production, development or demo")
+    home: Path = Field(
+        Path(".run/home"), description="folder for the database, keys, photographs and the embedded chain"
+    )
+    secret: SecretStr = Field(
+        SecretStr(DEFAULT_SECRET),
+        description="signs sessions and webhook subscriptions; at least 32 characters in production",
+    )
+    public_url: str = Field("http://127.0.0.1:8000", description="how phones reach this site; printed on labels")
+    host: str = Field("127.0.0.1", description="address the web server listens on")
+    port: int = Field(8000, description="port the web server listens on")
+    database_url: str = Field("", description="PostgreSQL URL; empty: SQLite in the home folder")
+    redis_url: str = Field("", description="Redis URL for Celery workers; empty: tasks run in process")
+    mqtt_url: str = Field("", description="mqtt://host:port of a broker; empty: the embedded broker")
+    mqtt_port: int = Field(1883, description="port of the embedded broker; 0: do not start one")
+    chain_url: str = Field("", description="EVM JSON-RPC URL; empty: the embedded chain")
+    chain_confirmations: int = Field(
+        1, ge=0, description="blocks that must stand on an anchor before it counts as final"
+    )
+    public_chain_url: str = Field(
+        "", description="JSON-RPC URL a visitor's browser asks; empty: this site's read-only /rpc"
+    )
+    log_origin: str = Field("guoyuan.example/log", description="origin line of the log's checkpoints")
+    anchor_after_s: float = Field(3600, gt=0, description="anchor at least this often while there is something new")
+    publish_after_s: float = Field(
+        10, gt=0, description="sign a new checkpoint at least this often while there is something new"
+    )
+    gs1_prefix: str = Field("9521002", description="GS1 company prefix; 952 is GS1's own demonstration range")
+    time_zone: str = Field("Asia/Shanghai", description="zone of the farms, for screens and event offsets")
+    standard_file: str = Field("", description="grading standard TOML; empty: the one shipped for the crop")
+    price_file: str = Field("", description="price-tier TOML; empty: the sample shipped")
+
+    @model_validator(mode="after")
+    def _refuse_unsafe(self) -> Self:
+        if self.environment is Environment.PRODUCTION:
+            secret = self.secret.get_secret_value()
+            if secret == DEFAULT_SECRET or len(secret) < 32:
+                raise ValueError("GUOYUAN_SECRET must be set to at least 32 random characters in production")
+        return self
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the environment. Raises SettingsError with one line per problem."""
+        try:
+            return cls()
+        except ValidationError as error:
+            lines = (".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors())
+            raise SettingsError("; ".join(lines).replace(": Value error, ", ": ")) from error
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether every page must say that its data are samples."""
+        return self.environment is Environment.DEMO
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database URL as SQLAlchemy wants it."""
+        if not self.database_url:
+            return f"sqlite:///{(self.home / 'guoyuan.db').resolve()}"
+        return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1).replace(
+            "postgres://", "postgresql+psycopg://", 1
+        )
+
+    @property
+    def keys_dir(self) -> Path:
+        """Private keys: log signer, chain publisher."""
+        return self.home / "keys"
+
+    @property
+    def files_dir(self) -> Path:
+        """Content-addressed evidence: photographs, raw windows."""
+        return self.home / "files"
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The clock this installation lives by; only a demonstration may shift it."""
+        if self.environment is Environment.DEMO:
+            return ShiftedClock(self.home / "clock.json")
+        return SystemClock()

@@ -1,0 +1,39 @@
+"""What every test may use: the real input folder, a clock that stands still, a fresh database."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlmodel import SQLModel
+
+from ledger.kernel.database import Database
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("GUOYUAN_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real test input, or a plain skip where a clone does not have it (never in CI)."""
+    if not SHARED.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have the real input: {SHARED} is missing")
+        pytest.skip(f"real test input not found at {SHARED}; set GUOYUAN_SHARED to run this test")
+    return SHARED
+
+
+@pytest.fixture
+def now() -> datetime:
+    """One fixed moment."""
+    return datetime(2026, 4, 18, 3, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    """An empty SQLite database with every table the imported packages define."""
+    database = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    SQLModel.metadata.create_all(database.engine)
+    yield database
+    database.dispose()
