@@ -69,7 +69,7 @@ services: setup  ## private PostgreSQL, Redis, Mosquitto and anvil on free ports
 
 lock:  ## resolve the dependencies again, with hashes and without naming a host
 	uv pip compile pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --exclude-newer "7 days" -o requirements-dev.lock
-	uv pip compile pyproject.toml --group build --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements-dev.lock -o requirements.lock
+	uv pip compile pyproject.toml --group build --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --exclude-newer "7 days" -c requirements-dev.lock -o requirements.lock
 
 clean:  ## forget environments and runs
 	rm -rf .venv .run contracts/node_modules contracts/out contracts/cache api/web/node_modules

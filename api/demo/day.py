@@ -1,0 +1,263 @@
+"""The day itself, from the first sensor reading to the scan, and the summary it ends with."""
+
+import json
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from datetime import time as local_time
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+
+from api.demo import actors
+from api.demo.stage import Journal, Stage, free_port
+from api.demo.world import World, imagine
+from ledger.kernel.settings import Settings
+
+_ANCHOR_PATIENCE_S: Final = 60.0
+_HOME: Final = Path(".run/demo")
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When what happens. All of it lies in the past: the last moment is the newest 10:00 at the farm."""
+
+    morning: datetime
+    broadcast: datetime
+    close: datetime
+    pick: datetime
+    receive: datetime
+    cool: datetime
+    cooled: datetime
+    grade: datetime
+    pack: datetime
+    ship: datetime
+    deliver: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the day came to."""
+
+    consumer_url: str
+    proof_file: str
+    events: int
+    leaves: int
+    anchors: int
+    gas_per_event: float
+    seconds_sale_to_phone: float
+    seconds_total: float
+    readings: int
+    photographs: int
+    fruits: int
+    packs: int
+    orders: int
+    orders_filled: int
+    oversold: int
+    duplicates_refused: int
+    forged_refused: int
+    resident_mib: int
+
+
+def schedule(now: datetime, zone: ZoneInfo) -> Times:
+    """Return the times of the newest whole day that has ended by `now`."""
+    local = now.astimezone(zone)
+    end = datetime.combine(local.date(), local_time(10), zone)
+    if end > local:
+        end -= timedelta(days=1)
+    day = end.date() - timedelta(days=1)
+
+    def at(hour: int, minute: int = 0, *, days: int = 0) -> datetime:
+        moment = datetime.combine(day + timedelta(days=days), local_time(hour, minute), zone)
+        return moment.astimezone(UTC)
+
+    return Times(
+        morning=at(7, days=-1),
+        broadcast=at(20, days=-1),
+        close=at(21, days=-1),
+        pick=at(6, 4),
+        receive=at(7, 12),
+        cool=at(7, 26),
+        cooled=at(9, 32),
+        grade=at(9, 45),
+        pack=at(10, 40),
+        ship=at(11, 30),
+        deliver=at(10, days=1),
+    )
+
+
+def main(
+    *,
+    readings: Path | None = None,
+    photos: Path | None = None,
+    sales: Path | None = None,
+    serve: bool = True,
+    json_out: Path | None = None,
+) -> int:
+    """Play the day, print what it came to, and leave the site running unless told not to.
+
+    A day that was interrupted under the same home is finished; a finished one is played afresh.
+    """
+    base = Settings.load()
+    home = (base.home if "home" in base.model_fields_set else _HOME).resolve()
+    inputs = [str(p) if p else "" for p in (readings, photos, sales)]
+    journal = _journal(home, inputs)
+    say = Console(stderr=json_out is None and not sys.stdout.isatty(), highlight=False)
+    world = imagine(readings=readings, photos=photos, sales=sales)
+    stage = Stage(home, journal.once("settings", lambda: _settings(home, base)))
+    began = time.monotonic()
+    try:
+        summary = play(stage, world, journal, say, began=began)
+        text = json.dumps(asdict(summary), indent=2, ensure_ascii=False)
+        if json_out is not None:
+            json_out.write_text(text + "\n")
+        _print_summary(say, summary)
+        if serve:
+            say.print("\nThe site is running; Ctrl-C stops it.")
+            stage.wait_for_visitors()
+    finally:
+        stage.lower_curtain()
+    return 0
+
+
+def play(stage: Stage, world: World, journal: Journal, say: Console, *, began: float) -> Summary:
+    """Play the whole day and return its summary."""
+    times = Times(**{k: datetime.fromisoformat(v) for k, v in journal.once("times", _times_json).items()})
+    for line in world.says:
+        say.print(f"  {line}", style="dim")
+
+    def step(text: str) -> None:
+        say.print(f"[dim]{time.monotonic() - began:5.1f} s  {stage.clock.now().astimezone(_ZONE):%d %b %H:%M}[/]  {text}")
+
+    stage.at(times.morning)
+    coop = actors.Cooperative(stage, world, journal)
+    coop.set_up()
+    step(f"A sample cooperative: {len(world.plots)} plots, {len(coop.device_refs)} devices, {len(coop.people)} people")
+    stage.raise_curtain()
+
+    devices = actors.Devices(stage, coop, world, journal)
+    devices.measure(times.morning, times.broadcast)
+    stage.at(times.broadcast)
+    host = actors.Host(stage, coop, world, journal)
+    broadcast = host.open_broadcast(closes_at=times.close)
+    step(f"The host opens a broadcast and lists {len(host.offer)} tiers")
+
+    with ThreadPoolExecutor() as pool:
+        phones = [actors.Farmer(stage, coop, ref, journal) for ref in coop.farmers]
+        watched = [pool.submit(phone.watch) for phone in phones]
+        platform = actors.Platform(stage, coop, world, journal)
+        burst = platform.burst(broadcast)
+        seconds = min(w.result() - burst.first_paid_at for w in watched if w.result()) if burst.first_paid_at else 0.0
+        seconds = journal.once("seconds_sale_to_phone", lambda: seconds)
+    step(
+        f"{burst.orders} paid orders in a burst: {burst.held} lines held, {burst.sold_out} sold out, "
+        f"{burst.duplicates} duplicates and {burst.forged} forged message refused; on a phone after {seconds:.2f} s"
+    )
+    host.close(at=times.close)
+
+    devices.measure(times.broadcast, times.pick)
+    stage.at(times.pick)
+    lots = [lot for phone in phones for lot in phone.pick(world, times)]
+    step(f"Farmers pick {sum(lot['mass_g'] for lot in lots) / 1000:.1f} kg in {len(lots)} lots")
+
+    station = actors.Station(stage, coop, world, journal)
+    stage.at(times.receive)
+    station.receive(lots, times)
+    devices.cool(times)
+    station.cool(lots, times)
+    step("Crates received and pre-cooled within two hours")
+
+    stage.at(times.grade)
+    graded = station.grade(lots, times)
+    step(f"{graded['photographs']} photographs graded: {graded['fruits']} fruits, {graded['by_tier']}")
+    packs = station.pack(lots, times)
+    step(f"{len(packs)} packs filled, each with a serial code against measured mass")
+
+    load = station.ship(packs, times)
+    devices.travel(load, times)
+    stage.at(times.deliver)
+    actors.Receiver(stage, coop, journal).deliver(load, times)
+    step("The load travels with a logger and is received complete")
+
+    consumer = actors.Consumer(stage, journal)
+    stage.at(datetime.now(UTC))
+    sealed = consumer.wait_until_anchored(_ANCHOR_PATIENCE_S)
+    step(f"{sealed['anchored']} leaves sealed under {len(sealed['anchors'])} anchors")
+    scan = consumer.scan(packs[0])
+    step(scan["says"])
+    return Summary(
+        consumer_url=scan["url"],
+        proof_file=scan["proof_file"],
+        events=sealed["recorded"],
+        leaves=sealed["integrated"],
+        anchors=len(sealed["anchors"]),
+        gas_per_event=round(sealed["gas_per_event"], 1),
+        seconds_sale_to_phone=round(seconds, 3),
+        seconds_total=round(time.monotonic() - began, 1),
+        readings=devices.sent,
+        photographs=graded["photographs"],
+        fruits=graded["fruits"],
+        packs=len(packs),
+        orders=burst.orders,
+        orders_filled=host.filled(),
+        oversold=host.oversold(),
+        duplicates_refused=burst.duplicates,
+        forged_refused=burst.forged,
+        resident_mib=stage.resident_mib,
+    )
+
+
+_ZONE: Final = ZoneInfo("Asia/Shanghai")
+
+
+def _times_json() -> dict[str, str]:
+    return {name: moment.isoformat() for name, moment in asdict(schedule(datetime.now(UTC), _ZONE)).items()}
+
+
+def _journal(home: Path, inputs: list[str]) -> Journal:
+    journal = Journal(home / "day.json")
+    if journal.get("done") or (journal.get("inputs") or inputs) != inputs:
+        shutil.rmtree(home)
+    home.mkdir(parents=True, exist_ok=True)
+    journal = Journal(home / "day.json")
+    journal.set("inputs", inputs)
+    return journal
+
+
+def _settings(home: Path, base: Settings) -> dict[str, str]:
+    port = free_port(base.port)
+    settings = {
+        "GUOYUAN_ENVIRONMENT": "demo",
+        "GUOYUAN_HOME": str(home),
+        "GUOYUAN_HOST": "127.0.0.1",
+        "GUOYUAN_PORT": str(port),
+        "GUOYUAN_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "GUOYUAN_MQTT_PORT": str(free_port(1883)),
+        "GUOYUAN_TIME_ZONE": str(_ZONE),
+        "GUOYUAN_PUBLISH_AFTER_S": "2",
+        "GUOYUAN_ANCHOR_AFTER_S": "15",
+    }
+    for name in ("database_url", "redis_url", "mqtt_url", "chain_url"):
+        if value := getattr(base, name):
+            settings[f"GUOYUAN_{name.upper()}"] = value
+    return settings
+
+
+def _print_summary(say: Console, summary: Summary) -> None:
+    rows: list[tuple[str, Any]] = [
+        ("link", summary.consumer_url),
+        ("proof", summary.proof_file),
+        ("events", f"{summary.events} recorded, {summary.leaves} leaves, {summary.anchors} anchors"),
+        ("gas per event", f"{summary.gas_per_event:,.0f}"),
+        ("sale to phone", f"{summary.seconds_sale_to_phone:.2f} s"),
+        ("orders", f"{summary.orders}, {summary.orders_filled} filled, {summary.oversold} oversold"),
+        ("the whole day", f"{summary.seconds_total:.0f} s, {summary.resident_mib} MiB resident"),
+    ]
+    say.print()
+    for name, value in rows:
+        say.print(f"  [bold]{name:>14}[/]  {value}", soft_wrap=True)
