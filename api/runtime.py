@@ -1,0 +1,72 @@
+"""Everything a running installation holds open: database, evidence, clock, log signer, chain."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ledger.kernel.clock import Clock
+from ledger.kernel.database import Database
+from ledger.kernel.files import FileStore
+from ledger.kernel.ids import Numbering
+from ledger.kernel.settings import Settings
+
+if TYPE_CHECKING:
+    from contracts.chain import Chain
+    from ledger.checkpoint import LogSigner
+
+
+@dataclass
+class Runtime:
+    """One installation, opened. Threads share it; it holds no session."""
+
+    settings: Settings
+    db: Database
+    files: FileStore
+    clock: Clock
+    numbering: Numbering
+    _signer: "LogSigner | None" = None
+    _chain: "Chain | None" = None
+    _opening: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Runtime":
+        """Open an installation, making its folders and its signing key where they are not there yet."""
+        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.keys_dir.mkdir(mode=0o700, exist_ok=True)
+        return cls(
+            settings=settings,
+            db=Database(settings.sqlalchemy_url),
+            files=FileStore(settings.files_dir),
+            clock=settings.clock,
+            numbering=Numbering(settings.gs1_prefix),
+        )
+
+    @property
+    def signer(self) -> "LogSigner":
+        """The key that signs this log's checkpoints, made when there is none yet."""
+        with self._opening:
+            if self._signer is None:
+                from ledger.checkpoint import LogSigner
+
+                self._signer = LogSigner.load_or_create(
+                    self.settings.keys_dir / "log.key", origin=self.settings.log_origin
+                )
+            return self._signer
+
+    @property
+    def chain(self) -> "Chain":
+        """The chain we anchor in, opened when first asked for: an EVM in process costs 100 MB and a second."""
+        with self._opening:
+            if self._chain is None:
+                from contracts.chain import open_chain  # noqa: PLC0415  # see above
+
+                self._chain = open_chain(self.settings)
+            return self._chain
+
+    def close(self) -> None:
+        """Let go of the database and the chain. Closing twice is safe."""
+        with self._opening:
+            if self._chain is not None:
+                self._chain.close()
+                self._chain = None
+        self.db.dispose()
