@@ -15,7 +15,7 @@ from ledger.errors import EventError
 from ledger.kernel.clock import TimeError, format_time, parse_time
 from ledger.vocabulary import Action
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
 Offset = Annotated[str, Meta(pattern=r"^[+-](0\d|1[0-3]):[0-5]\d$|^[+-]14:00$")]

@@ -1,0 +1,107 @@
+"""The bytes that are hashed: RFC 8785 (JSON Canonicalization Scheme), and the entry made of an event.
+
+Nothing else in Guoyuan turns a value into bytes for hashing. Pure: values in, bytes out.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import rfc8785
+
+from ledger.errors import EventError
+from ledger.events import Event, document, parse_event
+from ledger.kernel.clock import format_time
+from ledger.vocabulary import CONTEXT
+
+MAX_SAFE_INTEGER: Final = 2**53 - 1
+"""Largest whole number that RFC 8785 (through IEEE 754) can hold exactly."""
+
+_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+_CONTEXT: Final = list(CONTEXT)
+
+
+class _NeedsReference(Exception):  # noqa: N818  # a signal between two functions of this module, not an error
+    """A value whose canonical form msgspec would write differently."""
+
+
+def canonical(value: Any) -> bytes:
+    """Return the RFC 8785 bytes of a JSON value.
+
+    Raises EventError for what has no canonical form: NaN, infinities, whole numbers beyond 2^53 - 1,
+    lone surrogates, keys that are not text.
+    """
+    try:
+        try:
+            return _ENCODER.encode(_plain(value))
+        except _NeedsReference:
+            return rfc8785.dumps(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise EventError("$", f"has no canonical form: {error}") from error
+
+
+def entry_bytes(event: Event, record_time: datetime) -> bytes:
+    """Return the bytes of a log entry: the bare event with `@context` and the log's `recordTime`."""
+    return canonical(entry_document(event, record_time))
+
+
+def entry_document(event: Event, record_time: datetime) -> dict[str, Any]:
+    """Return the JSON object whose canonical bytes are the entry."""
+    built = document(event)
+    built["@context"] = _CONTEXT
+    built["recordTime"] = format_time(record_time)
+    return built
+
+
+def _plain(value: Any) -> Any:
+    """Return the value with whole floats as integers, or signal that msgspec must not write it.
+
+    msgspec sorts keys by code point and writes exponents and negative zero in its own way; RFC 8785
+    sorts by UTF-16 unit and writes numbers as ECMAScript does. They agree on all that passes here.
+    """
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is dict:
+        for key in value:
+            if type(key) is not str or not key.isascii():
+                raise _NeedsReference
+        return {key: _plain(item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [_plain(item) for item in value]
+    if kind is bool or value is None:
+        return value
+    if kind is int:
+        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+            raise ValueError(f"{value:.3e} is beyond 2^53 - 1")
+        return value
+    if kind is float:
+        return _plain_float(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return _plain(dict(value))
+    raise TypeError(f"{kind.__name__} is not a JSON value")
+
+
+def _plain_float(value: float) -> int | float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a JSON number")
+    if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER:
+        return int(value)
+    if 1e-5 <= abs(value) < 1e15:
+        return value
+    raise _NeedsReference
+
+
+def decode_entry(data: bytes) -> Event:
+    """Return the event in an entry's bytes. Raises EventError."""
+    try:
+        built = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EventError("$", f"is not JSON: {error}") from error
+    if not isinstance(built, dict):
+        raise EventError("$", "is not an object")
+    return parse_event(built)

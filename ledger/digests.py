@@ -1,0 +1,58 @@
+"""Salted digests of private fields, as in RFC 9901 (SD-JWT). Pure.
+
+A disclosure is base64url of the JSON text `[salt, name, value]`; its digest is base64url of the
+SHA-256 of that text. The digest stands in the log; the disclosure stands where it can be erased.
+"""
+
+import base64
+import binascii
+import json
+import secrets
+from hashlib import sha256
+from typing import NamedTuple
+
+from ledger.errors import VerificationError
+
+SALT_BYTES = 16
+
+
+class OpenedField(NamedTuple):
+    """A private field that somebody chose to show."""
+
+    name: str
+    value: str
+
+
+def seal(name: str, value: str) -> str:
+    """Return a new disclosure of a field, under a fresh 128-bit salt."""
+    salt = _encode(secrets.token_bytes(SALT_BYTES))
+    return _encode(json.dumps([salt, name, value], ensure_ascii=False).encode())
+
+
+def digest_of(disclosure: str) -> str:
+    """Return the digest that commits to a disclosure."""
+    return _encode(sha256(disclosure.encode()).digest())
+
+
+def decoy() -> str:
+    """Return a digest of nothing, which tells nobody how many fields there are."""
+    return _encode(sha256(secrets.token_bytes(32)).digest())
+
+
+def open_disclosure(disclosure: str) -> OpenedField:
+    """Return the field inside a disclosure. Raises VerificationError."""
+    try:
+        text = base64.b64decode(disclosure + "=" * (-len(disclosure) % 4), altchars=b"-_", validate=True).decode()
+        parts = json.loads(text)
+    except (ValueError, RecursionError, binascii.Error) as error:
+        raise VerificationError("a disclosure is not base64url of a JSON text") from error
+    if not (isinstance(parts, list) and len(parts) == 3 and all(isinstance(part, str) for part in parts)):
+        raise VerificationError("a disclosure is not [salt, name, value]")
+    salt, name, value = parts
+    if len(salt) < 22:
+        raise VerificationError(f"the disclosure of {name[:40]!r} has a salt of less than 128 bits")
+    return OpenedField(name, value)
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -1,0 +1,183 @@
+"""The log itself: `record` in the caller's transaction, `integrate` into the tree, `publish` a signed head.
+
+Nothing else writes entries. An entry is *recorded*, then *integrated* (it has an index), then
+*published* (a signed checkpoint covers it), then *anchored* (the chain holds that checkpoint).
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from sqlalchemy import Table, bindparam, func, text, tuple_, update
+from sqlalchemy.orm import make_transient_to_detached
+from sqlmodel import Session, col, select
+
+from ledger import tree
+from ledger.canonical import canonical, entry_bytes, entry_document
+from ledger.errors import ConflictingEventError, EntryTooLargeError, EventError, FutureEventError
+from ledger.events import Event
+from ledger.kernel.clock import format_time, parse_time, whole_ms
+from ledger.kernel.database import insert_into
+from ledger.lineage import Role, names
+from ledger.merkle import leaf_hash
+from ledger.models import Entry, Naming
+from ledger.tiles import MAX_ENTRY_BYTES
+
+AHEAD_ALLOWED: Final = timedelta(minutes=5)
+"""How far a recorder's clock may run ahead of the log's."""
+
+_ENTRY: Final[Table] = Entry.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
+_NAMING: Final[Table] = Naming.__table__  # type: ignore[attr-defined]
+_INTEGRATOR_LOCK: Final = 0x6779_6C6F_67  # "gylog": one integrator in the whole PostgreSQL database
+_PAGE: Final = 500
+
+T = TypeVar("T")
+
+
+def record(session: Session, event: Event, *, now: datetime) -> Entry:
+    """Write one event in the caller's transaction and return its entry.
+
+    The same event again returns the first entry and changes nothing. Raises ConflictingEventError for
+    other content under a known eventID, FutureEventError, EntryTooLargeError, EventError.
+    """
+    return record_all(session, [event], now=now)[0]
+
+
+def record_all(session: Session, events: Sequence[Event], *, now: datetime) -> list[Entry]:
+    """Write many events at once, as `record` does; all of them or, with an exception, none."""
+    moment = whole_ms(now)
+    drafts = [_draft(event, moment) for event in events]
+    fresh = {draft.key: draft for draft in reversed(drafts)}  # the first of a repeated event stands
+    entries = _insert(session, list(fresh.values()))
+    repeated = [
+        (event, draft) for event, draft in zip(events, drafts, strict=True) if entries.get(draft.key) is not draft.entry
+    ]
+    if repeated:
+        entries |= _find(session, {draft.key for _, draft in repeated} - entries.keys())
+    for event, draft in repeated:
+        first = entries[draft.key]
+        if entry_bytes(event, first.record_time) != first.data:
+            raise ConflictingEventError(first.event_id)
+    return [entries[draft.key] for draft in drafts]
+
+
+def integrate(session: Session, *, limit: int = 50_000) -> int:
+    """Give recorded entries their index and extend the tree; return how many. Safe to call at any time.
+
+    One integrator works at a time: SQLite's writer lane or PostgreSQL's advisory lock sees to it.
+    """
+    lock_integrator(session)
+    pending = session.execute(
+        select(_ENTRY.c.id, _ENTRY.c.data).where(_ENTRY.c.leaf_index.is_(None)).order_by(_ENTRY.c.id).limit(limit)
+    ).all()
+    if not pending:
+        return 0
+    size = tree_size(session)
+    session.execute(
+        update(_ENTRY).where(_ENTRY.c.id == bindparam("entry_id")).values(leaf_index=bindparam("index")),
+        [{"entry_id": row.id, "index": size + i} for i, row in enumerate(pending)],
+    )
+    tree.append(session, size, [leaf_hash(row.data) for row in pending])
+    return len(pending)
+
+
+def tree_size(session: Session) -> int:
+    """Return how many entries are integrated."""
+    highest = session.exec(select(func.max(col(Entry.leaf_index)))).one()
+    return 0 if highest is None else highest + 1
+
+
+def lock_integrator(session: Session) -> None:
+    """Wait until no other transaction integrates or publishes; held until this one ends."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _INTEGRATOR_LOCK})
+
+
+_Key = tuple[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """An entry about to be written, and what it names."""
+
+    entry: Entry
+    names: dict[str, Role]
+
+    @property
+    def key(self) -> _Key:
+        return self.entry.event_id, self.entry.is_declaration
+
+
+def _draft(event: Event, moment: datetime) -> _Draft:
+    if event.event_id is None:
+        raise EventError("$.eventID", "is missing: the recorder makes it before anything is sent")
+    event_time = parse_time(event.event_time)
+    if event_time > moment + AHEAD_ALLOWED:
+        raise FutureEventError(event.event_time, format_time(moment))
+    built = entry_document(event, moment)
+    data = canonical(built)
+    if len(data) > MAX_ENTRY_BYTES:
+        raise EntryTooLargeError(len(data))
+    entry = Entry(
+        event_id=event.event_id,
+        is_declaration=event.error_declaration is not None,
+        sentence=event.sentence or "",
+        event_type=type(event).__name__,
+        event_time=event_time,
+        record_time=moment,
+        data=data,
+    )
+    return _Draft(entry, names(built))
+
+
+def _insert(session: Session, drafts: Sequence[_Draft]) -> dict[_Key, Entry]:
+    """Write those whose key is new, with their namings; return them."""
+    insert = insert_into(session, _ENTRY).on_conflict_do_nothing(index_elements=["event_id", "is_declaration"])
+    columns = [column.name for column in _ENTRY.columns if column.name not in {"id", "leaf_index"}]
+    ids: dict[_Key, int] = {}
+    for start in range(0, len(drafts), _PAGE):
+        page = [{name: getattr(d.entry, name) for name in columns} for d in drafts[start : start + _PAGE]]
+        rows = session.execute(insert.returning(_ENTRY.c.id, _ENTRY.c.event_id, _ENTRY.c.is_declaration), page)
+        ids.update({(event_id, is_declaration): entry_id for entry_id, event_id, is_declaration in rows})
+    written: dict[_Key, Entry] = {}
+    namings: list[dict[str, object]] = []
+    for draft in drafts:
+        entry_id = ids.get(draft.key)
+        if entry_id is None:
+            continue
+        entry = written[draft.key] = draft.entry
+        entry.id = entry_id
+        namings += naming_rows(entry, draft.names)
+        make_transient_to_detached(entry)
+    if namings:
+        session.execute(_NAMING.insert(), namings)
+    return written
+
+
+def naming_rows(entry: Entry, named: Mapping[str, Role]) -> list[dict[str, object]]:
+    """Return the index rows of an entry."""
+    return [
+        {
+            "identifier": identifier,
+            "sentence": entry.sentence,
+            "event_time": entry.event_time,
+            "entry_id": entry.id,
+            "roles": int(roles),
+        }
+        for identifier, roles in named.items()
+    ]
+
+
+def _find(session: Session, keys: Collection[_Key]) -> dict[_Key, Entry]:
+    found: dict[_Key, Entry] = {}
+    for page in pages(sorted(keys), _PAGE):
+        rows = session.exec(select(Entry).where(tuple_(col(Entry.event_id), col(Entry.is_declaration)).in_(page)))
+        found.update({(entry.event_id, entry.is_declaration): entry for entry in rows})
+    return found
+
+
+def pages(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield a sequence in pieces that fit one statement."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

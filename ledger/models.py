@@ -1,0 +1,108 @@
+"""The tables of the log. Written by the functions of `ledger` alone; read by whoever needs to.
+
+`ledger_entry` is the truth. `ledger_naming` and `ledger_tile` are derived from it and can be rebuilt.
+`ledger_disclosure` holds private text that may be erased. Nothing is deleted from the rest.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from ledger.kernel.columns import BigKey, UtcTime
+
+
+class Entry(SQLModel, table=True):
+    """One event in the log, as the exact bytes that are hashed."""
+
+    __tablename__ = "ledger_entry"
+    __table_args__ = (
+        # An error declaration legitimately repeats the eventID of what it declares wrong.
+        UniqueConstraint("event_id", "is_declaration", name="ledger_entry_event"),
+        Index("ledger_entry_sentence", "sentence", "leaf_index"),
+        Index(
+            "ledger_entry_pending",
+            "id",
+            sqlite_where=text("leaf_index IS NULL"),
+            postgresql_where=text("leaf_index IS NULL"),
+        ),
+    )
+
+    id: int = Field(default=None, primary_key=True, sa_type=BigKey)
+    event_id: str = Field(max_length=2048)
+    is_declaration: bool = False
+    sentence: str = Field(default="", max_length=80)
+    """`packed/1`; empty for an event that is none of our sentences."""
+    event_type: str = Field(max_length=24)
+    event_time: datetime = Field(sa_type=UtcTime)
+    record_time: datetime = Field(sa_type=UtcTime)
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    leaf_index: int | None = Field(default=None, unique=True, sa_type=BigKey)
+    """Place in the log from 0, once integrated."""
+
+
+class Naming(SQLModel, table=True):
+    """One identifier that an entry names, in which roles. Derived: `ledger.log.rebuild` makes it again."""
+
+    __tablename__ = "ledger_naming"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    # The key is the whole row's order: what a history asks for stands together on the disk.
+    identifier: str = Field(primary_key=True, max_length=2048)
+    sentence: str = Field(primary_key=True, max_length=80)
+    event_time: datetime = Field(primary_key=True, sa_type=UtcTime)
+    entry_id: int = Field(primary_key=True, foreign_key="ledger_entry.id", sa_type=BigKey)
+    roles: int
+    """Bits of `ledger.lineage.Role`."""
+
+
+class Tile(SQLModel, table=True):
+    """Up to 256 neighbouring node hashes of the tree and, once full, all nodes above them.
+
+    Derived: `ledger.log.rebuild` makes it again from the entries.
+    """
+
+    __tablename__ = "ledger_tile"
+
+    level: int = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_type=BigKey, sa_column_kwargs={"autoincrement": False})
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Checkpoint(SQLModel, table=True):
+    """A tree head that was signed."""
+
+    __tablename__ = "ledger_checkpoint"
+
+    size: int = Field(primary_key=True, sa_type=BigKey, sa_column_kwargs={"autoincrement": False})
+    previous_size: int = Field(unique=True, sa_type=BigKey)
+    """Size of the one before it, 0 for the first: unique, so that two signers cannot both extend one head."""
+    root: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    note: str
+    """The C2SP signed note, exactly as published."""
+    signed_at: datetime = Field(sa_type=UtcTime)
+
+
+class FollowerCursor(SQLModel, table=True):
+    """How far one follower has come, and what stopped it."""
+
+    __tablename__ = "ledger_follower"
+
+    name: str = Field(primary_key=True, max_length=80)
+    position: int = Field(default=0, sa_type=BigKey)
+    """The next leaf index to look at."""
+    error: str | None = None
+    failed_index: int | None = Field(default=None, sa_type=BigKey)
+    failed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class Disclosure(SQLModel, table=True):
+    """The text behind one salted digest of an event. Erasing the row leaves every proof valid."""
+
+    __tablename__ = "ledger_disclosure"
+
+    digest: str = Field(primary_key=True, max_length=43)
+    event_id: str = Field(index=True, max_length=2048)
+    name: str = Field(max_length=200)
+    disclosure: str
+    """Base64url of the JSON text `[salt, name, value]`, as RFC 9901 has it."""
