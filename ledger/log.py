@@ -15,13 +15,22 @@ from sqlmodel import Session, col, select
 
 from ledger import tree
 from ledger.canonical import canonical, entry_bytes, entry_document
-from ledger.errors import ConflictingEventError, EntryTooLargeError, EventError, FutureEventError
+from ledger.checkpoint import LogKey, LogSigner
+from ledger.checkpoint import verify as verify_checkpoint
+from ledger.errors import (
+    ConflictingEventError,
+    EntryTooLargeError,
+    EventError,
+    FutureEventError,
+    LogInconsistentError,
+    VerificationError,
+)
 from ledger.events import Event
 from ledger.kernel.clock import format_time, parse_time, whole_ms
 from ledger.kernel.database import insert_into
 from ledger.lineage import Role, names
-from ledger.merkle import leaf_hash
-from ledger.models import Entry, Naming
+from ledger.merkle import leaf_hash, verify_consistency
+from ledger.models import Checkpoint, Entry, Naming
 from ledger.tiles import MAX_ENTRY_BYTES
 
 AHEAD_ALLOWED: Final = timedelta(minutes=5)
@@ -82,6 +91,35 @@ def integrate(session: Session, *, limit: int = 50_000) -> int:
     return len(pending)
 
 
+def publish(session: Session, signer: LogSigner, *, now: datetime) -> Checkpoint | None:
+    """Sign the tree as it stands and return the checkpoint, or None when nothing is new.
+
+    Raises LogInconsistentError, and signs nothing, unless the tree is proved to extend the last head signed.
+    """
+    lock_integrator(session)
+    size, last = tree_size(session), latest_checkpoint(session)
+    if size == (last.size if last else 0):
+        return None
+    root = tree.root(session, size)
+    if last is not None:
+        _prove_extends(session, last, size=size, root=root, key=signer.key)
+    checkpoint = Checkpoint(
+        size=size,
+        previous_size=last.size if last else 0,
+        root=root,
+        note=signer.sign(size, root),
+        signed_at=whole_ms(now),
+    )
+    session.add(checkpoint)
+    session.flush()
+    return checkpoint
+
+
+def latest_checkpoint(session: Session) -> Checkpoint | None:
+    """Return the last head that was signed."""
+    return session.exec(select(Checkpoint).order_by(col(Checkpoint.size).desc()).limit(1)).one_or_none()
+
+
 def tree_size(session: Session) -> int:
     """Return how many entries are integrated."""
     highest = session.exec(select(func.max(col(Entry.leaf_index)))).one()
@@ -92,6 +130,15 @@ def lock_integrator(session: Session) -> None:
     """Wait until no other transaction integrates or publishes; held until this one ends."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _INTEGRATOR_LOCK})
+
+
+def _prove_extends(session: Session, last: Checkpoint, *, size: int, root: bytes, key: LogKey) -> None:
+    try:
+        signed = verify_checkpoint(last.note, key)
+        proof = tree.consistency(session, signed.size, size) if signed.size <= size else []
+        verify_consistency(signed.size, size, signed.root, root, proof)
+    except VerificationError as error:
+        raise LogInconsistentError(f"nothing was signed: {error}") from error
 
 
 _Key = tuple[str, bool]
