@@ -22,14 +22,13 @@ from ledger.errors import VerificationError
 from ledger.kernel.errors import SettingsError
 
 MAX_NOTE_BYTES: Final = 16_384
-MAX_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_SIZE: Final = 2**53 - 1
+MAX_SIZE: Final = 2**53 - 1
 """No tree is larger: JavaScript must be able to count its leaves."""
 
 _ALGORITHM: Final = b"\x01"  # Ed25519, signed-note section "Signature types"
 _DASH: Final = "— "
-_NAME: Final = re.compile(r"[^\s+]{1,200}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_NAME: Final = re.compile(r"[^\s+]{1,200}")
 _SIZE: Final = re.compile(r"0|[1-9]\d{0,15}")
 
 
