@@ -129,7 +129,7 @@ class LogSigner:
         self._key = SigningKey(seed)
 
     @classmethod
-    def open(cls, path: Path, origin: str) -> "LogSigner":
+    def load_or_create(cls, path: Path, *, origin: str) -> "LogSigner":
         """Return the signer whose key is in a file; the file is made, readable by its owner alone, on first use.
 
         Raises SettingsError when the file belongs to another origin or others may read it.
