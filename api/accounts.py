@@ -19,9 +19,11 @@ from sqlmodel import Session, col, delete, select
 
 from api.errors import SignInRefusedError, TooManyAttemptsError, UnknownPersonError
 from api.models import AccountSession, Credential, Name, Person, SignInFailure
+from ledger import disclosure
 from ledger.kernel.actors import Actor, Role
 from ledger.kernel.database import Database
 from ledger.kernel.ids import SERIAL_ALPHABET, Numbering, PartyId, PlaceId, new_serial
+from orders import plots
 
 LINK_LASTS: Final = timedelta(days=7)
 SESSION_LASTS: Final = timedelta(days=90)
@@ -109,11 +111,13 @@ def name_of(session: Session, subject: str) -> str | None:
 def erase(session: Session, ref: str, *, now: datetime) -> PartyId:
     """Forget a person's name and every way to sign in; the party id stays, and so does the log.
 
-    Calling twice is safe. Raises UnknownPersonError.
+    The name behind the salted digests of the plots they hold goes too. Calling twice is safe. Raises
+    UnknownPersonError.
     """
     found = person(session, ref)
-    for row in session.exec(select(Name).where(Name.subject == found.party)):
-        session.delete(row)
+    session.exec(delete(Name).where(col(Name.subject) == found.party))
+    passports = [plot.event_id for plot in plots.plots(session, holder=PartyId(found.party))]
+    disclosure.erase(session, passports, names=["holderName"])
     _close(session, found.party)
     found.erased_at = found.erased_at or now
     session.add(found)

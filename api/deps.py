@@ -116,4 +116,4 @@ def body_of(*media_types: str) -> Callable[[Request], Coroutine[Any, Any, bytes]
 def body_schema(*media_types: str) -> dict[str, Any]:
     """Return the `openapi_extra` of an endpoint that reads raw bytes of these types."""
     schema = {"schema": {"type": "string", "format": "binary"}}
-    return {"requestBody": {"required": True, "content": {media_type: schema for media_type in media_types}}}
+    return {"requestBody": {"required": True, "content": dict.fromkeys(media_types, schema)}}

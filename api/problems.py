@@ -26,7 +26,7 @@ _PAGELESS: Final = ("/api/", "/log/", "/rpc", "/metrics", "/healthz", "/readyz",
 _CODES: Final[Mapping[int, str]] = {404: "not_here", 405: "method_not_allowed"}
 
 
-class RefusedBody(HTTPException):  # noqa: N818  # FastAPI passes only an HTTPException through its body reader
+class RefusedBody(HTTPException):  # FastAPI passes only an HTTPException through its body reader
     """Carries a refusal out of the reading of a body."""
 
     def __init__(self, refusal: OriginError) -> None:

@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ledger.checkpoint import LogSigner
 from ledger.kernel.clock import Clock
 from ledger.kernel.database import Database
 from ledger.kernel.files import FileStore
@@ -12,7 +13,6 @@ from ledger.kernel.settings import Settings
 
 if TYPE_CHECKING:
     from contracts.chain import Chain
-    from ledger.checkpoint import LogSigner
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Runtime:
     files: FileStore
     clock: Clock
     numbering: Numbering
-    _signer: "LogSigner | None" = None
+    signer: LogSigner
     _chain: "Chain | None" = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
@@ -39,19 +39,8 @@ class Runtime:
             files=FileStore(settings.files_dir),
             clock=settings.clock,
             numbering=Numbering(settings.gs1_prefix),
+            signer=LogSigner.load_or_create(settings.keys_dir / "log.key", origin=settings.log_origin),
         )
-
-    @property
-    def signer(self) -> "LogSigner":
-        """The key that signs this log's checkpoints, made when there is none yet."""
-        with self._opening:
-            if self._signer is None:
-                from ledger.checkpoint import LogSigner
-
-                self._signer = LogSigner.load_or_create(
-                    self.settings.keys_dir / "log.key", origin=self.settings.log_origin
-                )
-            return self._signer
 
     @property
     def chain(self) -> "Chain":

@@ -1,6 +1,6 @@
 """Is it running, how far has the log come, and where is the chain."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from sqlalchemy import text
 
 from api.deps import RuntimeDep

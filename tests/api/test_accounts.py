@@ -1,15 +1,9 @@
-from datetime import timedelta
-
-import pytest
 from fastapi.testclient import TestClient
 
 from api import accounts
-from api.errors import SignInRefusedError, TooManyAttemptsError
-from api.models import Credential, Name, Person
+from api.models import Person
 from api.runtime import Runtime
 from ledger.kernel.actors import Role
-from ledger.kernel.ids import new_serial
-from sqlmodel import select
 
 
 def a_person(rt: Runtime, ref: str = "farmer-1", role: Role = Role.FARMER) -> tuple[Person, str]:
