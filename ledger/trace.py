@@ -1,10 +1,105 @@
-"""Which entries tell of an identifier."""
+"""The history of an identifier: everything behind a pack, lot or plot, and the journey ahead of it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
 
+import msgspec
+from sqlalchemy import Column, Table
 from sqlmodel import Session, col, select
 
+from ledger.errors import UnknownIdentifierError
+from ledger.kernel.clock import parse_time
+from ledger.lineage import Found, Query, Stance, walk
+from ledger.log import pages
 from ledger.models import Entry, Naming
+
+LIMIT: Final = 1000
+"""A history holds at most so many entries; a longer one says that it was cut."""
+
+_NAMING: Final[Table] = Naming.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
+_ENTRY: Final[Table] = Entry.__table__  # type: ignore[attr-defined]
+_PAGE: Final = 500
+_MOST_HITS: Final = 5000
+"""One question answers with at most so many entries, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry of a history."""
+
+    entry_id: int
+    index: int | None
+    """Place in the log; None while it is recorded only."""
+    data: bytes
+    event: Mapping[str, Any]
+    """The JSON-LD form of the data."""
+    stance: Stance
+    declared_wrong_by: str | None
+    """The reason of an error declaration for this event, where there is one; the declaration itself keeps None."""
+
+    @property
+    def sentence(self) -> str:
+        """`packed/1`, or empty."""
+        sentence = self.event.get("gy:sentence", "")
+        return sentence if isinstance(sentence, str) else ""
+
+    @property
+    def event_id(self) -> str:
+        """The event's own id."""
+        return str(self.event["eventID"])
+
+    @property
+    def event_time(self) -> datetime:
+        """When it happened."""
+        return parse_time(self.event["eventTime"])
+
+    @property
+    def is_declaration(self) -> bool:
+        """Whether this entry declares an earlier one wrong, and otherwise repeats it."""
+        return "errorDeclaration" in self.event
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything the log tells of a thing, in the order it happened."""
+
+    subject: str
+    steps: tuple[Step, ...]
+    is_cut: bool
+    """Whether there is more than LIMIT entries."""
+
+    def effective(self) -> tuple[Step, ...]:
+        """Return the steps without what was declared wrong and without the declarations."""
+        return tuple(s for s in self.steps if s.declared_wrong_by is None and not s.is_declaration)
+
+
+def history(session: Session, identifier: str, *, limit: int = LIMIT) -> History:
+    """Return all that concerns an identifier, by event time. Raises UnknownIdentifierError."""
+    finder = _Finder(session)
+    reached, is_cut = walk(identifier, finder, limit=limit)
+    if not reached:
+        raise UnknownIdentifierError(identifier)
+    rows = [finder.entries[key] for key in reached]
+    wrong = {
+        row.event["eventID"]: str(row.event["errorDeclaration"].get("reason", ""))
+        for row in rows
+        if "errorDeclaration" in row.event
+    }
+    steps = [
+        Step(
+            entry_id=row.entry_id,
+            index=row.index,
+            data=row.data,
+            event=row.event,
+            stance=reached[row.entry_id],
+            declared_wrong_by=None if "errorDeclaration" in row.event else wrong.get(row.event["eventID"]),
+        )
+        for row in rows
+    ]
+    steps.sort(key=lambda step: (step.event["eventTime"], step.entry_id))
+    return History(identifier, tuple(steps), is_cut)
 
 
 def entries_naming(session: Session, identifier: str, *, sentences: Collection[str] = ()) -> list[Entry]:
@@ -13,3 +108,63 @@ def entries_naming(session: Session, identifier: str, *, sentences: Collection[s
     if sentences:
         statement = statement.where(col(Naming.sentence).in_(sorted(sentences)))
     return list(session.exec(statement.order_by(col(Entry.leaf_index).nulls_last(), col(Entry.id))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    entry_id: int
+    index: int | None
+    data: bytes
+    event: Mapping[str, Any]
+
+
+class _Finder:
+    """Answers the questions of a walk from the index, a round at a time."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.entries: dict[int, _Row] = {}
+
+    def __call__(self, queries: Sequence[Query]) -> Iterable[Found]:
+        alike: dict[Query, list[Query]] = {}
+        event_queries: dict[str, Query] = {}
+        for query in queries:
+            if query.stance is Stance.EVENT:
+                event_queries[query.identifier] = query
+            else:
+                alike.setdefault(replace(query, identifier=""), []).append(query)
+        hits: list[tuple[Query, int]] = []
+        for shape, group in alike.items():
+            hits += self._ask(shape, {query.identifier: query for query in group})
+        self._load(_ENTRY.c.id, {key for _, key in hits} - self.entries.keys())
+        for row in self._load(_ENTRY.c.event_id, event_queries.keys()):
+            hits.append((event_queries[row.event["eventID"]], row.entry_id))
+        return [Found(query, key, self.entries[key].event) for query, key in hits]
+
+    def _ask(self, shape: Query, group: Mapping[str, Query]) -> Iterator[tuple[Query, int]]:
+        """Ask one question about many identifiers at once."""
+        statement = select(_NAMING.c.identifier, _NAMING.c.entry_id).where(
+            _NAMING.c.identifier.in_(list(group)), _NAMING.c.roles.bitwise_and(int(shape.roles)) != 0
+        )
+        if shape.sentences:
+            statement = statement.where(_NAMING.c.sentence.in_(sorted(shape.sentences)))
+        if shape.without:
+            statement = statement.where(_NAMING.c.sentence.not_in(sorted(shape.without)))
+        if shape.since:
+            statement = statement.where(_NAMING.c.event_time >= parse_time(shape.since))
+        if shape.until != "~":
+            statement = statement.where(_NAMING.c.event_time <= parse_time(shape.until))
+        statement = statement.order_by(_NAMING.c.event_time.desc(), _NAMING.c.entry_id.desc()).limit(
+            shape.newest or _MOST_HITS
+        )
+        for identifier, entry_id in self._session.execute(statement):
+            yield group[identifier], entry_id
+
+    def _load(self, column: Column[Any], wanted: Collection[Any]) -> list[_Row]:
+        rows = []
+        for page in pages(sorted(wanted), _PAGE):
+            statement = select(_ENTRY.c.id, _ENTRY.c.leaf_index, _ENTRY.c.data).where(column.in_(page))
+            for entry_id, index, data in self._session.execute(statement):
+                row = self.entries.setdefault(entry_id, _Row(entry_id, index, data, msgspec.json.decode(data)))
+                rows.append(row)
+        return rows
