@@ -1,0 +1,245 @@
+"""Taking what sale platforms sell: every paid order is kept, held if there is stock, answered once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import msgspec
+from sqlmodel import Session, col, select, tuple_, update
+
+from orders.allocation import Held, HoldRequest, LineState, lock_stock, release_many, reserve_many
+from orders.channels import CancelledOrder, Message, PaidOrder
+from orders.fulfilment import free_packs
+from orders.models import Broadcast, InboxMessage, Listing, SalesLine, SalesOrder, TierStock
+from orders.rows import insert_once
+
+
+@dataclass(frozen=True, slots=True)
+class LineOutcome:
+    """What became of one line."""
+
+    line_no: int
+    tier: str
+    quantity: int
+    state: LineState
+    is_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to a message. `is_duplicate`: it was answered before, and this is that answer."""
+
+    source: str
+    message_id: str
+    kind: str
+    order_ref: str
+    lines: tuple[LineOutcome, ...]
+    is_duplicate: bool = False
+
+
+def take(session: Session, message: Message, *, now: datetime) -> Outcome:
+    """Take one message. See `take_many`."""
+    return take_many(session, [message], now=now)[0]
+
+
+def take_many(session: Session, messages: Sequence[Message], *, now: datetime) -> list[Outcome]:
+    """Take messages in the order they came and return an outcome for each, in that order.
+
+    Taking a message again (same source and message id) changes nothing and returns the first
+    outcome; so does another message about the same order line. An order that nothing is left for is
+    kept as `sold_out`, one for an unlisted tier as `unknown_tier`. Cancelling gives the stock back.
+    """
+    fresh = _file(session, messages, now)
+    paid = [m for m in messages if isinstance(m, PaidOrder) and id(m) in fresh]
+    off = [m for m in messages if isinstance(m, CancelledOrder) and id(m) in fresh]
+    cancelled = _open_orders(session, paid, off, now)
+    requests = _requests(session, paid)
+    lines_off = _lines_of(session, off)
+    # Everything this unit of work will touch, locked once and in order, before anything moves.
+    lock_stock(
+        session,
+        {r.listing_id for r in requests if r.listing_id is not None}
+        | {line.listing_id for line in lines_off if line.listing_id is not None},
+    )
+    held = reserve_many(session, requests, now=now)
+    _cancel(session, _lines_of(session, off) + _lines_of(session, (m for m in paid if _order(m) in cancelled)))
+    answers: dict[int, Outcome] = {}
+    for message in messages:
+        if id(message) in fresh:
+            answers[id(message)] = outcome = _outcome(session, message, held, cancelled)
+            _keep(session, message, outcome)
+    return [answers[id(m)] if id(m) in fresh else _first_answer(session, m) for m in messages]
+
+
+def exceptions(session: Session, broadcast_id: str | None = None) -> Sequence[SalesLine]:
+    """Return the paid lines that hold nothing (sold out, unknown tier), oldest first."""
+    query = (
+        select(SalesLine)
+        .where(col(SalesLine.state).in_([LineState.SOLD_OUT, LineState.UNKNOWN_TIER]))
+        .order_by(col(SalesLine.id))
+    )
+    if broadcast_id is not None:
+        query = query.where(SalesLine.broadcast_id == broadcast_id)
+    return session.exec(query).all()
+
+
+def stock(session: Session, broadcast_id: str) -> list[tuple[Listing, TierStock]]:
+    """Return a broadcast's listings with what each offers and holds, by tier."""
+    rows = session.exec(
+        select(Listing, TierStock)
+        .where(Listing.broadcast_id == broadcast_id, TierStock.listing_id == Listing.id)
+        .order_by(Listing.tier)
+    )
+    return [(listing, counter) for listing, counter in rows]
+
+
+def _order(message: Message) -> tuple[str, str]:
+    return (message.source, message.order_ref)
+
+
+def _file(session: Session, messages: Sequence[Message], now: datetime) -> set[int]:
+    """Keep every message not seen before and return which those are (by object identity).
+
+    Keys are inserted in sorted order, so that two workers with overlapping batches wait for each
+    other instead of deadlocking.
+    """
+    fresh = set()
+    for message in sorted(messages, key=lambda m: (m.source, m.message_id)):
+        if insert_once(
+            session,
+            InboxMessage,
+            source=message.source,
+            message_id=message.message_id,
+            kind=_kind(message),
+            received_at=now,
+            body=message.body,
+            outcome="",
+        ):
+            fresh.add(id(message))
+    return fresh
+
+
+def _open_orders(
+    session: Session, paid: Sequence[PaidOrder], off: Sequence[CancelledOrder], now: datetime
+) -> set[tuple[str, str]]:
+    """Make a row per new order, mark the cancelled ones, and return the orders that are off."""
+    rows: dict[tuple[str, str], tuple[str, datetime]] = {_order(m): ("", now) for m in off}
+    rows |= {_order(m): (m.broadcast, m.paid_at) for m in paid}
+    for (source, order_ref), (broadcast, paid_at) in sorted(rows.items()):
+        insert_once(
+            session,
+            SalesOrder,
+            source=source,
+            order_ref=order_ref,
+            broadcast_id=broadcast,
+            paid_at=paid_at,
+            taken_at=now,
+        )
+    keys = tuple_(SalesOrder.source, SalesOrder.order_ref)
+    if off:
+        session.execute(
+            update(SalesOrder)
+            .where(keys.in_([_order(m) for m in off]), col(SalesOrder.cancelled_at).is_(None))
+            .values(cancelled_at=now)
+            .execution_options(synchronize_session=False)
+        )
+    found = session.exec(
+        select(SalesOrder.source, SalesOrder.order_ref).where(
+            keys.in_(sorted(rows)), col(SalesOrder.cancelled_at).is_not(None)
+        )
+    )
+    return {(source, order_ref) for source, order_ref in found}
+
+
+def _requests(session: Session, paid: Sequence[PaidOrder]) -> list[HoldRequest]:
+    names = {m.broadcast for m in paid}
+    closed = dict(
+        session.exec(
+            select(Broadcast.id, Broadcast.closed_at).where(
+                col(Broadcast.id).in_(names), col(Broadcast.closed_at).is_not(None)
+            )
+        ).all()
+    )
+    listed = {
+        (broadcast, tier): listing_id
+        for broadcast, tier, listing_id in session.exec(
+            select(Listing.broadcast_id, Listing.tier, Listing.id).where(col(Listing.broadcast_id).in_(names))
+        )
+    }
+    requests = []
+    for message in paid:
+        ended = closed.get(message.broadcast)
+        in_time = ended is None or message.paid_at <= ended
+        requests += [
+            HoldRequest(
+                source=message.source,
+                order_ref=message.order_ref,
+                line_no=line.line_no,
+                broadcast_id=message.broadcast,
+                tier=line.tier,
+                listing_id=listed.get((message.broadcast, line.tier)),
+                quantity=line.quantity,
+                unit_price_fen=line.unit_price_fen,
+                in_time=in_time,
+            )
+            for line in message.lines
+        ]
+    return requests
+
+
+def _lines_of(session: Session, messages: Iterable[Message]) -> list[SalesLine]:
+    keys = sorted({_order(m) for m in messages})
+    if not keys:
+        return []
+    query = select(SalesLine).where(tuple_(SalesLine.source, SalesLine.order_ref).in_(keys))
+    return list(session.exec(query.order_by(col(SalesLine.id))))
+
+
+def _cancel(session: Session, lines: Sequence[SalesLine]) -> None:
+    if lines:
+        free_packs(session, [line.id for line in lines if line.id is not None])
+        release_many(session, lines)
+
+
+def _outcome(session: Session, message: Message, held: Sequence[Held], cancelled: set[tuple[str, str]]) -> Outcome:
+    if isinstance(message, CancelledOrder):
+        lines = tuple(
+            LineOutcome(line.line_no, line.tier, line.quantity, LineState(line.state))
+            for line in _lines_of(session, [message])
+        )
+    else:
+        wanted = {line.line_no for line in message.lines}
+        lines = tuple(
+            LineOutcome(
+                answer.request.line_no,
+                answer.request.tier,
+                answer.request.quantity,
+                LineState.CANCELLED if _order(message) in cancelled else answer.state,
+                answer.is_duplicate,
+            )
+            for answer in held
+            if (answer.request.source, answer.request.order_ref) == _order(message) and answer.request.line_no in wanted
+        )
+    return Outcome(message.source, message.message_id, _kind(message), message.order_ref, lines)
+
+
+def _keep(session: Session, message: Message, outcome: Outcome) -> None:
+    session.execute(
+        update(InboxMessage)
+        .where(col(InboxMessage.source) == message.source, col(InboxMessage.message_id) == message.message_id)
+        .values(outcome=msgspec.json.encode(outcome).decode())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _first_answer(session: Session, message: Message) -> Outcome:
+    text = session.exec(
+        select(InboxMessage.outcome).where(
+            InboxMessage.source == message.source, InboxMessage.message_id == message.message_id
+        )
+    ).one()
+    return replace(msgspec.json.decode(text, type=Outcome), is_duplicate=True)
+
+
+def _kind(message: Message) -> str:
+    return "order.paid" if isinstance(message, PaidOrder) else "order.cancelled"
