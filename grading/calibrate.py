@@ -1,0 +1,234 @@
+"""The scale of a photograph: millimetres per pixel on the plane the fruit lie on.
+
+A printed ArUco marker (DICT_4X4_50) is the station's reference; a coin serves photographs taken by
+hand. The scale holds on the plane of the reference. A fruit's widest circle stands above it, nearer
+to the camera, and looks too large: `measure.belt_to_fruit` takes that back when the camera's height is known.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from grading.camera import Pixels, Plane
+from grading.errors import NoScaleError, TiltedScaleError
+
+Polygon: TypeAlias = NDArray[np.float32]
+"""Corner points, one (x, y) per row."""
+
+MAX_TILT_PERMILLE = 60
+MIN_MARKER_PX = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A printed ArUco marker of the 4x4 family; `side_um` is the black square's side."""
+
+    side_um: int = 60_000
+
+    @property
+    def size_um(self) -> int:
+        """The known length in micrometres."""
+        return self.side_um
+
+    @property
+    def name(self) -> str:
+        """How an event names the target."""
+        return f"aruco-4x4-{self.side_um // 1000}mm"
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """A round coin; 25.0 mm is the one-yuan coin of the fifth series."""
+
+    diameter_um: int = 25_000
+
+    @property
+    def size_um(self) -> int:
+        """The known length in micrometres."""
+        return self.diameter_um
+
+    @property
+    def name(self) -> str:
+        """How an event names the target."""
+        return f"coin-{self.diameter_um // 1000}mm"
+
+
+Reference: TypeAlias = Marker | Coin
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scale:
+    """What one reference says. `spread_permille` is how far its sides (or radii) disagree.
+
+    `worst_um` is the reference measured along its worst side by its own mean: what a check against
+    the known length should look at.
+    """
+
+    reference: Reference
+    nm_per_px: int
+    worst_um: int
+    spread_permille: int
+    outline: Polygon
+
+    @property
+    def mm_per_px(self) -> float:
+        """Millimetres per pixel on the reference's plane."""
+        return self.nm_per_px / 1e6
+
+
+def find_scale(pixels: Pixels, reference: Reference) -> Scale:
+    """Return the scale that the reference gives. Raises NoScaleError or TiltedScaleError."""
+    return _marker_scale(pixels, reference) if isinstance(reference, Marker) else _coin_scale(pixels, reference)
+
+
+def camera_height_mm(focal_px: float, mm_per_px: float) -> float:
+    """Return the camera's height over the plane: similar triangles of focal length and scale."""
+    return focal_px * mm_per_px
+
+
+def _marker_scale(pixels: Pixels, reference: Marker) -> Scale:
+    parameters = cv2.aruco.DetectorParameters()
+    parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
+    detector = cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50), parameters)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    found, _, _ = detector.detectMarkers(grey)
+    markers = [np.asarray(quad, dtype=np.float32).reshape(4, 2) for quad in found]
+    markers = [quad for quad in markers if _sides(quad).min() >= MIN_MARKER_PX]
+    if not markers:
+        raise NoScaleError(f"an ArUco 4x4 marker of {reference.side_um / 1000:.0f} mm")
+    best = max(markers, key=lambda quad: float(_sides(quad).mean()))
+    sides = _sides(best)
+    mean = float(sides.mean())
+    spread = (float(sides.max()) - float(sides.min())) / mean
+    if spread * 1000 > MAX_TILT_PERMILLE:
+        raise TiltedScaleError(spread_permille=round(spread * 1000), allowed_permille=MAX_TILT_PERMILLE)
+    worst = sides[int(np.abs(sides - mean).argmax())]
+    return Scale(
+        reference=reference,
+        nm_per_px=round(reference.side_um * 1000 / mean),
+        worst_um=round(reference.side_um * float(worst) / mean),
+        spread_permille=round(spread * 1000),
+        outline=best,
+    )
+
+
+def _sides(quad: Polygon) -> NDArray[np.float32]:
+    return np.asarray(np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1), dtype=np.float32)
+
+
+# --- the coin ------------------------------------------------------------------------------------
+# Classical: circles by the Hough transform, then each is scored by what a coin is: grey metal, a rim
+# with an edge nearly all the way round, and relief inside.
+
+_RAYS = 72
+_LEAST_RIM = 0.55
+
+
+def _coin_scale(pixels: Pixels, reference: Coin) -> Scale:
+    shrink = min(1.0, 820 / max(pixels.shape[:2]))
+    small = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else pixels
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).astype(np.float32)
+    blurred = cv2.medianBlur(grey, 5)
+    short = min(grey.shape)
+    circles = cv2.HoughCircles(
+        blurred,
+        cv2.HOUGH_GRADIENT,
+        dp=1.5,
+        minDist=short / 30,
+        param1=120,
+        param2=28,
+        minRadius=round(short / 45),
+        maxRadius=round(short / 8),
+    )
+    candidates = [] if circles is None else [tuple(map(float, c)) for c in np.asarray(circles).reshape(-1, 3)[:60]]
+    candidates += _grey_blobs(lab, short)
+    magnitude = _edges(blurred)
+    best: tuple[float, Polygon] | None = None
+    for x, y, radius in candidates:
+        rim = _rim(magnitude, x, y, radius)
+        if rim is None:
+            continue
+        score = _coin_score(lab, grey, rim)
+        if score > 0 and (best is None or score > best[0]):
+            best = score, rim
+    if best is None:
+        raise NoScaleError(f"a coin of {reference.diameter_um / 1000:.1f} mm")
+    rim = best[1] / shrink
+    centre, axes, _ = cv2.fitEllipse(rim.astype(np.float32))
+    small_axis, large_axis = sorted((float(axes[0]), float(axes[1])))
+    mean = (small_axis + large_axis) / 2
+    worst = large_axis if large_axis - mean >= mean - small_axis else small_axis
+    angles = np.linspace(0, 2 * np.pi, _RAYS, endpoint=False)
+    outline = np.stack([centre[0] + mean / 2 * np.cos(angles), centre[1] + mean / 2 * np.sin(angles)], axis=1)
+    return Scale(
+        reference=reference,
+        nm_per_px=round(reference.diameter_um * 1000 / mean),
+        worst_um=round(reference.diameter_um * worst / mean),
+        spread_permille=round((large_axis - small_axis) / mean * 1000),
+        outline=outline.astype(np.float32),
+    )
+
+
+def _grey_blobs(lab: NDArray[np.float32], short: int) -> list[tuple[float, float, float]]:
+    """Return the round grey patches on a coloured table: coins too dim for the Hough transform."""
+    chroma = np.hypot(lab[..., 1] - 128, lab[..., 2] - 128)
+    table = float(
+        np.median(
+            np.concatenate([chroma[:8].ravel(), chroma[-8:].ravel(), chroma[:, :8].ravel(), chroma[:, -8:].ravel()])
+        )
+    )
+    if table < 12:
+        return []
+    grey = cv2.morphologyEx((chroma < 0.62 * table).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    contours, _ = cv2.findContours(grey, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    blobs = []
+    for contour in contours:
+        (x, y), radius = cv2.minEnclosingCircle(contour)
+        if short / 45 <= radius <= short / 8 and cv2.contourArea(contour) > 0.72 * np.pi * radius**2:
+            blobs.append((float(x), float(y), float(np.sqrt(cv2.contourArea(contour) / np.pi))))
+    return blobs
+
+
+def _edges(grey: Plane) -> NDArray[np.float32]:
+    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    return np.asarray(cv2.magnitude(dx, dy), dtype=np.float32)
+
+
+def _rim(magnitude: NDArray[np.float32], x: float, y: float, radius: float) -> Polygon | None:
+    """Return the rim as one point per ray with a strong edge, or None where too few have one."""
+    angles = np.linspace(0, 2 * np.pi, _RAYS, endpoint=False)
+    radii = np.linspace(0.82, 1.18, 37) * radius
+    xs = x + np.cos(angles)[:, None] * radii[None, :]
+    ys = y + np.sin(angles)[:, None] * radii[None, :]
+    h, w = magnitude.shape
+    if xs.min() < 1 or ys.min() < 1 or xs.max() > w - 2 or ys.max() > h - 2:
+        return None
+    along = magnitude[ys.astype(np.int32), xs.astype(np.int32)]
+    # The outermost strong edge of a ray is the rim; relief and shadow lie inside or are weaker.
+    strong = along >= np.maximum(0.6 * along.max(axis=1, keepdims=True), 24.0)
+    has_edge = strong.any(axis=1)
+    outermost = along.shape[1] - 1 - strong[:, ::-1].argmax(axis=1)
+    middle = float(np.median(radii[outermost[has_edge]])) if has_edge.any() else 0.0
+    at = radii[outermost]
+    kept = has_edge & (np.abs(at - middle) < 0.08 * radius)
+    if kept.mean() < _LEAST_RIM or kept.sum() < 8:
+        return None
+    index = np.flatnonzero(kept)
+    return np.stack([xs[index, outermost[index]], ys[index, outermost[index]]], axis=1).astype(np.float32)
+
+
+def _coin_score(lab: NDArray[np.float32], grey: Plane, rim: Polygon) -> float:
+    (x, y), radius = cv2.minEnclosingCircle(rim)
+    mask = np.zeros(grey.shape, np.uint8)
+    cv2.circle(mask, (round(x), round(y)), max(2, round(radius * 0.85)), 255, -1)
+    inside = mask > 0
+    chroma = np.hypot(lab[..., 1] - 128, lab[..., 2] - 128)
+    colour = float(np.median(chroma[inside]))
+    relief = float(grey[inside].std())
+    if colour > 22 or relief < 6:
+        return 0.0
+    return float(len(rim)) / _RAYS * (1 + min(relief, 40) / 40) * (1 - colour / 40)

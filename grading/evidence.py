@@ -1,0 +1,176 @@
+"""What is kept of every fruit, so that anyone can grade it again.
+
+A fruit record is a small canonical JSON file named by its SHA-256: the photograph's hash, the crop's,
+where in the photograph, the scale, what was measured, and by which edition of which file what was
+decided. The batch's Merkle root over these records goes into the log; the records and photographs
+themselves stay in the file store.
+"""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from grading.calibrate import Coin, Marker, Reference
+from grading.errors import EvidenceError, GradingError
+from grading.grade import Verdict
+from grading.look import Seen, SeenFruit, Setup, look, measured
+from grading.standard import Standard, parse_standard, parse_tariff
+from ledger.canonical import canonical
+from ledger.errors import LedgerError
+from ledger.kernel.errors import OriginError
+from ledger.kernel.files import FileStore, ni_uri
+
+FORMAT = "guoyuan-fruit-record/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The names of the files kept for one fruit."""
+
+    record: str
+    crop: str
+
+
+def keep_setup(files: FileStore, setup: Setup) -> None:
+    """Keep the files a verdict names: standard, tariff, description of the detector."""
+    for data in (setup.standard.data, setup.tariff.data, setup.model):
+        files.put(data)
+
+
+def keep_fruit(files: FileStore, seen: Seen, fruit: SeenFruit, *, number: int, run: str, setup: Setup) -> Kept:
+    """Keep one fruit's crop and record; keeping the same again changes nothing."""
+    crop = files.put(fruit.crop)
+    return Kept(files.put(fruit_record(seen, fruit, crop=crop, number=number, run=run, setup=setup)), crop)
+
+
+def fruit_record(seen: Seen, fruit: SeenFruit, *, crop: str, number: int, run: str, setup: Setup) -> bytes:
+    """Return the canonical bytes of one fruit's record."""
+    return canonical(
+        {
+            "format": FORMAT,
+            "run": run,
+            "number": number,
+            "frame": ni_uri(seen.frame.digest),
+            "crop": crop,
+            "box": list(fruit.detection.box),
+            "scale": {
+                "reference": _kind(setup.reference),
+                "referenceUm": setup.reference.size_um,
+                "nmPerPixel": seen.scale.nm_per_px,
+                "focalPx": setup.focal_px or 0,
+                "cameraHeightUm": seen.camera_height_um or 0,
+            },
+            "model": ni_uri(_digest(setup.model)),
+            "scorePermille": fruit.detection.score_permille,
+            "measures": dict(measured(fruit.measures)),
+            "standard": _file(setup.standard),
+            "tariff": {
+                "id": setup.tariff.id,
+                "edition": setup.tariff.content.edition,
+                "file": ni_uri(setup.tariff.digest),
+            },
+            "verdict": decided(fruit.verdict),
+        }
+    )
+
+
+def decided(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict under the names that fruit records carry."""
+    return {
+        "tier": verdict.tier,
+        "nominalTier": verdict.nominal_tier,
+        "candidates": list(verdict.candidates),
+        "class": verdict.quality,
+        "size": verdict.size,
+        "rule": verdict.rule,
+        "priceFen": verdict.price_fen,
+        "marginPermille": verdict.margin_permille,
+    }
+
+
+def regrade(record: bytes, frame: bytes, *, standard: bytes, tariff: bytes) -> Verdict:
+    """Grade the fruit of a record again, from the photograph on, and return the verdict.
+
+    Raises EvidenceError where the photograph or a file is not the one the record names, or where any
+    measure or the verdict comes out otherwise.
+    """
+    told = _parsed(record)
+    try:
+        if ni_uri(_digest(frame)) != told["frame"]:
+            raise EvidenceError("the photograph is not the one the record names")
+        if ni_uri(_digest(standard)) != told["standard"]["file"]:
+            raise EvidenceError("the standard is not the file the record names")
+        if ni_uri(_digest(tariff)) != told["tariff"]["file"]:
+            raise EvidenceError("the tariff is not the file the record names")
+        setup = Setup(
+            standard=parse_standard(told["standard"]["id"], standard),
+            tariff=parse_tariff(told["tariff"]["id"], tariff),
+            reference=_reference(told["scale"]["reference"], told["scale"]["referenceUm"]),
+            focal_px=told["scale"]["focalPx"] or None,
+        )
+        if ni_uri(_digest(setup.model)) != told["model"]:
+            raise EvidenceError("the record was made by another detector than this one")
+        seen = look(frame, setup)
+        fruit = next((each for each in seen.fruit if list(each.detection.box) == told["box"]), None)
+        if fruit is None:
+            raise EvidenceError("no fruit stands where the record says")
+        if dict(measured(fruit.measures)) != told["measures"]:
+            raise EvidenceError("the measures come out otherwise")
+        if decided(fruit.verdict) != told["verdict"]:
+            raise EvidenceError("the verdict comes out otherwise")
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvidenceError(f"the record is not complete: {error}") from error
+    except GradingError as error:
+        if isinstance(error, EvidenceError):
+            raise
+        raise EvidenceError(f"the evidence cannot be graded again: {error}") from error
+    return fruit.verdict
+
+
+def regrade_kept(files: FileStore, record: str) -> Verdict:
+    """Grade a kept record again with the kept photograph, standard and tariff. Raises EvidenceError."""
+    try:
+        data = files.get(record)
+        told = _parsed(data)
+        return regrade(
+            data,
+            files.get(told["frame"]),
+            standard=files.get(told["standard"]["file"]),
+            tariff=files.get(told["tariff"]["file"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise EvidenceError(f"the record is not complete: {error}") from error
+    except OriginError as error:
+        if isinstance(error, EvidenceError):
+            raise
+        raise EvidenceError(str(error)) from error
+
+
+def _parsed(record: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(record)
+        is_canonical = canonical(told) == record
+    except (ValueError, RecursionError, LedgerError) as error:
+        raise EvidenceError("the record is not canonical JSON") from error
+    if not is_canonical or not isinstance(told, dict) or told.get("format") != FORMAT:
+        raise EvidenceError(f"the record is not a canonical {FORMAT}")
+    return told
+
+
+def _file(standard: Standard) -> dict[str, str]:
+    return {"id": standard.id, "edition": standard.edition, "file": ni_uri(standard.digest)}
+
+
+def _kind(reference: Reference) -> str:
+    return "marker" if isinstance(reference, Marker) else "coin"
+
+
+def _reference(kind: str, size_um: int) -> Reference:
+    if kind not in ("marker", "coin"):
+        raise EvidenceError(f"{kind!r} is no reference")
+    return Marker(size_um) if kind == "marker" else Coin(size_um)
+
+
+def _digest(data: bytes) -> bytes:
+    return sha256(data).digest()

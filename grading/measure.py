@@ -1,0 +1,163 @@
+"""Pixels become numbers here: a mask, its colours and a scale give sizes, colour, marks and an estimated mass.
+
+Pure numpy. Floats live inside; what comes out is whole numbers with their units in the names, so that
+the same picture always gives the same verdict.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+_DIRECTIONS = 180
+_RIM_PERMILLE = 55
+_MARK_DEPTH = 9.0
+"""How much darker (CIE L*) than the skin around it a mark is. Lenticels stay under it, scabs do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solid:
+    """How a crop's body follows from its outline: thickness per width, and density."""
+
+    thickness_permille: int
+    density_g_per_l: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What the camera measured on one fruit. Mass and volume are estimated, the rest is seen.
+
+    `height_corrected_permille` is the factor by which lengths were shrunk for the fruit standing above
+    the marker's plane; 1000 says that the camera's height is unknown and nothing was corrected.
+    """
+
+    length_um: int
+    width_um: int
+    equivalent_diameter_um: int
+    area_mm2: int
+    lab_l_centi: int
+    lab_a_centi: int
+    lab_b_centi: int
+    blemish_mm2: int
+    blemish_permille: int
+    volume_mm3: int
+    mass_g: int
+    height_corrected_permille: int
+
+
+def measure(
+    lab: Floats, mask: Mask, *, mm_per_px: float, solid: Solid, camera_height_mm: float | None = None
+) -> Measures:
+    """Return the measures of the fruit in `mask`; `lab` holds CIE L*a*b* of the same box."""
+    length_px, width_px = feret_px(mask)
+    area_px = int(mask.sum())
+    shrink = 1.0
+    if camera_height_mm is not None:
+        apparent = width_px * mm_per_px
+        shrink = belt_to_fruit(apparent, camera_height_mm) / apparent
+    mm = mm_per_px * shrink
+    length_mm, width_mm = length_px * mm, width_px * mm
+    marks_px = int(marks(lab, mask).sum())
+    volume_mm3 = math.pi / 6 * length_mm * width_mm * (width_mm * solid.thickness_permille / 1000)
+    colour = np.median(lab[mask], axis=0)
+    return Measures(
+        length_um=round(length_mm * 1000),
+        width_um=round(width_mm * 1000),
+        equivalent_diameter_um=round(2 * math.sqrt(area_px / math.pi) * mm * 1000),
+        area_mm2=round(area_px * mm * mm),
+        lab_l_centi=round(float(colour[0]) * 100),
+        lab_a_centi=round(float(colour[1]) * 100),
+        lab_b_centi=round(float(colour[2]) * 100),
+        blemish_mm2=round(marks_px * mm * mm),
+        blemish_permille=round(1000 * marks_px / area_px),
+        volume_mm3=round(volume_mm3),
+        mass_g=round(volume_mm3 * solid.density_g_per_l / 1e6),
+        height_corrected_permille=round(shrink * 1000),
+    )
+
+
+def belt_to_fruit(apparent_mm: float, camera_height_mm: float) -> float:
+    """Return the true diameter of a sphere that lies on the plane and looks `apparent_mm` wide there.
+
+    Pinhole camera at height H straight above, sphere of radius r resting on the plane: the tangent
+    cone meets the plane in a circle of radius R = H r / sqrt(H^2 - 2 H r). Solved for r.
+    """
+    big_r, h = apparent_mm / 2, camera_height_mm
+    return 2 * (math.sqrt(big_r**4 / h**2 + big_r**2) - big_r**2 / h)
+
+
+def feret_px(mask: Mask) -> tuple[float, float]:
+    """Return the longest and the shortest caliper width of a mask, in pixels."""
+    inner = mask.copy()
+    inner[1:-1, 1:-1] &= ~(mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:])
+    ys, xs = np.nonzero(inner)
+    angles = np.arange(_DIRECTIONS) * (np.pi / _DIRECTIONS)
+    along = np.outer(np.cos(angles), xs) + np.outer(np.sin(angles), ys)
+    # Centres of pixels lie half a pixel inside the outline on both sides.
+    widths = along.max(axis=1) - along.min(axis=1) + 1.0
+    return float(widths.max()), float(widths.min())
+
+
+def marks(lab: Floats, mask: Mask) -> Mask:
+    """Return where the skin is clearly darker than the fruit's own shading says it should be.
+
+    Shading and blush are slow: a cubic surface is fitted to L*, twice more without what lies far
+    below it. The rim is left out, because light falls off there.
+    """
+    none = np.zeros(mask.shape, dtype=bool)
+    rim = max(2, round(min(mask.shape) * _RIM_PERMILLE / 1000))
+    core = _eroded(mask, rim)
+    if core.sum() < 60:
+        return none
+    light = _smoothed(lab[..., 0], mask)
+    ys, xs = np.nonzero(core)
+    values = light[ys, xs]
+    terms = _cubic(xs, ys, mask.shape)
+    step = max(1, len(values) // 3000)
+    kept = np.zeros(len(values), dtype=bool)
+    kept[::step] = True
+    usable = kept.copy()
+    residual = np.zeros_like(values)
+    for _ in range(3):
+        coefficients, *_ = np.linalg.lstsq(terms[usable], values[usable], rcond=None)
+        residual = values - terms @ coefficients
+        usable = kept & (residual > -_MARK_DEPTH * 0.6)
+        if usable.sum() < 40:
+            break
+    noise = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
+    found = none
+    found[ys, xs] = residual < -max(_MARK_DEPTH, 3.2 * noise)
+    # A mark is more than a grain of sensor noise: at least five of nine neighbours.
+    return np.asarray(found & (_box_sum(found.astype(np.float64), 1) >= 5), dtype=bool)
+
+
+def _cubic(xs: NDArray[np.intp], ys: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
+    x = 2 * xs / max(1, shape[1] - 1) - 1
+    y = 2 * ys / max(1, shape[0] - 1) - 1
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y, x**3, x * x * y, x * y * y, y**3], axis=1)
+
+
+def _smoothed(values: Floats, mask: Mask) -> Floats:
+    weight = _box_sum(mask.astype(np.float64), 1)
+    total = _box_sum(np.where(mask, values, 0.0).astype(np.float64), 1)
+    return total / np.maximum(weight, 1.0)
+
+
+def _eroded(mask: Mask, radius: int) -> Mask:
+    whole = (2 * radius + 1) ** 2
+    return np.asarray(_box_sum(mask.astype(np.float64), radius) >= whole - 0.5, dtype=bool)
+
+
+def _box_sum(values: Floats, radius: int) -> Floats:
+    """Return the sum over the square of side 2 radius + 1 around every element; outside counts nothing."""
+    padded = np.pad(values, radius + 1)
+    sums = padded.cumsum(axis=0).cumsum(axis=1)
+    side = 2 * radius + 1
+    h, w = values.shape
+    return np.asarray(
+        sums[side : side + h, side : side + w] - sums[:h, side : side + w] - sums[side : side + h, :w] + sums[:h, :w]
+    )

@@ -1,0 +1,133 @@
+"""The tables of grading: calibrations, batches, photographs, fruit, and what a closed batch came to."""
+
+from datetime import datetime
+
+from sqlalchemy import Column, Index, LargeBinary, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from ledger.kernel.columns import BigKey, UtcTime
+
+
+class Calibration(SQLModel, table=True):
+    """One check of a line's camera against a reference. The latest one of a line counts."""
+
+    __tablename__ = "grading_calibration"
+    __table_args__ = (Index("grading_calibration_line", "line", "id"),)
+
+    id: int = Field(default=None, primary_key=True, sa_type=BigKey)
+    line: str = Field(max_length=200)
+    event_id: str = Field(max_length=80)
+    certificate: str = Field(max_length=200)
+    reference: str = Field(max_length=10)
+    """`marker` or `coin`."""
+    reference_um: int
+    measured_um: int
+    nm_per_pixel: int
+    focal_px: int | None = None
+    frame: str = Field(max_length=80)
+    made_at: datetime = Field(sa_type=UtcTime)
+    valid_until: datetime = Field(sa_type=UtcTime)
+
+
+class Batch(SQLModel, table=True):
+    """One harvest lot on its way over a line."""
+
+    __tablename__ = "grading_batch"
+
+    ref: str = Field(primary_key=True, max_length=40)
+    run: str = Field(max_length=200, unique=True)
+    lot: str = Field(max_length=200, unique=True)
+    line: str = Field(max_length=200)
+    number: int
+    """Running number of the day, part of the graded lots' names."""
+    day: str = Field(max_length=6)
+    received_g: int
+    pick_orders: str = Field(default="", max_length=4000)
+    ilmd: str = Field(default="{}", sa_type=Text)
+    """What the picked event says of origin, as JSON, carried into the graded event."""
+    crop: str = Field(max_length=60)
+    standard: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    tariff: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    """SHA-256 of the standard's and the tariff's files, which the file store keeps."""
+    calibration_id: int = Field(foreign_key="grading_calibration.id", sa_type=BigKey)
+    fruit_count: int = 0
+    opened_at: datetime = Field(sa_type=UtcTime)
+    closed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    event_id: str | None = Field(default=None, max_length=80)
+    mass_from: str | None = Field(default=None, max_length=20)
+    unaccounted_g: int | None = None
+
+
+class Photograph(SQLModel, table=True):
+    """One counted photograph. A photograph counts once, in one batch, for ever."""
+
+    __tablename__ = "grading_photograph"
+    __table_args__ = (Index("grading_photograph_batch", "batch", "id"),)
+
+    id: int = Field(default=None, primary_key=True, sa_type=BigKey)
+    batch: str = Field(foreign_key="grading_batch.ref", max_length=40)
+    frame: str = Field(max_length=80, unique=True)
+    width: int
+    height: int
+    nm_per_pixel: int
+    camera_height_um: int | None = None
+    cut: int = 0
+    milliseconds: int = 0
+    seen_at: datetime = Field(sa_type=UtcTime)
+
+
+class Fruit(SQLModel, table=True):
+    """One fruit: where, how large, what the camera says, and what a person said after it."""
+
+    __tablename__ = "grading_fruit"
+    __table_args__ = (
+        UniqueConstraint("batch", "number", name="grading_fruit_number"),
+        Index("grading_fruit_photograph", "photograph_id"),
+    )
+
+    id: int = Field(default=None, primary_key=True, sa_type=BigKey)
+    batch: str = Field(foreign_key="grading_batch.ref", max_length=40)
+    photograph_id: int = Field(foreign_key="grading_photograph.id", sa_type=BigKey)
+    number: int
+    outline: str = Field(sa_type=Text)
+    """Points as JSON, in the photograph's pixels."""
+    length_um: int
+    width_um: int
+    equivalent_diameter_um: int
+    blemish_mm2: int
+    blemish_permille: int
+    volume_mm3: int
+    mass_g: int
+    score_permille: int
+    camera_tier: str = Field(max_length=20)
+    """A tier, or `doubtful`."""
+    nominal_tier: str = Field(max_length=20)
+    candidates: str = Field(max_length=100)
+    """Tiers the camera's uncertainty spans, best first, separated by spaces."""
+    quality: str = Field(max_length=60)
+    size: str = Field(max_length=20)
+    rule: str = Field(max_length=60)
+    reason_zh: str = Field(max_length=200)
+    reason_en: str = Field(max_length=200)
+    price_fen: int
+    crop: str = Field(max_length=80)
+    record: str = Field(max_length=80)
+    judged_tier: str | None = Field(default=None, max_length=20)
+    judged_reason: str | None = Field(default=None, max_length=40)
+    judged_by: str | None = Field(default=None, max_length=200)
+    second_person: str | None = Field(default=None, max_length=200)
+    judged_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class Outcome(SQLModel, table=True):
+    """What a closed batch came to in one tier."""
+
+    __tablename__ = "grading_outcome"
+    __table_args__ = (UniqueConstraint("batch", "tier", name="grading_outcome_tier"),)
+
+    id: int = Field(default=None, primary_key=True, sa_type=BigKey)
+    batch: str = Field(foreign_key="grading_batch.ref", max_length=40)
+    tier: str = Field(max_length=20)
+    lot: str = Field(max_length=200)
+    fruits: int
+    mass_g: int
