@@ -83,6 +83,14 @@ def person(session: Session, ref: str) -> Person:
     return found
 
 
+def active_person(session: Session, ref: str) -> Person:
+    """Return an account that was not erased. Raises UnknownPersonError."""
+    found = person(session, ref)
+    if found.erased_at is not None:
+        raise UnknownPersonError(ref)
+    return found
+
+
 def people(session: Session) -> list[tuple[Person, str | None]]:
     """Return every account with its name, by reference."""
     rows = session.exec(

@@ -1,0 +1,336 @@
+"""The command line `guoyuan`.
+
+Exit codes: 0 fine; 1 something was found wrong or does not verify; 2 bad usage or input; 3 something
+could not be reached. Errors are one line on standard error. `--json` prints one JSON document.
+"""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from api.runtime import Runtime
+
+OK, WRONG, BAD_INPUT, UNREACHABLE = 0, 1, 2, 3
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+app = typer.Typer(
+    name="guoyuan",
+    help="From the orchard to the eater, every step recorded and checkable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 fine, 1 found wrong or does not verify, 2 bad usage or input, 3 cannot reach something.",
+)
+channels_app = typer.Typer(help="Sale platforms that send webhooks.", no_args_is_help=True)
+people_app = typer.Typer(help="Accounts, their codes and their names.", no_args_is_help=True)
+app.add_typer(channels_app, name="channels")
+app.add_typer(people_app, name="people")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def command(
+    group: typer.Typer, name: str | None = None
+) -> Callable[[Callable[P, int | None]], Callable[P, NoReturn]]:
+    """Register a command whose expected refusals end as one line and an exit code."""
+
+    def register(work: Callable[P, int | None]) -> Callable[P, NoReturn]:
+        @group.command(name)
+        @functools.wraps(work)
+        def run(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
+            try:
+                code = work(*args, **kwargs) or OK
+            except BrokenPipeError:
+                code = OK
+            except KeyboardInterrupt:
+                code = 130
+            except Exception as error:
+                expected = _exit_code(error)
+                if expected is None:
+                    raise
+                typer.echo(f"guoyuan: {_one_line(error)}", err=True)
+                code = expected
+            raise typer.Exit(code)
+
+        return run
+
+    return register
+
+
+def _exit_code(error: Exception) -> int | None:
+    """Return the exit code of an expected refusal, or None for a surprise."""
+    from sqlalchemy.exc import DatabaseError
+
+    from ledger.errors import LogInconsistentError, UnknownIdentifierError, VerificationError
+    from ledger.kernel.errors import OriginError
+
+    if isinstance(error, (VerificationError, UnknownIdentifierError, LogInconsistentError)):
+        return WRONG
+    if isinstance(error, OriginError):
+        return UNREACHABLE if error.code in _UNREACHABLE_CODES else BAD_INPUT
+    if isinstance(error, (ConnectionError, TimeoutError, DatabaseError)):
+        return UNREACHABLE
+    return BAD_INPUT if isinstance(error, OSError) else None
+
+
+_UNREACHABLE_CODES = frozenset({"chain_unreachable", "chain_unavailable", "transport"})
+
+
+def _one_line(error: Exception) -> str:
+    from sqlalchemy.exc import DatabaseError
+
+    text = str(error.orig if isinstance(error, DatabaseError) else error)
+    if "no such table" in text or "UndefinedTable" in type(getattr(error, "orig", error)).__name__:
+        text = "the database has no tables yet; run: guoyuan migrate"
+    return " ".join(text.split())
+
+
+def _print(document: Any) -> None:
+    from pydantic_core import to_jsonable_python
+
+    typer.echo(json.dumps(to_jsonable_python(document), ensure_ascii=False, indent=2))
+
+
+@contextmanager
+def _installation() -> Iterator["Runtime"]:
+    from api.runtime import Runtime
+    from ledger.kernel.settings import Settings
+
+    rt = Runtime.open(Settings.load())
+    try:
+        yield rt
+    finally:
+        rt.close()
+
+
+def _table(*columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _say(*things: Any) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(*things)
+
+
+# --- running ---------------------------------------------------------------------------------------
+
+
+@command(app)
+def up(
+    with_tasks: Annotated[
+        bool, typer.Option("--tasks/--no-tasks", help="Run the tasks beside the web server, in process or as workers.")
+    ] = True,
+    with_sensors: Annotated[
+        bool, typer.Option("--sensors/--no-sensors", help="Listen to the sensors' broker.")
+    ] = True,
+) -> int:
+    """Run everything: migrate, web server, tasks, sensors. SIGTERM stops it cleanly."""
+    from api.serve import serve
+    from ledger.kernel.settings import Settings
+
+    return serve(Settings.load(), with_tasks=with_tasks, with_sensors=with_sensors)
+
+
+@command(app)
+def demo(
+    readings: Annotated[Path | None, typer.Option(help="Hourly weather to replay.", exists=True)] = None,
+    photos: Annotated[Path | None, typer.Option(help="Folder of photographs.", exists=True, file_okay=False)] = None,
+    sales: Annotated[Path | None, typer.Option(help="Orders to replay (CSV).", exists=True)] = None,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Leave the site running afterwards.")] = True,
+    json_out: Annotated[Path | None, typer.Option(help="Write the summary here.")] = None,
+) -> int:
+    """Play one working day through the product's own doors and print the consumer's link."""
+    from api.demo.day import main
+
+    return main(readings=readings, photos=photos, sales=sales, serve=serve, json_out=json_out)
+
+
+@command(app)
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database to its newest shape."""
+    from api.migrations import current, migrate
+    from ledger.kernel.settings import Settings
+
+    settings = Settings.load()
+    migrate(settings)
+    revision = current(settings)
+    if as_json:
+        _print({"revision": revision})
+    else:
+        typer.echo(f"the database is at {revision}")
+
+
+@command(app)
+def worker(
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 2,
+) -> int:
+    """Run a Celery worker on the broker that GUOYUAN_REDIS_URL names."""
+    return _celery("worker", f"--concurrency={concurrency}", "--loglevel=WARNING", "--without-mingle")
+
+
+@command(app)
+def beat() -> int:
+    """Run the beat that starts the tasks; one is enough, a second does no harm."""
+    return _celery("beat", "--scheduler=celery.beat:Scheduler", "--loglevel=WARNING", "--pidfile=")
+
+
+def _celery(*arguments: str) -> int:
+    from api import worker
+    from api.observe import configure_logging
+    from ledger.kernel.errors import SettingsError
+    from ledger.kernel.settings import Settings
+
+    settings = Settings.load()
+    if not settings.redis_url:
+        raise SettingsError("GUOYUAN_REDIS_URL is empty: the tasks run inside `guoyuan up`")
+    configure_logging(settings)
+    worker.app.start(["--quiet", *arguments])
+    return OK
+
+
+@command(app)
+def services() -> int:
+    """Start private PostgreSQL, Redis, Mosquitto and anvil for trying out; Ctrl-C stops them."""
+    import runpy
+
+    sys.argv = ["guoyuan services"]
+    runpy.run_module("api.deploy.services", run_name="__main__")
+    return OK
+
+
+# --- setting up ------------------------------------------------------------------------------------
+
+
+@command(app)
+def apply(file: Annotated[Path, typer.Argument(help="TOML: places, people, plots, devices.")], as_json: AsJson = False) -> None:
+    """Set a cooperative up from a file. Applying it again changes nothing."""
+    from api import apply as setup_files
+    from api.migrations import migrate
+    from ledger.kernel.settings import Settings
+
+    setup = setup_files.read(file)
+    migrate(Settings.load())
+    with _installation() as rt, rt.db.write() as session:
+        applied = setup_files.apply(
+            session, setup, settings=rt.settings, numbering=rt.numbering, now=rt.clock.now()
+        )
+    if as_json:
+        _print(applied)
+        return
+    table = _table("person", "party", "code", "link")
+    for person in applied.people:
+        table.add_row(person.ref, person.party.rpartition("/")[2], person.code or "given out before", person.link or "")
+    _say(table)
+    counts = f"{len(applied.places)} places, {len(applied.plots)} plots, {len(applied.devices)} devices"
+    _say(f"{counts}. Codes and links are shown this once.")
+
+
+@command(app)
+def keygen(file: Annotated[Path, typer.Argument(help="Where the private key goes.")], as_json: AsJson = False) -> None:
+    """Make an Ed25519 key for a device and print its public half for the set-up file."""
+    from farm_sensors.keys import create_key
+
+    public_key = create_key(file)
+    if as_json:
+        _print({"file": str(file), "public_key": public_key})
+    else:
+        typer.echo(public_key)
+
+
+@command(channels_app, "add")
+def add_channel(
+    name: Annotated[str, typer.Argument(help="Small letters, digits and dashes.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Give a known channel a new secret.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a sale platform send webhooks, and print the secret it signs with."""
+    from api import channels
+
+    with _installation() as rt, rt.db.write() as session:
+        secret = channels.add(session, rt.settings, name, replace=replace, now=rt.clock.now())
+        url = f"{rt.settings.public_url.rstrip('/')}/api/v1/channels/{name}/webhook"
+    if as_json:
+        _print({"channel": name, "secret": secret, "url": url})
+    else:
+        typer.echo(secret)
+        typer.echo(f"shown this once; the platform sends to {url}", err=True)
+
+
+@command(channels_app, "list")
+def list_channels(as_json: AsJson = False) -> None:
+    """List the sale channels."""
+    from api import channels
+
+    with _installation() as rt, rt.db.read() as session:
+        names = channels.names(session)
+    if as_json:
+        _print({"channels": names})
+    else:
+        typer.echo("\n".join(names) or "no channels yet")
+
+
+@command(people_app, "list")
+def list_people(as_json: AsJson = False) -> None:
+    """List the accounts."""
+    from api import accounts
+
+    with _installation() as rt, rt.db.read() as session:
+        people = accounts.people(session)
+    if as_json:
+        rows = [
+            {"ref": p.ref, "party": p.party, "role": p.role, "site": p.site, "name": name, "erased_at": p.erased_at}
+            for p, name in people
+        ]
+        _print({"people": rows})
+        return
+    table = _table("ref", "name", "role", "party")
+    for person, name in people:
+        table.add_row(person.ref, name or ("erased" if person.erased_at else ""), person.role, person.party.rpartition("/")[2])
+    _say(table)
+
+
+@command(people_app, "erase")
+def erase_person(ref: str, as_json: AsJson = False) -> None:
+    """Forget a person's name and ways to sign in; the party id and the log stay."""
+    from api import accounts
+
+    with _installation() as rt, rt.db.write() as session:
+        party = accounts.erase(session, ref, now=rt.clock.now())
+    if as_json:
+        _print({"ref": ref, "party": party})
+    else:
+        typer.echo(f"{ref} is erased; {party} stays in the log and names nobody")
+
+
+@command(people_app, "new-code")
+def new_code(ref: str, as_json: AsJson = False) -> None:
+    """Print a new code and a one-time link for a person; older codes stop working."""
+    from api import accounts
+
+    with _installation() as rt, rt.db.write() as session:
+        person = accounts.active_person(session, ref)
+        code = accounts.new_code(session, person, now=rt.clock.now())
+        token = accounts.new_link_token(session, person, now=rt.clock.now())
+        link = f"{rt.settings.public_url.rstrip('/')}/sign-in/{token}"
+    if as_json:
+        _print({"ref": ref, "party": person.party, "code": code, "link": link})
+    else:
+        typer.echo(f"{code}\n{link}")
+
+
+if __name__ == "__main__":
+    app()

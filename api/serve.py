@@ -1,0 +1,97 @@
+"""Running an installation in one process: web server, tasks, sensors, and a clean end."""
+
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import typer
+import uvicorn
+
+from api.app import create_app
+from api.migrations import migrate
+from api.observe import configure_logging
+from api.runtime import Runtime
+from api.worker import Beat
+from ledger.kernel.settings import Settings
+
+_log = logging.getLogger(__name__)
+_GRACE_S = 5
+
+
+def serve(settings: Settings, *, with_tasks: bool, with_sensors: bool) -> int:
+    """Serve until SIGTERM or Ctrl-C; return the exit code."""
+    configure_logging(settings)
+    migrate(settings)
+    with ExitStack() as stack:
+        rt = Runtime.open(settings)
+        stack.callback(rt.close)
+        application = create_app(runtime=rt)
+        if with_sensors:
+            stack.enter_context(_sensors(rt))
+        if with_tasks:
+            stack.enter_context(_workers() if settings.redis_url else _beat(rt))
+        config = uvicorn.Config(
+            application,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        server = _Server(config, settings)
+        server.run()
+    return 0 if server.started else 3
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, saying once where it listens."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # sockets are passed through
+        """Start listening and say so."""
+        await super().startup(sockets=sockets)  # type: ignore[arg-type]
+        if self.started:
+            typer.echo(f"Guoyuan listens on http://{self.config.host}:{self.config.port} as {self._settings.public_url}")
+            sys.stdout.flush()
+
+
+@contextmanager
+def _beat(rt: Runtime) -> Iterator[None]:
+    beat = Beat(rt)
+    beat.start()
+    try:
+        yield
+    finally:
+        beat.stop()
+
+
+@contextmanager
+def _workers() -> Iterator[None]:
+    """Run a worker and a beat as processes of their own, and stop them with us."""
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "api.cli", name])  # noqa: S603  # our own command line
+        for name in ("worker", "beat")
+    ]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def _sensors(rt: Runtime) -> Iterator[None]:
+    yield
