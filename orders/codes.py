@@ -161,9 +161,7 @@ def void(
         if code is None:
             raise NotFoundError("code", f"{gtin} {serial}")
         if code.state == CodeState.ACTIVE:
-            raise PackError(
-                "code_active", f"code {serial} names a closed pack; it is recalled, not voided", serial=serial
-            )
+            raise PackError("code_active", f"{serial} names a closed pack: recall it, do not void it", serial=serial)
         if code.state == CodeState.PRINTED:
             codes.append(code)
     for quota_id in sorted({code.quota_id for code in codes}):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from ledger.disclosure import commit_fields
 from ledger.events import SensorElement
@@ -187,6 +187,14 @@ def pre_cool(
     session.add(row)
     session.flush()
     return clock
+
+
+def lots(session: Session, *, states: Collection[str] = ()) -> Sequence[Lot]:
+    """Return harvest lots, oldest pick first; with `states`, only those."""
+    query = select(Lot).order_by(col(Lot.pick_ended_at), Lot.id)
+    if states:
+        query = query.where(col(Lot.state).in_(states))
+    return session.exec(query).all()
 
 
 def clock_of(
