@@ -4,9 +4,9 @@ What is taken twice is stored once. What comes under a number or a moment alread
 something else, is kept beside the first and marked: nothing that was accepted is ever overwritten.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
@@ -15,31 +15,14 @@ from nacl.signing import VerifyKey
 from sqlalchemy import Table
 from sqlmodel import Session, col, select
 
-from farm_sensors.codecs import senml
-from farm_sensors.errors import (
-    BadSignatureError,
-    MalformedPackError,
-    PackError,
-    PackTooLargeError,
-    ReadingFromFutureError,
-    SensorError,
-    UnknownDeviceError,
-    UnknownQuantityError,
-    WrongUnitError,
-)
+from farm_sensors.errors import BadSignatureError, PackError, PackTooLargeError, SensorError, UnknownDeviceError
 from farm_sensors.models import Device, Message, Reading, Refusal
+from farm_sensors.packs import MAX_PACK_BYTES, Measured, Pack, open_pack
 from farm_sensors.quality import Flag
-from farm_sensors.quantities import QUANTITIES, SEQUENCE, Quantity
-from ledger.kernel.clock import format_time, whole_ms
+from ledger.kernel.clock import whole_ms
 
-MAX_PACK_BYTES: Final = 65_536
-MAX_PACK_RECORDS: Final = 2_000
-SIGNATURE_BYTES: Final = 64
-AHEAD_ALLOWED: Final = timedelta(minutes=5)
 HOUR_S: Final = 3600
 
-_MAX_SEQUENCE: Final = 2**53 - 1
-_EARLIEST_S: Final = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 _READING: Final[Table] = Reading.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
 _MESSAGE: Final[Table] = Message.__table__  # type: ignore[attr-defined]
 
@@ -54,23 +37,6 @@ class Accepted:
     duplicate: bool
     late: int = 0
     conflict: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One decoded reading, in the unit of its quantity."""
-
-    quantity: str
-    at: datetime
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Pack:
-    """What a pack says: its number among the device's packs, if it has one, and its readings by time."""
-
-    sequence: int | None
-    readings: tuple[Measured, ...]
 
 
 def accept(session: Session, *, device_id: str, body: bytes, signature: bytes, now: datetime) -> Accepted:
@@ -102,37 +68,6 @@ def verify(device: Device, body: bytes, signature: bytes) -> None:
         raise BadSignatureError(device.id) from error
 
 
-def open_pack(body: bytes, *, device_id: str, quantities: Sequence[str], now: datetime) -> Pack:
-    """Return what a pack says, or raise a PackError: wrong form, unknown quantity, wrong unit, future.
-
-    Pure. A record is named by a quantity alone or by the device's id, a slash and the quantity.
-    """
-    records = senml.decode(body)
-    if len(records) > MAX_PACK_RECORDS:
-        raise PackTooLargeError(len(records), MAX_PACK_RECORDS, "records")
-    own = f"{device_id}/"
-    sequence: int | None = None
-    taken: dict[tuple[str, datetime], Measured] = {}
-    is_timed = True
-    for index, record in enumerate(records):
-        path = f"$[{index}]"
-        name = record.name.removeprefix(own)
-        if name == SEQUENCE:
-            sequence = _sequence(record, path, sequence)
-            continue
-        quantity = _quantity(name, path, quantities)
-        measured = _measured(record, quantity, path, now)
-        if taken.setdefault((name, measured.at), measured) is not measured:
-            raise MalformedPackError(path, f"gives {name} at {format_time(measured.at)} a second time")
-        is_timed = is_timed and not record.is_relative
-    if not taken:
-        raise MalformedPackError("$", "holds no reading")
-    if sequence is None and not is_timed:
-        # Two such packs may be alike byte for byte, and a copy would look like a second measurement.
-        raise MalformedPackError("$", f"needs absolute times or a {SEQUENCE!r} record, or a copy cannot be told")
-    return Pack(sequence, tuple(sorted(taken.values(), key=lambda reading: (reading.at, reading.quantity))))
-
-
 def note_refusal(session: Session, *, device_id: str, body: bytes, error: SensorError, now: datetime) -> None:
     """Remember that a pack was refused and why, for whoever mends the device.
 
@@ -156,51 +91,12 @@ def note_refusal(session: Session, *, device_id: str, body: bytes, error: Sensor
             device_id=device_id[:120],
             digest=digest,
             code=error.code,
-            detail=str(error)[:500],
+            # What a stranger wrote may hold characters that PostgreSQL does not keep.
+            detail=ascii(str(error))[1:-1][:500],
             received_at=now,
             body=body if is_signed else None,
         )
     )
-
-
-def _sequence(record: senml.Record, path: str, earlier: int | None) -> int:
-    if earlier is not None:
-        raise MalformedPackError(path, "numbers the pack a second time")
-    value = record.value
-    if isinstance(value, bool) or not isinstance(value, float) or not value.is_integer():
-        raise MalformedPackError(path, "a sequence is a whole number")
-    if not 0 <= value <= _MAX_SEQUENCE:
-        raise MalformedPackError(path, f"a sequence lies between 0 and {_MAX_SEQUENCE}")
-    if record.unit not in (None, "count"):
-        raise WrongUnitError(path, SEQUENCE, record.unit, ("count",))
-    return int(value)
-
-
-def _quantity(name: str, path: str, enrolled: Sequence[str]) -> Quantity:
-    if name not in enrolled or name not in QUANTITIES:
-        raise UnknownQuantityError(path, name, sorted(QUANTITIES.keys() & set(enrolled)))
-    return QUANTITIES[name]
-
-
-def _measured(record: senml.Record, quantity: Quantity, path: str, now: datetime) -> Measured:
-    if isinstance(record.value, bool) or not isinstance(record.value, float):
-        raise MalformedPackError(path, f"{quantity.name} is a number")
-    if record.unit is None or record.unit not in quantity.units:
-        raise WrongUnitError(path, quantity.name, record.unit, quantity.units)
-    seconds = now.timestamp() + record.time if record.is_relative else record.time
-    if seconds > (now + AHEAD_ALLOWED).timestamp():
-        raise ReadingFromFutureError(path, _time_text(seconds), format_time(now))
-    if seconds < _EARLIEST_S:
-        raise MalformedPackError(path, "was measured before the year 2000")
-    at = datetime.fromtimestamp(round(seconds * 1000) / 1000, UTC)
-    return Measured(quantity.name, whole_ms(at), quantity.in_unit(record.value, record.unit))
-
-
-def _time_text(seconds: float) -> str:
-    try:
-        return format_time(datetime.fromtimestamp(seconds, UTC))
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:g} s after 1970"
 
 
 def _store(
