@@ -10,7 +10,7 @@ from sqlalchemy import Column, Table
 from sqlmodel import Session, col, select
 
 from ledger.errors import UnknownIdentifierError
-from ledger.kernel.clock import parse_time
+from ledger.kernel.clock import format_time, parse_time
 from ledger.lineage import Found, Query, Stance, walk
 from ledger.log import pages
 from ledger.models import Entry, Naming
@@ -20,6 +20,9 @@ LIMIT: Final = 1000
 
 _NAMING: Final[Table] = Naming.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
 _ENTRY: Final[Table] = Entry.__table__  # type: ignore[attr-defined]
+_COLUMNS: Final = tuple(
+    _ENTRY.c[name] for name in ("id", "leaf_index", "data", "event_id", "event_type", "event_time", "sentence")
+)
 _PAGE: Final = 500
 _MOST_HITS: Final = 5000
 """One question answers with at most so many entries, the newest."""
@@ -75,9 +78,12 @@ class History:
         return tuple(s for s in self.steps if s.declared_wrong_by is None and not s.is_declaration)
 
 
-def history(session: Session, identifier: str, *, limit: int = LIMIT) -> History:
-    """Return all that concerns an identifier, by event time. Raises UnknownIdentifierError."""
-    finder = _Finder(session)
+def history(session: Session, identifier: str, *, limit: int = LIMIT, below: int | None = None) -> History:
+    """Return all that concerns an identifier, by event time. Raises UnknownIdentifierError.
+
+    With `below`, only what has a log index smaller than that.
+    """
+    finder = _Finder(session, below)
     reached, is_cut = walk(identifier, finder, limit=limit)
     if not reached:
         raise UnknownIdentifierError(identifier)
@@ -121,8 +127,8 @@ class _Row:
 class _Finder:
     """Answers the questions of a walk from the index, a round at a time."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, below: int | None) -> None:
+        self._session, self._below = session, below
         self.entries: dict[int, _Row] = {}
 
     def __call__(self, queries: Sequence[Query]) -> Iterable[Found]:
@@ -139,7 +145,7 @@ class _Finder:
         self._load(_ENTRY.c.id, {key for _, key in hits} - self.entries.keys())
         for row in self._load(_ENTRY.c.event_id, event_queries.keys()):
             hits.append((event_queries[row.event["eventID"]], row.entry_id))
-        return [Found(query, key, self.entries[key].event) for query, key in hits]
+        return [Found(query, key, self.entries[key].event) for query, key in hits if key in self.entries]
 
     def _ask(self, shape: Query, group: Mapping[str, Query]) -> Iterator[tuple[Query, int]]:
         """Ask one question about many identifiers at once."""
@@ -163,8 +169,29 @@ class _Finder:
     def _load(self, column: Column[Any], wanted: Collection[Any]) -> list[_Row]:
         rows = []
         for page in pages(sorted(wanted), _PAGE):
-            statement = select(_ENTRY.c.id, _ENTRY.c.leaf_index, _ENTRY.c.data).where(column.in_(page))
-            for entry_id, index, data in self._session.execute(statement):
-                row = self.entries.setdefault(entry_id, _Row(entry_id, index, data, msgspec.json.decode(data)))
+            statement = select(Entry).where(column.in_(page))
+            if self._below is not None:
+                statement = statement.where(_ENTRY.c.leaf_index < self._below)
+            for entry in self._session.execute(statement.with_only_columns(*_COLUMNS)):
+                row = self.entries.get(entry.id)
+                if row is None:
+                    row = _Row(entry.id, entry.leaf_index, entry.data, _readable(entry))
+                    self.entries[row.entry_id] = row
                 rows.append(row)
         return rows
+
+
+def _readable(entry: Any) -> Mapping[str, Any]:
+    """The event in a row. Bytes that were damaged are no JSON any more: what the row says stands in for them."""
+    try:
+        event = msgspec.json.decode(entry.data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        event = None
+    if isinstance(event, dict) and all(isinstance(event.get(key), str) for key in ("type", "eventID", "eventTime")):
+        return event
+    return {
+        "type": entry.event_type,
+        "eventID": entry.event_id,
+        "eventTime": format_time(entry.event_time),
+        "gy:sentence": entry.sentence,
+    }

@@ -1,0 +1,107 @@
+"""Makes proof files from the database. What it makes it does not judge: `ledger.proof.verify` does."""
+
+import base64
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlmodel import Session
+
+from ledger import merkle
+from ledger.checkpoint import LogKey, parse_head
+from ledger.disclosure import disclosures
+from ledger.errors import NotPublishedError
+from ledger.log import latest_checkpoint
+from ledger.merkle import Range
+from ledger.proof import FORMAT, Anchor, ProofBundle, ProvedEntry
+from ledger.trace import Step, history
+from ledger.tree import Nodes
+
+
+@dataclass(frozen=True, slots=True)
+class AnchoredHead:
+    """A head that a chain holds, as whoever anchored it knows it."""
+
+    chain_id: int
+    contract: str
+    size: int
+    root: bytes
+    transaction: str
+    block: int
+
+
+def prove(
+    session: Session,
+    identifier: str,
+    *,
+    key: LogKey,
+    anchor: AnchoredHead | None = None,
+    reveal: Collection[str] = (),
+    evidence: Collection[str] = (),
+) -> ProofBundle:
+    """Return the proof file of an identifier's published history under the latest checkpoint.
+
+    `reveal` names private fields to open, `evidence` the `ni:` names of files that can be handed out;
+    names that stand in no entry of the history are left away. An anchor beyond the checkpoint is an
+    error of the caller. Raises UnknownIdentifierError, NotPublishedError.
+    """
+    checkpoint = latest_checkpoint(session)
+    if checkpoint is None:
+        raise NotPublishedError("no checkpoint has been signed yet")
+    steps = [step for step in history(session, identifier, below=checkpoint.size).steps if step.index is not None]
+    steps.sort(key=_index)
+    size, origin = checkpoint.size, parse_head(checkpoint.note)[0].origin
+    spans = [merkle.inclusion_ranges(_index(step), size) for step in steps]
+    extension = merkle.consistency_ranges(anchor.size, size) if anchor else []
+    hashes = _HashList(Nodes(session, {span for path in (*spans, extension) for span in path}))
+    return ProofBundle(
+        format=FORMAT,
+        subject=identifier,
+        key=key.text(),
+        checkpoint=checkpoint.note,
+        entries=tuple(
+            # A stored byte that is no longer text becomes a mark that is: the file then does not verify, as it must.
+            ProvedEntry(index=_index(step), data=step.data.decode(errors="replace"), path=hashes.positions(path))
+            for step, path in zip(steps, spans, strict=True)
+        ),
+        disclosures=tuple(disclosures(session, [step.event_id for step in steps], names=reveal)),
+        evidence=tuple(sorted(name for name in set(evidence) if any(f'"{name}"'.encode() in s.data for s in steps))),
+        anchor=_anchor(anchor, origin, hashes.positions(extension)) if anchor else None,
+        hashes=tuple(base64.b64encode(node).decode() for node in hashes.hashes),
+    )
+
+
+class _HashList:
+    """The list that all paths of a file share."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+        self._positions: dict[Range, int] = {}
+        self.hashes: list[bytes] = []
+
+    def positions(self, path: Sequence[Range]) -> tuple[int, ...]:
+        """Return where the hashes of a path stand, adding those that are new."""
+        for span in path:
+            if span not in self._positions:
+                self._positions[span] = len(self.hashes)
+                self.hashes.append(self._nodes.hash_of(span))
+        return tuple(self._positions[span] for span in path)
+
+
+def _anchor(head: AnchoredHead, origin: str, consistency: tuple[int, ...]) -> Anchor:
+    return Anchor(
+        block=head.block,
+        chain_id=head.chain_id,
+        consistency=consistency,
+        contract=head.contract,
+        log_id="0x" + sha256(origin.encode()).hexdigest(),
+        root=base64.b64encode(head.root).decode(),
+        size=head.size,
+        transaction=head.transaction,
+    )
+
+
+def _index(step: Step) -> int:
+    if step.index is None:
+        raise NotPublishedError(f"{step.event_id} has no place in the log yet")
+    return step.index
