@@ -76,7 +76,7 @@ def configure_logging(settings: Settings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     # These say on INFO what ours say better, once.
-    for noisy in ("uvicorn.access", "httpx", "amqtt", "celery.beat", "alembic", "eth", "transitions"):
+    for noisy in ("uvicorn.access", "uvicorn.error", "httpx", "amqtt", "celery.beat", "alembic", "eth", "transitions"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -1,25 +1,26 @@
 """What runs by itself: three lines each, one transaction each. The functions they call know the rest."""
 
+from typing import Final
+
 from api.runtime import Runtime
 from api.worker import periodic
 from farm_sensors import windows
 from ledger import follow, log
-from orders import sentences
+from orders import fulfilment, raising, sentences
+from orders.stock import GradedStock
 
 PATIENCE_S = 120
 """How long after its end an hour of readings stays open for late ones."""
 
 
-def followers(rt: Runtime) -> list[follow.Follower]:
-    """Return everyone who reacts to the log."""
-    del rt
-    return []
+FOLLOWERS: Final[tuple[follow.Follower, ...]] = (GradedStock(),)
+"""Everyone who reacts to the log."""
 
 
 @periodic(every=0.5)
 def follow_log(rt: Runtime) -> None:
     """Integrate what was recorded and let every follower catch up."""
-    follow.drain(rt.db, followers(rt), now=rt.clock.now())
+    follow.drain(rt.db, FOLLOWERS, now=rt.clock.now())
 
 
 @periodic(every=lambda settings: settings.publish_after_s)
@@ -33,9 +34,7 @@ def publish(rt: Runtime) -> None:
 def close_windows(rt: Runtime) -> None:
     """Close the hours of readings that are over."""
     with rt.db.write() as session:
-        windows.close_due(
-            session, rt.files, now=rt.clock.now(), patience_s=PATIENCE_S, zone=rt.settings.time_zone
-        )
+        windows.close_due(session, rt.files, now=rt.clock.now(), patience_s=PATIENCE_S, zone=rt.settings.time_zone)
 
 
 @periodic(every=5)
@@ -43,3 +42,17 @@ def write_sold(rt: Runtime) -> None:
     """Write what was sold into the log, minute by minute."""
     with rt.db.write() as session:
         sentences.write_sold(session, now=rt.clock.now(), zone=rt.settings.time_zone)
+
+
+@periodic(every=0.5)
+def raise_pick_orders(rt: Runtime) -> None:
+    """Ask farmers for what was sold and is not on its way yet."""
+    with rt.db.write() as session:
+        raising.raise_orders(session, now=rt.clock.now(), numbering=rt.numbering, zone=rt.settings.time_zone)
+
+
+@periodic(every=5)
+def assign_spare_packs(rt: Runtime) -> None:
+    """Give packs that nobody has yet to the buyers who wait for them."""
+    with rt.db.write() as session:
+        fulfilment.assign_spare(session)

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final
 
-from celery import Celery
-from celery.beat import Scheduler, Service
+from celery import Celery  # type: ignore[import-untyped]  # Celery brings no types
+from celery.beat import Scheduler, Service  # type: ignore[import-untyped]  # as above
 from sqlalchemy import text
 
 from api.observe import TASKS

@@ -143,5 +143,5 @@ def test_an_erased_name_stays_erased_when_the_file_is_applied_again(rt: Runtime)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SetupFileError, match="coop.toml"):
+    with pytest.raises(SetupFileError, match=r"coop\.toml"):
         setup_files.read(tmp_path / "coop.toml")

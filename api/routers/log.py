@@ -1,0 +1,76 @@
+"""The log for everyone: checkpoint, tiles (C2SP tlog-tiles), its key, and what it says of one thing."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Response
+from sqlmodel import Session, col, select
+
+from api.deps import RuntimeDep
+from api.errors import NotHereError
+from ledger import tiles
+from ledger.errors import VerificationError
+from ledger.log import latest_checkpoint
+from ledger.models import Entry, Tile
+
+router = APIRouter(tags=["log"])
+
+FOREVER: Final = "public, max-age=31536000, immutable"
+_BINARY: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"application/octet-stream": {}}, "description": "The tile."}}
+_TEXT: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/plain": {}}, "description": "The text."}}
+
+
+@router.get("/log/checkpoint", response_class=Response, responses=_TEXT)
+def checkpoint(rt: RuntimeDep) -> Response:
+    """Return the newest signed tree head (C2SP tlog-checkpoint)."""
+    with rt.db.read() as session:
+        newest = latest_checkpoint(session)
+    if newest is None:
+        raise NotHereError("nothing was published yet")
+    return Response(newest.note, media_type="text/plain; charset=utf-8", headers={"cache-control": "no-cache"})
+
+
+@router.get("/log/key", response_class=Response, responses=_TEXT)
+def key(rt: RuntimeDep) -> Response:
+    """Return the public key that checkpoints are signed with (C2SP verifier key)."""
+    return Response(rt.signer.key.text() + "\n", media_type="text/plain; charset=utf-8")
+
+
+@router.get("/log/tile/{path:path}", response_class=Response, responses=_BINARY)
+def tile(rt: RuntimeDep, path: Annotated[str, Path(max_length=80)]) -> Response:
+    """Return a tile of hashes (`0/x001/234`) or a bundle of entries (`entries/067.p/8`).
+
+    Only what a checkpoint covers is served, so a tile never changes.
+    """
+    try:
+        wanted = tiles.parse_path(path)
+    except VerificationError as error:
+        raise NotHereError(str(error)) from error
+    with rt.db.read() as session:
+        data = _bundle(session, wanted) if wanted.level < 0 else _tile(session, wanted)
+    return Response(data, media_type="application/octet-stream", headers={"cache-control": FOREVER})
+
+
+def _tile(session: Session, wanted: tiles.TileKey) -> bytes:
+    _refuse_beyond(session, wanted)
+    row = session.get(Tile, (wanted.level, wanted.number))
+    if row is None:
+        raise NotHereError(f"no tile {wanted.path()}")
+    return row.data[: wanted.width * tiles.HASH_BYTES]
+
+
+def _bundle(session: Session, wanted: tiles.TileKey) -> bytes:
+    _refuse_beyond(session, wanted)
+    first = wanted.number * tiles.WIDTH
+    rows = session.exec(
+        select(Entry.data)
+        .where(col(Entry.leaf_index) >= first, col(Entry.leaf_index) < first + wanted.width)
+        .order_by(col(Entry.leaf_index))
+    )
+    return tiles.bundle(list(rows))
+
+
+def _refuse_beyond(session: Session, wanted: tiles.TileKey) -> None:
+    newest = latest_checkpoint(session)
+    nodes = (newest.size if newest else 0) >> (tiles.HEIGHT * max(wanted.level, 0))
+    if wanted.number * tiles.WIDTH + wanted.width > nodes:
+        raise NotHereError(f"the newest checkpoint does not cover {wanted.path()}")
