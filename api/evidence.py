@@ -1,0 +1,239 @@
+"""Kept files as a page can show them: temperatures, fruit records, photographs, the reason for a tier.
+
+What cannot be read is left out: evidence is shown, never guessed at.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+from PIL import Image, UnidentifiedImageError
+
+from api.drawing import Reading
+from api.facts import fact_at, walk
+from api.story import Fruit, Photo, Plate
+from grading.errors import GradingError
+from grading.grade import grade
+from grading.measure import Measures
+from grading.standard import Standard, Tariff, parse_standard, parse_tariff
+from ledger.kernel.clock import TimeError, parse_time
+from ledger.kernel.errors import IdentifierError
+from ledger.kernel.files import parse_ni
+
+Files = Callable[[str], bytes | None]
+"""Gives the bytes of an `ni:` name, or None where they are not kept here."""
+
+READINGS_FORMAT: Final = "guoyuan-readings/1"
+FRUIT_FORMAT: Final = "guoyuan-fruit-record/1"
+_TEMPERATURES: Final = ("pulp-temperature", "load-temperature", "air-temperature", "room-temperature")
+_USABLE: Final = (1, 2)
+"""QARTOD flags good and not evaluated: what a summary counts."""
+_LARGEST: Final = 4_000_000
+_MARGIN_PERMILLE: Final = 70
+"""How much ground a crop keeps around the fruit, of its longer side (`grading.look`)."""
+_FRUIT_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
+    "tier": ("verdict", "tier"),
+    "mass": ("measures", "massG"),
+    "length": ("measures", "lengthUm"),
+    "width": ("measures", "widthUm"),
+    "blemish": ("measures", "blemishMm2"),
+    "price": ("verdict", "priceFen"),
+    "rule": ("verdict", "rule"),
+    "margin": ("verdict", "marginPermille"),
+    "standard": ("standard", "id"),
+    "edition": ("standard", "edition"),
+    "number": ("number",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The usable readings of one quantity in a kept file."""
+
+    quantity: str
+    readings: tuple[Reading, ...]
+
+
+def kept_series(data: bytes) -> Series | None:
+    """Return the temperatures in a file of readings: of several quantities pulp before load, air and room."""
+    try:
+        document = msgspec.json.decode(data)
+        if document["format"] != READINGS_FORMAT:
+            return None
+        found: dict[str, dict[datetime, float]] = {}
+        for row in document["readings"]:
+            if row["flag"] in _USABLE and row["quantity"] in _TEMPERATURES:
+                found.setdefault(row["quantity"], {})[parse_time(row["at"])] = float(row["value"])
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, TimeError):
+        return None
+    quantity = next((name for name in _TEMPERATURES if name in found), None)
+    if quantity is None:
+        return None
+    series = found[quantity]
+    return Series(quantity, tuple(Reading(at, series[at]) for at in sorted(series)))
+
+
+def photo(files: Files, name: str | None) -> Photo | None:
+    """Return a photograph or document by its `ni:` name, measured where it is a picture that is kept."""
+    digest = _hex(name)
+    if name is None or digest is None:
+        return None
+    data = files(name)
+    if data is None or len(data) > _LARGEST:
+        return Photo(digest, is_kept=False)
+    return _measured(digest, data)
+
+
+def fruit(files: Files, number: int, name: str) -> Fruit | None:
+    """Return one fruit by the `ni:` name of its record, or None where that is not kept or not a record."""
+    digest, data = _hex(name), files(name)
+    if digest is None or data is None or len(data) > _LARGEST:
+        return None
+    try:
+        record = msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return None
+    if walk(record, ("format",)) != FRUIT_FORMAT:
+        return None
+    crop = walk(record, ("crop",))
+    picture = photo(files, crop if isinstance(crop, str) else None)
+    reason, title = _reason(files, record)
+    facts = {key: fact for key, path in _FRUIT_PATHS.items() if (fact := fact_at(record, path, digest))}
+    return Fruit(number, digest, picture, _plate(record, picture), facts, reason, title)
+
+
+def crop_names(files: Files, records: list[str]) -> set[str]:
+    """Return the `ni:` names of the crops that fruit records name."""
+    names = set()
+    for name in records:
+        data = files(name)
+        try:
+            crop = walk(msgspec.json.decode(data), ("crop",)) if data is not None else None
+        except msgspec.DecodeError:
+            continue
+        if isinstance(crop, str):
+            names.add(crop)
+    return names
+
+
+def smaller(data: bytes, width: int) -> tuple[bytes, str] | None:
+    """Return a picture at most `width` pixels wide as WebP, or None where it is no picture.
+
+    For looking at only: its bytes are not those the log names.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            opened.draft("RGB", (width, width))
+            picture = opened.convert("RGB")
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        return None
+    if picture.width > width:
+        picture = picture.resize(
+            (width, max(1, round(picture.height * width / picture.width))), Image.Resampling.LANCZOS
+        )
+    out = io.BytesIO()
+    picture.save(out, "WEBP", quality=72, method=4)
+    return out.getvalue(), "image/webp"
+
+
+def media_type(data: bytes) -> str:
+    """Return what the bytes are, by looking at them: never a type a browser would run."""
+    starts = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n", "image/png"), (b"%PDF-", "application/pdf"))
+    for start, name in starts:
+        if data.startswith(start):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return "application/json" if data[:1] in (b"{", b"[") else "application/octet-stream"
+
+
+@lru_cache(maxsize=2048)
+def _measured(digest: str, data: bytes) -> Photo:
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            width, height = opened.size
+            opened.draft("RGB", (64, 64))
+            small = opened.convert("RGB").resize((16, 16))
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        return Photo(digest, is_kept=True)
+    edge = [small.getpixel((x, y)) for x in range(16) for y in (0, 15)]
+    edge += [small.getpixel((x, y)) for x in (0, 15) for y in range(16)]
+    middle = [sorted(channel)[len(channel) // 2] for channel in zip(*edge, strict=True)]  # type: ignore[arg-type]  # RGB gives triples
+    return Photo(digest, True, width, height, "#" + "".join(f"{value:02x}" for value in middle))
+
+
+def _plate(record: Mapping[str, Any], picture: Photo | None) -> Plate | None:
+    """Return where the fruit stands in its crop. The crop keeps a margin, less where the photograph ended."""
+    box, nm = record.get("box"), walk(record, ("scale", "nmPerPixel"))
+    shrink = walk(record, ("measures", "heightCorrectedPermille"))
+    if picture is None or not picture.width or not isinstance(box, list) or len(box) != 4 or not isinstance(nm, int):
+        return None
+    try:
+        x, _, w, h = (int(value) for value in box)
+    except (TypeError, ValueError):
+        return None
+    if w <= 0 or h <= 0 or nm <= 0:
+        return None
+    margin = max(w, h) * _MARGIN_PERMILLE // 1000
+    left = min(x, margin)
+    scale = picture.width / (left + w + margin)
+    mm_per_px = nm / 1e6 * (shrink if isinstance(shrink, int) and shrink > 0 else 1000) / 1000
+    return Plate(left * scale, (left + w) * scale, scale / mm_per_px)
+
+
+def _reason(files: Files, record: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return why the record's tier is what it is, and the standard's title, by grading its measures again."""
+    standard_name, tariff_name = walk(record, ("standard", "file")), walk(record, ("tariff", "file"))
+    if not isinstance(standard_name, str) or not isinstance(tariff_name, str):
+        return {}, {}
+    standard_data, tariff_data = files(standard_name), files(tariff_name)
+    if standard_data is None or tariff_data is None:
+        return {}, {}
+    try:
+        standard = _standard(str(walk(record, ("standard", "id"))), standard_data)
+        tariff = _tariff(str(walk(record, ("tariff", "id"))), tariff_data)
+        verdict = grade(_measures(record["measures"]), standard, tariff)
+    except (GradingError, KeyError, TypeError, ValueError):
+        return {}, {}
+    title = {"zh": standard.content.title.zh, "en": standard.content.title.en}
+    if verdict.rule != walk(record, ("verdict", "rule")):
+        return {}, title
+    return {"zh": verdict.reason.zh, "en": verdict.reason.en}, title
+
+
+def _measures(told: Mapping[str, int]) -> Measures:
+    return Measures(
+        length_um=told["lengthUm"],
+        width_um=told["widthUm"],
+        equivalent_diameter_um=told["equivalentDiameterUm"],
+        area_mm2=told["areaMm2"],
+        lab_l_centi=told["labLCenti"],
+        lab_a_centi=told["labACenti"],
+        lab_b_centi=told["labBCenti"],
+        blemish_mm2=told["blemishMm2"],
+        blemish_permille=told["blemishPermille"],
+        volume_mm3=told["volumeMm3"],
+        mass_g=told["massG"],
+        height_corrected_permille=told["heightCorrectedPermille"],
+    )
+
+
+@lru_cache(maxsize=32)
+def _standard(name: str, data: bytes) -> Standard:
+    return parse_standard(name, data)
+
+
+@lru_cache(maxsize=32)
+def _tariff(name: str, data: bytes) -> Tariff:
+    return parse_tariff(name, data)
+
+
+def _hex(name: str | None) -> str | None:
+    try:
+        return None if name is None else parse_ni(name).hex()
+    except IdentifierError:
+        return None
