@@ -123,7 +123,8 @@ def marks(lab: Floats, mask: Mask) -> Mask:
     usable = kept.copy()
     residual = np.zeros_like(values)
     for _ in range(3):
-        coefficients, *_ = np.linalg.lstsq(terms[usable], values[usable], rcond=None)
+        used = terms[usable]
+        coefficients = np.linalg.solve(used.T @ used, used.T @ values[usable])
         residual = values - terms @ coefficients
         usable = kept & (residual > -_MARK_DEPTH * 0.6)
         if usable.sum() < 40:
