@@ -88,7 +88,9 @@ def issue_certificate(
         digests=commit_fields(session, said.event_id, {"contact": contact, "address": address}),
     )
     record(session, event, now=now)
-    row = Certificate(id=document.id, graded_lot_id=lot.id, document=name, issued_at=now, event_id=said.event_id)
+    row = Certificate(
+        id=document.id, ref=document.ref, graded_lot_id=lot.id, document=name, issued_at=now, event_id=said.event_id
+    )
     lot.certificate_id = row.id
     session.add_all([row, lot])
     session.flush()

@@ -393,6 +393,7 @@ class Certificate(SQLModel, table=True):
     __tablename__ = "orders_certificate"
 
     id: str = Field(primary_key=True)
+    ref: str
     graded_lot_id: str = Field(foreign_key="orders_graded_lot.id", unique=True)
     document: str
     issued_at: datetime = Field(sa_type=UtcTime)
