@@ -6,7 +6,6 @@ bytes are sent again.
 """
 
 import base64
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,10 +18,10 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 import httpx
-from nacl.signing import SigningKey
 
-from farm_sensors.errors import InvalidDeviceError, KeyFileError, TransportError
-from farm_sensors.packs import Measured, pack_bytes
+from farm_sensors.errors import InvalidDeviceError, TransportError
+from farm_sensors.keys import DeviceKey
+from farm_sensors.packs import Reading, pack_bytes
 from farm_sensors.quantities import QUANTITIES
 
 READINGS_PER_PACK: Final = 300
@@ -117,7 +116,7 @@ class HttpTransport:
 class Gateway:
     """One device's store and forward. Use it as a context manager, or `close` it."""
 
-    def __init__(self, store: Path, device_id: str, key: SigningKey, transport: Transport) -> None:
+    def __init__(self, store: Path, device_id: str, key: DeviceKey, transport: Transport) -> None:
         self._device_id, self._key, self._transport = device_id, key, transport
         store.parent.mkdir(parents=True, exist_ok=True)
         self._store = sqlite3.connect(store, isolation_level=None)
@@ -140,7 +139,7 @@ class Gateway:
     ) -> None:
         self.close()
 
-    def add(self, readings: Iterable[Measured]) -> int:
+    def add(self, readings: Iterable[Reading]) -> int:
         """Sign readings into packs and keep them; return how many packs. Safe against a kill once it returns.
 
         Values are in the kept unit of their quantity. Raises InvalidDeviceError for an unknown quantity.
@@ -198,10 +197,10 @@ class Gateway:
         """Close the file. Nothing is lost."""
         self._store.close()
 
-    def _keep(self, readings: Sequence[Measured]) -> None:
+    def _keep(self, readings: Sequence[Reading]) -> None:
         (sequence,) = self._store.execute("UPDATE counter SET last = last + 1 RETURNING last").fetchone()
         body = pack_bytes(self._device_id, sequence, readings)
-        signature = self._key.sign(body).signature
+        signature = self._key.sign(body)
         self._store.execute("INSERT INTO pack VALUES (?, ?, ?, NULL)", (sequence, body, signature))
 
     def _waiting(self, after: int) -> list[SignedPack]:
@@ -211,32 +210,6 @@ class Gateway:
             (after, DELIVERED_AT_ONCE),
         )
         return [SignedPack(*row) for row in rows]
-
-
-def create_key(path: Path) -> SigningKey:
-    """Make a new device key and write it to a file only its owner may read. Raises KeyFileError if one is there."""
-    key = SigningKey.generate()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise KeyFileError(f"{path} is there already; a device keeps its key") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(base64.b64encode(bytes(key)) + b"\n")
-    return key
-
-
-def load_key(path: Path) -> SigningKey:
-    """Read a device key. Raises KeyFileError."""
-    try:
-        return SigningKey(base64.b64decode(path.read_bytes().strip(), validate=True))
-    except (OSError, ValueError, TypeError) as error:
-        raise KeyFileError(f"{path} holds no device key: {error}") from error
-
-
-def public_key_text(key: SigningKey) -> str:
-    """Return the public key as enrolment files write it: base64 of 32 bytes."""
-    return base64.b64encode(bytes(key.verify_key)).decode()
 
 
 def _problem_code(response: httpx.Response) -> str | None:

@@ -16,14 +16,14 @@ from sqlalchemy import Table
 from sqlmodel import Session, col, select
 
 from farm_sensors.errors import BadSignatureError, PackError, PackTooLargeError, SensorError, UnknownDeviceError
-from farm_sensors.models import Device, Message, Reading, Refusal
-from farm_sensors.packs import MAX_PACK_BYTES, Measured, Pack, open_pack
+from farm_sensors.models import Device, Message, Refusal, StoredReading
+from farm_sensors.packs import MAX_PACK_BYTES, Pack, Reading, open_pack
 from farm_sensors.quality import Flag
 from ledger.kernel.clock import whole_ms
 
 HOUR_S: Final = 3600
 
-_READING: Final[Table] = Reading.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
+_READING: Final[Table] = StoredReading.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
 _MESSAGE: Final[Table] = Message.__table__  # type: ignore[attr-defined]
 
 
@@ -139,7 +139,7 @@ def _store(
     return Accepted(len(rows), duplicate=False, late=late, conflict=conflict)
 
 
-def _row(reading: Measured, device: Device, message_id: int, *, now: datetime, suspect: str | None) -> dict[str, Any]:
+def _row(reading: Reading, device: Device, message_id: int, *, now: datetime, suspect: str | None) -> dict[str, Any]:
     hour = int(reading.at.timestamp() // HOUR_S)
     return {
         "message_id": message_id,
@@ -166,7 +166,7 @@ def _sequence_used(session: Session, device: Device, sequence: int) -> bool:
 
 def _earlier_readings(
     session: Session, device: Device, pack: Pack, *, first: datetime, last: datetime
-) -> Mapping[Measured, str]:
+) -> Mapping[Reading, str]:
     """Say which readings were given before: `repeat` with the same value, `conflict` with another."""
     overlapping = session.exec(
         select(Message.id)
@@ -176,11 +176,11 @@ def _earlier_readings(
     if overlapping is None:
         return {}
     stored = session.exec(
-        select(Reading.quantity, Reading.at, Reading.value).where(
-            Reading.device == device.number,
-            col(Reading.at) >= first,
-            col(Reading.at) <= last,
-            col(Reading.suspect).is_(None),
+        select(StoredReading.quantity, StoredReading.at, StoredReading.value).where(
+            StoredReading.device == device.number,
+            col(StoredReading.at) >= first,
+            col(StoredReading.at) <= last,
+            col(StoredReading.suspect).is_(None),
         )
     )
     values = {(quantity, at): value for quantity, at, value in stored}

@@ -8,7 +8,7 @@ from sqlmodel import Field, SQLModel
 from ledger.kernel.columns import BigKey, UtcTime
 
 NO_WINDOW = 0
-"""`Reading.window_id` of a reading that belongs to no place: measured before the device was enrolled."""
+"""`StoredReading.window_id` of a reading that belongs to no place: measured before the device was enrolled."""
 
 
 class Device(SQLModel, table=True):
@@ -65,7 +65,7 @@ class Message(SQLModel, table=True):
     body: bytes = Field(sa_type=LargeBinary)
 
 
-class Reading(SQLModel, table=True):
+class StoredReading(SQLModel, table=True):
     """One decoded value, in the unit of its quantity. Flags are set when its window closes."""
 
     __tablename__ = "sensors_reading"

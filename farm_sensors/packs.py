@@ -29,7 +29,7 @@ _EARLIEST_S: Final = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Reading:
     """One decoded reading, in the unit of its quantity."""
 
     quantity: str
@@ -42,7 +42,7 @@ class Pack:
     """What a pack says: its number among the device's packs, if it has one, and its readings by time."""
 
     sequence: int | None
-    readings: tuple[Measured, ...]
+    readings: tuple[Reading, ...]
 
 
 def open_pack(body: bytes, *, device_id: str, quantities: Sequence[str], now: datetime) -> Pack:
@@ -55,7 +55,7 @@ def open_pack(body: bytes, *, device_id: str, quantities: Sequence[str], now: da
         raise PackTooLargeError(len(records), MAX_PACK_RECORDS, "records")
     own = f"{device_id}/"
     sequence: int | None = None
-    taken: dict[tuple[str, datetime], Measured] = {}
+    taken: dict[tuple[str, datetime], Reading] = {}
     is_timed = True
     for index, record in enumerate(records):
         path = f"$[{index}]"
@@ -76,7 +76,7 @@ def open_pack(body: bytes, *, device_id: str, quantities: Sequence[str], now: da
     return Pack(sequence, tuple(sorted(taken.values(), key=lambda reading: (reading.at, reading.quantity))))
 
 
-def pack_bytes(device_id: str, sequence: int, readings: Sequence[Measured]) -> bytes:
+def pack_bytes(device_id: str, sequence: int, readings: Sequence[Reading]) -> bytes:
     """Return the SenML of a numbered pack, ready to be signed. Times are kept to the millisecond."""
     start = min(reading.at for reading in readings)
     records: list[dict[str, object]] = [
@@ -113,7 +113,7 @@ def _quantity(name: str, path: str, enrolled: Sequence[str]) -> Quantity:
     return QUANTITIES[name]
 
 
-def _measured(record: senml.Record, quantity: Quantity, path: str, now: datetime) -> Measured:
+def _measured(record: senml.Record, quantity: Quantity, path: str, now: datetime) -> Reading:
     if isinstance(record.value, bool) or not isinstance(record.value, float):
         raise MalformedPackError(path, f"{quantity.name} is a number")
     if record.unit is None or record.unit not in quantity.units:
@@ -124,7 +124,7 @@ def _measured(record: senml.Record, quantity: Quantity, path: str, now: datetime
     if seconds < _EARLIEST_S:
         raise MalformedPackError(path, "was measured before the year 2000")
     at = datetime.fromtimestamp(round(seconds * 1000) / 1000, UTC)
-    return Measured(quantity.name, whole_ms(at), quantity.in_unit(record.value, record.unit))
+    return Reading(quantity.name, whole_ms(at), quantity.in_unit(record.value, record.unit))
 
 
 def _time_text(seconds: float) -> str:

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from math import exp, isfinite
+from math import exp, inf, isfinite
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 from farm_sensors.errors import UnreadableFileError
@@ -34,10 +35,10 @@ MAX_FILE_BYTES: Final = 50_000_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All that one station measured at one moment, in the kept units of the quantities."""
+    """All that one station measured at one moment: (quantity, value, SenML unit), in the kept units."""
 
-    at: datetime
-    values: Mapping[str, float]
+    time: datetime
+    values: tuple[tuple[str, float, str], ...]
 
 
 def read(path: Path) -> list[Row]:
@@ -59,7 +60,7 @@ def read(path: Path) -> list[Row]:
         raise UnreadableFileError(str(path), f"cannot be read: {error}") from error
     if not rows:
         raise UnreadableFileError(str(path), "holds no readings")
-    return sorted(rows, key=lambda row: row.at)
+    return sorted(rows, key=lambda row: row.time)
 
 
 def day_of(rows: Sequence[Row], wanted: date | None = None) -> list[Row]:
@@ -68,10 +69,8 @@ def day_of(rows: Sequence[Row], wanted: date | None = None) -> list[Row]:
     Without `wanted` the complete day in the middle of the file is taken. Raises UnreadableFileError
     where that day is missing or has holes. AgriMet days are those of the station's own clock.
     """
-    days: dict[date, list[Row]] = defaultdict(list)
-    for row in rows:
-        days[row.at.date()].append(row)
-    full = max(len(group) for group in days.values())
+    days = _days(rows)
+    full = _full(rows)
     complete = [day for day in sorted(days) if len(days[day]) == full]
     if wanted is None:
         return days[complete[len(complete) // 2]]
@@ -82,20 +81,43 @@ def day_of(rows: Sequence[Row], wanted: date | None = None) -> list[Row]:
     return days[wanted]
 
 
+def warmest_day(rows: Sequence[Row]) -> list[Row]:
+    """Return the complete day with the highest mean air temperature."""
+    full = _full(rows)
+    days = [group for group in _days(rows).values() if len(group) == full]
+    return max(days, key=_mean_air_celsius)
+
+
 def onto(rows: Sequence[Row], start: datetime) -> list[Row]:
     """Return a day's rows moved so that its midnight falls on `start`."""
-    midnight = rows[0].at.replace(hour=0, minute=0, second=0, microsecond=0)
-    return [Row(start + (row.at - midnight), row.values) for row in rows]
+    midnight = rows[0].time.replace(hour=0, minute=0, second=0, microsecond=0)
+    return [Row(start + (row.time - midnight), row.values) for row in rows]
 
 
 def beat_of(rows: Sequence[Row]) -> int:
     """Return the seconds between two rows of a complete day: the cadence to enrol its device with."""
-    return round(min((later.at - earlier.at).total_seconds() for earlier, later in pairwise(rows)))
+    return round(min((later.time - earlier.time).total_seconds() for earlier, later in pairwise(rows)))
 
 
 def relative_humidity(air_celsius: float, dew_point_celsius: float) -> float:
     """Return %RH from dew point: FAO-56 equations 10 to 12 and 14 (e0 = 0.6108 exp(17.27 T / (T + 237.3)))."""
     return min(100.0, 100.0 * _saturation(dew_point_celsius) / _saturation(air_celsius))
+
+
+def _days(rows: Sequence[Row]) -> dict[date, list[Row]]:
+    days: dict[date, list[Row]] = defaultdict(list)
+    for row in rows:
+        days[row.time.date()].append(row)
+    return days
+
+
+def _full(rows: Sequence[Row]) -> int:
+    return max(len(group) for group in _days(rows).values())
+
+
+def _mean_air_celsius(rows: Sequence[Row]) -> float:
+    measured = [value for row in rows for name, value, _ in row.values if name == "air-temperature"]
+    return fmean(measured) if measured else -inf
 
 
 def _saturation(celsius: float) -> float:
@@ -118,7 +140,7 @@ def _agrimet(path: Path, lines: Iterator[list[str]]) -> Iterator[Row]:
         if not all(isfinite(value) for value in (air, dew, wind, sun)):
             raise UnreadableFileError(str(path), f"line {number}: holds a value that is no number")
         air_celsius, dew_celsius = _celsius(air), _celsius(dew)
-        yield Row(
+        yield _row(
             at,
             {
                 "air-temperature": round(air_celsius, 2),
@@ -154,7 +176,11 @@ def _own(path: Path, lines: Iterator[list[str]]) -> list[Row]:
         if not isfinite(value):
             raise UnreadableFileError(str(path), f"{where}: {number_text!r} is no number")
         moments[at][name] = value
-    return [Row(at, values) for at, values in moments.items()]
+    return [_row(at, values) for at, values in moments.items()]
+
+
+def _row(at: datetime, values: Mapping[str, float]) -> Row:
+    return Row(at, tuple((name, value, QUANTITIES[name].unit) for name, value in values.items()))
 
 
 def _celsius(fahrenheit: float) -> float:

@@ -16,7 +16,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, func, select
 
 from farm_sensors.events import WINDOW_METHOD, WindowCounts, WindowGap, is_load, window_closed
-from farm_sensors.models import NO_WINDOW, Attachment, Device, Message, Reading, Window
+from farm_sensors.models import NO_WINDOW, Attachment, Device, Message, StoredReading, Window
 from farm_sensors.quality import Flag
 from farm_sensors.quantities import QUANTITIES
 from farm_sensors.series import Completeness, Judged, Point, completeness, judge, moment, report
@@ -37,7 +37,7 @@ LOOK_BACK: Final = timedelta(hours=12)
 _LANE: Final = 0x67_7977_696E  # "gywin": one closer in the whole PostgreSQL database
 
 _DEVICE: Final[Table] = Device.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
-_READING: Final[Table] = Reading.__table__  # type: ignore[attr-defined]
+_READING: Final[Table] = StoredReading.__table__  # type: ignore[attr-defined]
 _MESSAGE: Final[Table] = Message.__table__  # type: ignore[attr-defined]
 _Places: TypeAlias = dict[int, list[tuple[Attachment, Device]]]
 
@@ -143,8 +143,8 @@ def _due(session: Session, places: _Places, *, last_hour: int) -> list[_Due]:
 def _open_hours(session: Session, last_hour: int) -> dict[int, set[int]]:
     hours: dict[int, set[int]] = defaultdict(set)
     found = session.exec(
-        select(Reading.device, Reading.hour)
-        .where(col(Reading.window_id).is_(None), Reading.hour <= last_hour)
+        select(StoredReading.device, StoredReading.hour)
+        .where(col(StoredReading.window_id).is_(None), StoredReading.hour <= last_hour)
         .distinct()
     )
     for number, hour in found:
@@ -156,8 +156,8 @@ def _last_heard(session: Session, numbers: Iterable[int], last_hour: int) -> lis
     # One look at the end of each device's series: grouping would read every reading there is.
     end = _bounds(last_hour)[1]
     latest = (
-        select(func.max(Reading.at))
-        .where(Reading.device == Device.number, col(Reading.at) < end)
+        select(func.max(StoredReading.at))
+        .where(StoredReading.device == Device.number, col(StoredReading.at) < end)
         .correlate(Device)
         .scalar_subquery()
     )

@@ -1,17 +1,17 @@
 """A small farm of simulated devices: real keys, real packs, no network."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from nacl.signing import SigningKey
 
 import farm_sensors.models  # noqa: F401  # the tables must be known before the database is made
 import ledger.models  # noqa: F401
 from farm_sensors import ingest
 from farm_sensors.codecs import senml
 from farm_sensors.devices import NewDevice, enrol
+from farm_sensors.keys import DeviceKey
 from farm_sensors.quantities import QUANTITIES
 from ledger.kernel.database import Database
 from ledger.kernel.files import FileStore
@@ -27,7 +27,7 @@ COOPERATIVE = NUMBERING.party(2)
 class SimulatedDevice:
     """A device with its key: writes packs, signs them, hands them in."""
 
-    def __init__(self, db: Database, device_id: DeviceId, key: SigningKey) -> None:
+    def __init__(self, db: Database, device_id: DeviceId, key: DeviceKey) -> None:
         self.db, self.id, self.key = db, device_id, key
         self.sequence = 0
 
@@ -44,7 +44,7 @@ class SimulatedDevice:
         return senml.encode(records)
 
     def sign(self, body: bytes) -> bytes:
-        return self.key.sign(body).signature
+        return self.key.sign(body)
 
     def send(self, body: bytes, *, now: datetime, signature: bytes | None = None) -> ingest.Accepted:
         with self.db.write() as session:
@@ -78,7 +78,7 @@ def files(tmp_path: Path) -> FileStore:
 
 
 @pytest.fixture
-def make_device(db: Database) -> Iterator[Callable[..., SimulatedDevice]]:
+def make_device(db: Database) -> Callable[..., SimulatedDevice]:
     def make(
         reference: str = "W01",
         *,
@@ -88,17 +88,17 @@ def make_device(db: Database) -> Iterator[Callable[..., SimulatedDevice]]:
         cadence_s: int = 600,
         recorder: PartyId = COOPERATIVE,
     ) -> SimulatedDevice:
-        key = SigningKey((reference * 32).encode()[:32])
+        key = DeviceKey((reference * 32).encode()[:32])
         new = NewDevice(
             reference=reference,
             model="sample-weather-1",
             place=place,
             quantities=quantities,
-            public_key=bytes(key.verify_key),
+            public_key=key.public,
             cadence_s=cadence_s,
         )
         with db.write() as session:
             device = enrol(session, new, recorder=recorder, numbering=NUMBERING, now=at, zone=ZONE)
             return SimulatedDevice(db, DeviceId(device.id), key)
 
-    yield make
+    return make

@@ -15,9 +15,9 @@ from sqlmodel import func, select
 from farm_sensors.broker import EmbeddedBroker
 from farm_sensors.errors import TransportError
 from farm_sensors.gateway import Gateway
-from farm_sensors.models import Message, Reading, Refusal
+from farm_sensors.models import Message, Refusal, StoredReading
 from farm_sensors.mqtt import MqttTransport, Subscriber, topic_of
-from farm_sensors.packs import Measured
+from farm_sensors.packs import Reading
 
 START = datetime(2026, 4, 17, 21, 0, tzinfo=UTC)
 
@@ -33,10 +33,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def readings(count: int, first: int = 0) -> list[Measured]:
-    return [
-        Measured("air-temperature", START + timedelta(seconds=i), 20 + i / 100) for i in range(first, first + count)
-    ]
+def readings(count: int, first: int = 0) -> list[Reading]:
+    return [Reading("air-temperature", START + timedelta(seconds=i), 20 + i / 100) for i in range(first, first + count)]
 
 
 def until(condition, seconds: float = 15) -> None:
@@ -102,7 +100,7 @@ def test_what_a_gateway_sends_is_stored_and_leaves_the_gateway(db, broker, subsc
         flushed = gateway.flush()
     transport.close()
     assert (flushed.delivered, flushed.left) == (3, 0)
-    assert count(db, Reading) == 700
+    assert count(db, StoredReading) == 700
 
 
 def test_a_forged_pack_is_refused_noted_and_blocks_nobody(db, broker, subscriber, make_device, tmp_path):
@@ -137,7 +135,7 @@ def test_a_gateway_keeps_its_packs_until_the_server_has_committed(db, broker, ma
         until(lambda: _flushed(gateway))
         running.stop()
     transport.close()
-    assert count(db, Reading) == 10
+    assert count(db, StoredReading) == 10
 
 
 def _flushed(gateway: Gateway) -> bool:
@@ -147,7 +145,7 @@ def _flushed(gateway: Gateway) -> bool:
         return False
 
 
-def test_a_database_that_fails_for_a_while_loses_nothing(db, broker, make_device, tmp_path, monkeypatch, caplog):
+def test_a_database_that_fails_for_a_while_loses_nothing(db, broker, make_device, tmp_path, monkeypatch):
     device = make_device(at=START)
     failures = iter([True, True])
     write = Subscriber._write
@@ -168,7 +166,7 @@ def test_a_database_that_fails_for_a_while_loses_nothing(db, broker, make_device
         assert gateway.flush().left == 0
     transport.close()
     running.stop()
-    assert count(db, Reading) == 10
+    assert count(db, StoredReading) == 10
 
 
 def test_a_taken_port_is_a_clear_error():

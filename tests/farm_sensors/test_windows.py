@@ -3,15 +3,9 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-import pytest
 from sqlmodel import select
 
-from farm_sensors.devices import attach
-from farm_sensors.models import Reading, Window
 from farm_sensors.windows import close_due
-from ledger.events import parse_event
-from ledger.kernel.ids import Numbering
 from ledger.models import Entry
 
 ZONE = "Asia/Shanghai"
@@ -22,8 +16,8 @@ PATIENCE_S = 600
 FINE = {
     "air-temperature": lambda i: 22.4 + 0.02 * i,
     "air-humidity": lambda i: 90 - 0.1 * i,
-    "soil-moisture": lambda i: 27.5,
-    "rain": lambda i: 0.0,
+    "soil-moisture": lambda _: 27.5,
+    "rain": lambda _: 0.0,
     "irradiance": lambda i: 3.0 + (i % 5),
 }
 
