@@ -16,19 +16,13 @@ from nacl.hash import blake2b
 from nacl.secret import SecretBox
 from sqlmodel import Session, select
 
-from api.errors import ChannelExistsError, UnknownChannelError
+from api.errors import ChannelExistsError, ChannelNameError, UnknownChannelError
 from api.models import Channel
 from ledger.kernel.errors import SettingsError
 from ledger.kernel.settings import Settings
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _SECRET_BYTES: Final = 32
-
-
-class ChannelNameError(SettingsError):
-    """A name that cannot stand in an address."""
-
-    code = "channel_name"
 
 
 def add(session: Session, settings: Settings, name: str, *, replace: bool, now: datetime) -> str:

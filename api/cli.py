@@ -39,9 +39,7 @@ app.add_typer(people_app, name="people")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def command(
-    group: typer.Typer, name: str | None = None
-) -> Callable[[Callable[P, int | None]], Callable[P, NoReturn]]:
+def command(group: typer.Typer, name: str | None = None) -> Callable[[Callable[P, int | None]], Callable[P, NoReturn]]:
     """Register a command whose expected refusals end as one line and an exit code."""
 
     def register(work: Callable[P, int | None]) -> Callable[P, NoReturn]:
@@ -134,9 +132,7 @@ def up(
     with_tasks: Annotated[
         bool, typer.Option("--tasks/--no-tasks", help="Run the tasks beside the web server, in process or as workers.")
     ] = True,
-    with_sensors: Annotated[
-        bool, typer.Option("--sensors/--no-sensors", help="Listen to the sensors' broker.")
-    ] = True,
+    with_sensors: Annotated[bool, typer.Option("--sensors/--no-sensors", help="Listen to the sensors' broker.")] = True,
 ) -> int:
     """Run everything: migrate, web server, tasks, sensors. SIGTERM stops it cleanly."""
     from api.serve import serve
@@ -216,7 +212,9 @@ def services() -> int:
 
 
 @command(app)
-def apply(file: Annotated[Path, typer.Argument(help="TOML: places, people, plots, devices.")], as_json: AsJson = False) -> None:
+def apply(
+    file: Annotated[Path, typer.Argument(help="TOML: places, people, plots, devices.")], as_json: AsJson = False
+) -> None:
     """Set a cooperative up from a file. Applying it again changes nothing."""
     from api import apply as setup_files
     from api.migrations import migrate
@@ -225,9 +223,7 @@ def apply(file: Annotated[Path, typer.Argument(help="TOML: places, people, plots
     setup = setup_files.read(file)
     migrate(Settings.load())
     with _installation() as rt, rt.db.write() as session:
-        applied = setup_files.apply(
-            session, setup, settings=rt.settings, numbering=rt.numbering, now=rt.clock.now()
-        )
+        applied = setup_files.apply(session, setup, settings=rt.settings, numbering=rt.numbering, now=rt.clock.now())
     if as_json:
         _print(applied)
         return
@@ -299,7 +295,9 @@ def list_people(as_json: AsJson = False) -> None:
         return
     table = _table("ref", "name", "role", "party")
     for person, name in people:
-        table.add_row(person.ref, name or ("erased" if person.erased_at else ""), person.role, person.party.rpartition("/")[2])
+        table.add_row(
+            person.ref, name or ("erased" if person.erased_at else ""), person.role, person.party.rpartition("/")[2]
+        )
     _say(table)
 
 

@@ -13,6 +13,7 @@ AccessError
 ├── UnknownPersonError       no account has this reference
 ├── UnknownChannelError      no sale channel has this name
 ├── ChannelExistsError       a sale channel of this name has a secret already
+├── ChannelNameError         a name for a sale channel that cannot stand in an address
 └── SetupFileError           a set-up file says something that cannot be
 """
 
@@ -20,10 +21,15 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
+from api.i18n import MissingMessageError
+from contracts import errors as chain_errors
+from farm_sensors import errors as sensor_errors
+from grading import errors as grading_errors
 from ledger import errors as ledger_errors
 from ledger.kernel.clock import TimeError
 from ledger.kernel.errors import IdentifierError, OriginError, QuantityError, SettingsError
 from ledger.kernel.files import MissingFileError
+from orders import errors as order_errors
 
 
 class AccessError(OriginError):
@@ -146,6 +152,12 @@ class ChannelExistsError(AccessError):
         self.name = name
 
 
+class ChannelNameError(AccessError):
+    """A name that cannot stand in an address."""
+
+    code = "channel_name"
+
+
 class SetupFileError(AccessError):
     """A set-up file cannot be used. Each problem names its path."""
 
@@ -158,6 +170,102 @@ class SetupFileError(AccessError):
 
 S = HTTPStatus
 
+_LEDGER: Final[Mapping[type[OriginError], HTTPStatus]] = {
+    ledger_errors.LedgerError: S.CONFLICT,
+    ledger_errors.EventError: S.UNPROCESSABLE_ENTITY,
+    ledger_errors.ConflictingEventError: S.CONFLICT,
+    ledger_errors.EntryTooLargeError: S.UNPROCESSABLE_ENTITY,
+    ledger_errors.FutureEventError: S.UNPROCESSABLE_ENTITY,
+    ledger_errors.UnknownIdentifierError: S.NOT_FOUND,
+    ledger_errors.NotPublishedError: S.CONFLICT,
+    ledger_errors.LogInconsistentError: S.SERVICE_UNAVAILABLE,
+    ledger_errors.VerificationError: S.UNPROCESSABLE_ENTITY,
+}
+_SENSORS: Final[Mapping[type[OriginError], HTTPStatus]] = {
+    sensor_errors.SensorError: S.CONFLICT,
+    sensor_errors.UnknownDeviceError: S.UNAUTHORIZED,
+    sensor_errors.AlreadyEnrolledError: S.CONFLICT,
+    sensor_errors.NotAttachableError: S.CONFLICT,
+    sensor_errors.InvalidDeviceError: S.UNPROCESSABLE_ENTITY,
+    sensor_errors.PackError: S.UNPROCESSABLE_ENTITY,
+    sensor_errors.BadSignatureError: S.UNAUTHORIZED,
+    sensor_errors.PackTooLargeError: S.REQUEST_ENTITY_TOO_LARGE,
+    sensor_errors.MalformedPackError: S.UNPROCESSABLE_ENTITY,
+    sensor_errors.UnknownQuantityError: S.UNPROCESSABLE_ENTITY,
+    sensor_errors.WrongUnitError: S.UNPROCESSABLE_ENTITY,
+    sensor_errors.ReadingFromFutureError: S.UNPROCESSABLE_ENTITY,
+    sensor_errors.NoSeriesError: S.CONFLICT,
+    sensor_errors.UnreadableFileError: S.UNPROCESSABLE_ENTITY,
+    sensor_errors.KeyFileError: S.UNPROCESSABLE_ENTITY,
+    sensor_errors.TransportError: S.SERVICE_UNAVAILABLE,
+}
+_ORDERS: Final[Mapping[type[OriginError], HTTPStatus]] = {
+    order_errors.OrderError: S.CONFLICT,
+    order_errors.MessageError: S.BAD_REQUEST,
+    order_errors.ForgedMessageError: S.UNAUTHORIZED,
+    order_errors.StaleMessageError: S.UNAUTHORIZED,
+    order_errors.MalformedMessageError: S.UNPROCESSABLE_ENTITY,
+    order_errors.NotFoundError: S.NOT_FOUND,
+    order_errors.InvalidInputError: S.UNPROCESSABLE_ENTITY,
+    order_errors.ListingError: S.CONFLICT,
+    order_errors.BroadcastClosedError: S.CONFLICT,
+    order_errors.DuplicateListingError: S.CONFLICT,
+    order_errors.BelowHeldError: S.CONFLICT,
+    order_errors.PickError: S.CONFLICT,
+    order_errors.NotYourPlotError: S.FORBIDDEN,
+    order_errors.YieldCapError: S.CONFLICT,
+    order_errors.TooEarlyError: S.CONFLICT,
+    order_errors.CrateInUseError: S.CONFLICT,
+    order_errors.LotStateError: S.CONFLICT,
+    order_errors.SamePartyError: S.FORBIDDEN,
+    order_errors.QuotaError: S.CONFLICT,
+    order_errors.PackError: S.CONFLICT,
+    order_errors.LoadError: S.CONFLICT,
+}
+_GRADING: Final[Mapping[type[OriginError], HTTPStatus]] = {
+    grading_errors.GradingError: S.CONFLICT,
+    grading_errors.CannotGradeError: S.UNPROCESSABLE_ENTITY,
+    grading_errors.BrokenImageError: S.UNPROCESSABLE_ENTITY,
+    grading_errors.ImageTooLargeError: S.REQUEST_ENTITY_TOO_LARGE,
+    grading_errors.ImageTooSmallError: S.UNPROCESSABLE_ENTITY,
+    grading_errors.NoScaleError: S.UNPROCESSABLE_ENTITY,
+    grading_errors.TiltedScaleError: S.UNPROCESSABLE_ENTITY,
+    grading_errors.ScaleMovedError: S.UNPROCESSABLE_ENTITY,
+    grading_errors.NoFruitError: S.UNPROCESSABLE_ENTITY,
+    grading_errors.UsedPhotographError: S.CONFLICT,
+    grading_errors.StandardError: S.INTERNAL_SERVER_ERROR,
+    grading_errors.CalibrationFailedError: S.UNPROCESSABLE_ENTITY,
+    grading_errors.CalibrationMissingError: S.CONFLICT,
+    grading_errors.CalibrationExpiredError: S.CONFLICT,
+    grading_errors.UnknownLotError: S.NOT_FOUND,
+    grading_errors.HeldLotError: S.CONFLICT,
+    grading_errors.GradedLotError: S.CONFLICT,
+    grading_errors.UnknownBatchError: S.NOT_FOUND,
+    grading_errors.ClosedBatchError: S.CONFLICT,
+    grading_errors.EmptyBatchError: S.CONFLICT,
+    grading_errors.DoubtfulLeftError: S.CONFLICT,
+    grading_errors.UnknownFruitError: S.NOT_FOUND,
+    grading_errors.JudgementError: S.UNPROCESSABLE_ENTITY,
+    grading_errors.SecondPersonError: S.FORBIDDEN,
+    grading_errors.UnbalancedError: S.CONFLICT,
+    grading_errors.EvidenceError: S.CONFLICT,
+}
+_CHAIN: Final[Mapping[type[OriginError], HTTPStatus]] = {
+    chain_errors.ChainError: S.BAD_GATEWAY,
+    chain_errors.ChainUnreachableError: S.SERVICE_UNAVAILABLE,
+    chain_errors.ChainFileError: S.INTERNAL_SERVER_ERROR,
+    chain_errors.ReadOnlyChainError: S.CONFLICT,
+    chain_errors.PublisherKeyError: S.INTERNAL_SERVER_ERROR,
+    chain_errors.NotDeployedError: S.SERVICE_UNAVAILABLE,
+    chain_errors.ChainMismatchError: S.BAD_GATEWAY,
+    chain_errors.ForkedHeadError: S.BAD_GATEWAY,
+    chain_errors.CallRefusedError: S.BAD_GATEWAY,
+    chain_errors.TransactionRefusedError: S.BAD_GATEWAY,
+    chain_errors.NonceSpentError: S.BAD_GATEWAY,
+    chain_errors.UnderpricedError: S.BAD_GATEWAY,
+    chain_errors.InsufficientFundsError: S.BAD_GATEWAY,
+}
+
 STATUS: Final[Mapping[type[OriginError], HTTPStatus]] = {
     OriginError: S.CONFLICT,
     SettingsError: S.INTERNAL_SERVER_ERROR,
@@ -165,7 +273,7 @@ STATUS: Final[Mapping[type[OriginError], HTTPStatus]] = {
     QuantityError: S.UNPROCESSABLE_ENTITY,
     TimeError: S.UNPROCESSABLE_ENTITY,
     MissingFileError: S.NOT_FOUND,
-    # the edge
+    MissingMessageError: S.INTERNAL_SERVER_ERROR,
     AccessError: S.FORBIDDEN,
     NotSignedInError: S.UNAUTHORIZED,
     RoleNotAllowedError: S.FORBIDDEN,
@@ -179,17 +287,13 @@ STATUS: Final[Mapping[type[OriginError], HTTPStatus]] = {
     UnknownPersonError: S.NOT_FOUND,
     UnknownChannelError: S.NOT_FOUND,
     ChannelExistsError: S.CONFLICT,
+    ChannelNameError: S.UNPROCESSABLE_ENTITY,
     SetupFileError: S.UNPROCESSABLE_ENTITY,
-    # the log
-    ledger_errors.LedgerError: S.CONFLICT,
-    ledger_errors.EventError: S.UNPROCESSABLE_ENTITY,
-    ledger_errors.ConflictingEventError: S.CONFLICT,
-    ledger_errors.EntryTooLargeError: S.UNPROCESSABLE_ENTITY,
-    ledger_errors.FutureEventError: S.UNPROCESSABLE_ENTITY,
-    ledger_errors.UnknownIdentifierError: S.NOT_FOUND,
-    ledger_errors.NotPublishedError: S.CONFLICT,
-    ledger_errors.LogInconsistentError: S.SERVICE_UNAVAILABLE,
-    ledger_errors.VerificationError: S.UNPROCESSABLE_ENTITY,
+    **_LEDGER,
+    **_SENSORS,
+    **_ORDERS,
+    **_GRADING,
+    **_CHAIN,
 }
 """Unreadable input is 422; a rule of the trade that says no is 409, 403 or 404."""
 

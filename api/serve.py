@@ -58,7 +58,9 @@ class _Server(uvicorn.Server):
         """Start listening and say so."""
         await super().startup(sockets=sockets)  # type: ignore[arg-type]
         if self.started:
-            typer.echo(f"Guoyuan listens on http://{self.config.host}:{self.config.port} as {self._settings.public_url}")
+            typer.echo(
+                f"Guoyuan listens on http://{self.config.host}:{self.config.port} as {self._settings.public_url}"
+            )
             sys.stdout.flush()
 
 
@@ -94,4 +96,23 @@ def _workers() -> Iterator[None]:
 
 @contextmanager
 def _sensors(rt: Runtime) -> Iterator[None]:
-    yield
+    """Listen to the broker that the settings name, or to one in this process; to none with port 0."""
+    settings = rt.settings
+    if not settings.mqtt_url and settings.mqtt_port == 0:
+        yield
+        return
+    from farm_sensors.mqtt import Subscriber  # noqa: PLC0415  # an installation without MQTT loads none of it
+
+    with ExitStack() as stack:
+        url = settings.mqtt_url
+        if not url:
+            from farm_sensors.broker import EmbeddedBroker  # noqa: PLC0415  # as above
+
+            broker = EmbeddedBroker(settings.mqtt_port)
+            broker.start()
+            stack.callback(broker.stop)
+            url = broker.url
+        subscriber = Subscriber(rt.db, url, rt.clock)
+        subscriber.start()
+        stack.callback(subscriber.stop)
+        yield

@@ -84,7 +84,12 @@ class Orchard:
         return {"Authorization": f"Bearer {self.tokens[ref]}"}
 
     def open(
-        self, *, variety: str = "Guifei", plots_: tuple[str, ...] = ("P01",), pieces: int = 40, title: str = "Sample broadcast"
+        self,
+        *,
+        variety: str = "Guifei",
+        plots_: tuple[str, ...] = ("P01",),
+        pieces: int = 40,
+        title: str = "Sample broadcast",
     ) -> Broadcast:
         """Open a broadcast that lists three tiers of 2.5 kg boxes."""
         with self.rt.db.write() as session:
@@ -138,7 +143,9 @@ class Orchard:
         self.sell(self.open(), **pieces)
         return self.raise_orders()[0]
 
-    def confirmation(self, order: PickOrder, mass_g: int, *, minutes_ago: int = 10, **changes: object) -> dict[str, object]:
+    def confirmation(
+        self, order: PickOrder, mass_g: int, *, minutes_ago: int = 10, **changes: object
+    ) -> dict[str, object]:
         number = next(self.serial)
         ended_at = self.now - timedelta(minutes=minutes_ago)
         return {
@@ -150,7 +157,9 @@ class Orchard:
             **changes,
         }
 
-    def pick(self, order: PickOrder, mass_g: int, *, by: str = "farmer-1", minutes_ago: int = 10) -> picking.PickOutcome:
+    def pick(
+        self, order: PickOrder, mass_g: int, *, by: str = "farmer-1", minutes_ago: int = 10
+    ) -> picking.PickOutcome:
         given = picking.PickConfirmation.model_validate(self.confirmation(order, mass_g, minutes_ago=minutes_ago))
         with self.rt.db.write() as session:
             return picking.confirm(
