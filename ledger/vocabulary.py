@@ -64,7 +64,7 @@ class Transaction(StrEnum):
     BROADCAST = BTT + "broadcast"
     GRADING_RUN = BTT + "grading-run"
     QUOTA = BTT + "quota"
-    CERTIFICATE = BTT + "cert"
+    CERTIFICATE = "cert"
     RECALL = BTT + "recall"
     TREATMENT = BTT + "treatment"
 
