@@ -207,6 +207,7 @@ def _record_offer(
         contents["gy:standard"] = offer.standard
     if offer.standard_edition:
         contents["gy:standardEdition"] = offer.standard_edition
+    private = {"room": show.title, "priceFen": str(offer.price_fen)} | ({"platform": platform} if platform else {})
     event = events.broadcast_opened(
         said,
         action=action,
@@ -216,9 +217,7 @@ def _record_offer(
         studio=show.place,
         owner=offer.owner,
         offer=contents,
-        digests=commit_fields(
-            session, said.event_id, {"platform": platform, "room": show.title, "priceFen": str(offer.price_fen)}
-        ),
+        digests=commit_fields(session, said.event_id, private),
     )
     record(session, event, now=now)
     return said.event_id

@@ -59,7 +59,7 @@ def register(
     passport = numbering.document(DocumentType.PASSPORT, f"{new.ref}-{new.season}"[:17])
     said = events.Said.by(recorder, at=now, zone=zone)
     boundary = _geojson(new.polygon)
-    digests = commit_fields(session, said.event_id, {"boundary": boundary, "holderName": new.holder_name})
+    digests = commit_fields(session, said.event_id, _private(boundary, new.holder_name))
     event = events.plot_registered(
         said,
         passport=passport,
@@ -130,6 +130,10 @@ def boundary(session: Session, place: str, *, actor: Actor) -> str | None:
 def yield_left_g(row: Plot) -> int:
     """Return the grams that may still be picked on a plot this season."""
     return row.yield_cap_g - row.picked_g
+
+
+def _private(boundary: str, holder_name: str) -> dict[str, str]:
+    return {"boundary": boundary} | ({"holderName": holder_name} if holder_name else {})
 
 
 def _geojson(polygon: Sequence[tuple[float, float]]) -> str:
