@@ -7,6 +7,7 @@ as needed. The same task never runs twice at once, whoever starts it.
 
 import contextlib
 import fcntl
+import importlib
 import logging
 import threading
 import time
@@ -50,6 +51,7 @@ def runtime() -> Runtime:
 
 
 def _configuration() -> dict[str, Any]:
+    importlib.import_module("api.tasks")  # fills the schedule
     settings = runtime().settings
     return {
         "broker_url": settings.redis_url or "memory://",
@@ -60,7 +62,6 @@ def _configuration() -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "broker_connection_retry_on_startup": True,
         "timezone": "UTC",
-        "imports": ("api.tasks",),
         "beat_schedule": {
             # A backlog of ticks is worth nothing: one late run does the work of all that were missed.
             name: {"task": name, "schedule": seconds, "options": {"expires": max(4 * seconds, 10)}}
@@ -84,7 +85,11 @@ def periodic(every: Every) -> Callable[[Callable[[Runtime], object]], Any]:
     def register(work: Callable[[Runtime], object]) -> Any:
         name = f"guoyuan.{work.__name__}"
         _SCHEDULE[name] = every
-        return app.task(name=name)(lambda: run_alone(runtime(), name, work))
+
+        def run() -> str:
+            return run_alone(runtime(), name, work)
+
+        return app.task(name=name)(run)
 
     return register
 
@@ -165,7 +170,7 @@ class Beat:
 
     def __init__(self, rt: Runtime) -> None:
         use(rt)
-        app.loader.import_default_modules()
+        app.conf.update(_configuration())
         self._service = Service(app, scheduler_cls=Scheduler, max_interval=1)
         self._thread = threading.Thread(target=self._service.start, name="beat", daemon=True)
 
