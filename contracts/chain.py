@@ -1,0 +1,438 @@
+"""The chain we anchor in, spoken to through web3: one in a file of ours, or any EVM node.
+
+Past this module nobody sees web3: bytes, whole numbers and our own small types come out, ChainErrors
+are raised.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from contracts import rpc
+from contracts.artifacts import anchor_log
+from contracts.deployment import Deployment, DeploymentFile
+from contracts.errors import (
+    ChainMismatchError,
+    ChainUnreachableError,
+    NonceSpentError,
+    NotDeployedError,
+    ReadOnlyChainError,
+    TransactionRefusedError,
+    UnderpricedError,
+)
+from contracts.heads import AnchoredHead, Head
+from contracts.keys import PublisherKey
+from contracts.refusals import asking, explain
+from contracts.transactions import Fees, Receipt, SignedTransaction
+from ledger.kernel.settings import Settings
+
+if TYPE_CHECKING:
+    from eth_typing import ChecksumAddress
+    from web3 import Web3
+    from web3.contract import Contract
+
+    from contracts.embedded import EmbeddedNode
+
+T = TypeVar("T")
+
+_DEPLOY_GAS: Final = 1_500_000
+_OPEN_GAS: Final = 120_000
+_LOG_BLOCKS: Final = 5_000
+"""Blocks asked for at once: public nodes refuse longer ranges."""
+
+
+def open_chain(settings: Settings, *, read_only: bool = False) -> "Chain":
+    """Return the chain an installation chose; the embedded one is made on first use. Raises ChainError."""
+    if settings.chain_url:
+        return Chain.connect(settings.chain_url, deployment=settings.home / "deployment.json")
+    path = settings.home / "chain.db"
+    if read_only:
+        return Chain.embedded(path, read_only=True)
+    key = PublisherKey.load_or_create(settings.keys_dir / "publisher.key")
+    return Chain.embedded(path, funded=key.address)
+
+
+class Chain:
+    """An EVM chain and our contract on it. Threads may share one."""
+
+    def __init__(self, web3: "Web3", *, deployment: Path, node: "EmbeddedNode | None" = None) -> None:
+        self._web3 = web3
+        self._file = DeploymentFile(deployment)
+        self._node = node
+        self._deployed: Deployment | None = None
+
+    @classmethod
+    def connect(cls, url: str, *, deployment: Path, timeout_s: float = 10) -> Self:
+        """Return the chain behind a JSON-RPC URL. `deployment` is the file that remembers our contract.
+
+        Nothing is asked yet: an unreachable chain shows at the first call.
+        """
+        from web3 import HTTPProvider, Web3  # noqa: PLC0415  # a second of imports, only where a chain is opened
+        from web3.middleware import ExtraDataToPOAMiddleware  # noqa: PLC0415
+        from web3.providers.rpc.utils import ExceptionRetryConfiguration  # noqa: PLC0415
+
+        # The outbox tries again, with its own patience; a call that fails should say so at once.
+        once = ExceptionRetryConfiguration(errors=(ConnectionError,), retries=1)
+        web3 = Web3(HTTPProvider(url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=once))
+        web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
+        return cls(web3, deployment=deployment)
+
+    @classmethod
+    def embedded(cls, path: Path, *, funded: str | None = None, read_only: bool = False) -> Self:
+        """Return the chain kept in a file, made on first use with `funded` as the one rich account.
+
+        A second process may open it with `read_only`, while this one writes. Raises ChainFileError.
+        """
+        from web3 import Web3  # noqa: PLC0415  # see above
+
+        from contracts.embedded import EmbeddedNode, EmbeddedProvider  # noqa: PLC0415
+
+        node = EmbeddedNode(path, funded=funded, read_only=read_only)
+        return cls(Web3(EmbeddedProvider(node)), deployment=path.with_suffix(".json"), node=node)
+
+    def close(self) -> None:
+        """Let go of the file or the connection. Closing twice is safe."""
+        if self._node is not None:
+            self._node.close()
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is the chain in a file: one machine's word, until it moves to a public one."""
+        return self._node is not None
+
+    @cached_property
+    def chain_id(self) -> int:
+        """The number wallets and explorers know the chain by."""
+        with asking():
+            return int(self._web3.eth.chain_id)
+
+    @property
+    def address(self) -> str:
+        """The contract's checksummed address. Raises NotDeployedError, ChainMismatchError."""
+        return self._deployment().address
+
+    @property
+    def deployment_block(self) -> int:
+        """The block that holds the contract's creation; nothing of ours is before it."""
+        return self._deployment().block or 0
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether a contract of ours is known on this chain."""
+        try:
+            return bool(self._deployment().address)
+        except NotDeployedError:
+            return False
+
+    def deploy_if_absent(self, key: PublisherKey, *, patience_s: float = 180) -> str:
+        """Return the contract's address, deploying it first where none is remembered.
+
+        Safe to repeat and to kill at any point: the signed transaction is kept before it is sent. Raises
+        ChainMismatchError when a contract is remembered and the chain does not have it.
+        """
+        for _ in range(3):
+            remembered = self._remembered()
+            if remembered is None:
+                self._begin_deployment(key)
+            elif remembered.raw is None or self._finish_deployment(remembered, patience_s):
+                return self.address
+        raise ChainMismatchError("another program keeps spending the publisher's nonces")
+
+    def open_log_if_absent(self, key: PublisherKey, name: bytes, *, patience_s: float = 180) -> None:
+        """Make the key the publisher of a log. Opening twice changes nothing. Raises CallRefusedError."""
+        if self.publisher(name) is not None:
+            return
+        call = self._contract.encode_abi("openLog", [name, key.address])
+        self.preflight(call, sender=key.address)
+        signed = self.sign(key, data=call, nonce=self.nonce(key.address), gas=_OPEN_GAS, fees=self.fees())
+        # The same step, sent before this process was killed, may be on its way.
+        with contextlib.suppress(NonceSpentError, UnderpricedError):
+            self.send_raw(signed.raw)
+        self._wait(lambda: self.publisher(name), patience_s, "the log's opening")
+
+    def publisher(self, name: bytes) -> str | None:
+        """Return who may anchor in a log, or None where the log is not open."""
+        address = self._read("publisherOf", name)[0]
+        return None if int(address, 16) == 0 else str(address)
+
+    def head(self, name: bytes) -> Head:
+        """Return the newest head of a log."""
+        size, root, block = self._read("head", name)
+        return Head(size=size, root=bytes(root), block=block)
+
+    def is_included(self, name: bytes, *, index: int, leaf_hash: bytes, proof: Sequence[bytes]) -> bool:
+        """Ask the contract whether a leaf stands under the newest head."""
+        return bool(self._read("isIncluded", name, index, leaf_hash, list(proof)))
+
+    def history(self, name: bytes, *, since_block: int | None = None) -> Iterator[AnchoredHead]:
+        """Yield every head ever anchored in a log, oldest first."""
+        first = self.deployment_block if since_block is None else since_block
+        newest = self.block_number()
+        step = newest + 1 if self.is_embedded else _LOG_BLOCKS
+        for start in range(first, newest + 1, step):
+            yield from self._events(start, min(start + step - 1, newest), logId=name)
+
+    def find_anchor(self, name: bytes, size: int) -> AnchoredHead | None:
+        """Return the event that anchored exactly this size, or None."""
+        newest = self.block_number()
+        step = newest + 1 if self.is_embedded else _LOG_BLOCKS
+        for last in range(newest, self.deployment_block - 1, -step):
+            for event in self._events(max(last - step + 1, self.deployment_block), last, logId=name, size=size):
+                return event
+        return None
+
+    def balance(self, address: str) -> int:
+        """Return an account's balance in wei."""
+        with asking():
+            return int(self._web3.eth.get_balance(_checksum(address)))
+
+    def fees(self) -> Fees:
+        """Return what the next block asks for, with room for its price to double."""
+        with asking():
+            base = self._web3.eth.get_block("latest").get("baseFeePerGas")
+            if base is None:  # a chain without EIP-1559 takes one price for both
+                price = int(self._web3.eth.gas_price)
+                return Fees(max_wei=price, priority_wei=price)
+            priority = int(self._web3.eth.max_priority_fee)
+        return Fees(max_wei=2 * int(base) + priority, priority_wei=priority)
+
+    def nonce(self, address: str, *, finalized: bool = False) -> int:
+        """Return how many transactions of an account are in blocks, or in blocks that are final."""
+        with asking():
+            return int(self._web3.eth.get_transaction_count(_checksum(address), "finalized" if finalized else "latest"))
+
+    def block_number(self) -> int:
+        """Return the newest block's number."""
+        with asking():
+            return int(self._web3.eth.block_number)
+
+    def block_hash(self, number: int) -> bytes | None:
+        """Return the hash of the block that now stands at a height, or None above the newest."""
+        from web3.exceptions import BlockNotFound  # noqa: PLC0415
+
+        with asking():
+            try:
+                return bytes(self._web3.eth.get_block(number)["hash"])
+            except BlockNotFound:
+                return None
+
+    def finalized_block(self) -> int:
+        """Return the newest block the chain itself calls final; 0 where it says nothing about that."""
+        from web3.exceptions import BlockNotFound, Web3RPCError  # noqa: PLC0415
+
+        with asking():
+            try:
+                return int(self._web3.eth.get_block("finalized")["number"])
+            except (BlockNotFound, Web3RPCError):
+                return 0
+
+    def is_final(self, block: int, *, confirmations: int) -> bool:
+        """Whether a block has so many blocks on it, or the chain itself calls it final."""
+        return self.block_number() - block >= confirmations or self.finalized_block() >= block
+
+    def receipt(self, tx_hash: bytes) -> Receipt | None:
+        """Return what became of a transaction, or None while no block holds it."""
+        from web3.exceptions import TransactionNotFound  # noqa: PLC0415
+
+        with asking():
+            try:
+                found = self._web3.eth.get_transaction_receipt(tx_hash)  # type: ignore[arg-type]  # bytes are taken
+            except TransactionNotFound:
+                return None
+        if found.get("blockHash") is None:
+            return None
+        return Receipt(
+            tx_hash=bytes(found["transactionHash"]),
+            block=int(found["blockNumber"]),
+            block_hash=bytes(found["blockHash"]),
+            succeeded=found["status"] == 1,
+            gas_used=int(found["gasUsed"]),
+            fee_wei=int(found["gasUsed"]) * int(found["effectiveGasPrice"]),
+            heads=tuple(self._heads_in(found["logs"])),
+        )
+
+    def knows(self, tx_hash: bytes) -> bool:
+        """Whether the node has a transaction, in a block or waiting."""
+        from web3.exceptions import TransactionNotFound  # noqa: PLC0415
+
+        with asking():
+            try:
+                return self._web3.eth.get_transaction(tx_hash) is not None  # type: ignore[arg-type]  # bytes are taken
+            except TransactionNotFound:
+                return False
+
+    def anchor_call(self, name: bytes, *, size: int, root: bytes, proof: Sequence[bytes]) -> str:
+        """Return the call data of an anchor."""
+        return str(self._contract.encode_abi("anchor", [name, size, root, list(proof)]))
+
+    def preflight(self, data: str, *, sender: str) -> int:
+        """Return the gas a call of our contract needs. Raises CallRefusedError where it would be refused."""
+        with asking():
+            return int(
+                self._web3.eth.estimate_gas({"from": _checksum(sender), "to": _checksum(self.address), "data": data})  # type: ignore[typeddict-item]  # hex text is taken
+            )
+
+    def sign(self, key: PublisherKey, *, data: str, nonce: int, gas: int, fees: Fees) -> SignedTransaction:
+        """Return a signed call of our contract, sent nowhere."""
+        return key.sign(
+            {
+                "chainId": self.chain_id,
+                "type": 2,
+                "nonce": nonce,
+                "to": self.address,
+                "value": 0,
+                "data": data,
+                "gas": gas,
+                "maxFeePerGas": fees.max_wei,
+                "maxPriorityFeePerGas": fees.priority_wei,
+            }
+        )
+
+    def send_raw(self, raw: bytes) -> bytes:
+        """Hand a signed transaction to the chain and return its hash. Sending the same bytes again is harmless.
+
+        Raises NonceSpentError, UnderpricedError, InsufficientFundsError, TransactionRefusedError.
+        """
+        from web3 import Web3  # noqa: PLC0415
+        from web3.exceptions import Web3RPCError  # noqa: PLC0415
+
+        tx_hash = bytes(Web3.keccak(raw))
+        with asking():
+            try:
+                self._web3.eth.send_raw_transaction(raw)
+            except Web3RPCError as error:
+                refusal = explain(error)
+                if refusal is not None and not (isinstance(refusal, NonceSpentError) and self.knows(tx_hash)):
+                    raise refusal from error
+        return tx_hash
+
+    def rpc(self, payload: object) -> dict[str, Any] | list[dict[str, Any]]:
+        """Answer a decoded JSON-RPC request or batch from a stranger: reads of our contract, and no more."""
+        contract = self.address if self.is_deployed else None
+        return rpc.answer(payload, contract=contract, ask=self._ask)
+
+    @cached_property
+    def _contract(self) -> "Contract":
+        return self._web3.eth.contract(address=_checksum(self.address), abi=anchor_log().abi)
+
+    def _read(self, function: str, *arguments: object) -> Any:
+        with asking():
+            return self._contract.get_function_by_name(function)(*arguments).call()
+
+    def _events(self, first: int, last: int, **wanted: object) -> Iterator[AnchoredHead]:
+        with asking():
+            found = self._contract.events.HeadAnchored.get_logs(
+                from_block=first, to_block=last, argument_filters=wanted
+            )
+        return iter([_anchored(event) for event in found])
+
+    def _heads_in(self, logs: Sequence[Any]) -> Iterator[AnchoredHead]:
+        from web3.logs import DISCARD  # noqa: PLC0415
+
+        if self.is_deployed:
+            ours = [log for log in logs if log["address"] == self.address]
+            for event in self._contract.events.HeadAnchored().process_receipt({"logs": ours}, errors=DISCARD):
+                yield _anchored(event)
+
+    def _ask(self, method: str, params: list[Any]) -> dict[str, Any]:
+        try:
+            with asking():
+                return dict(self._web3.provider.make_request(method, params))  # type: ignore[arg-type]  # checked names
+        except ChainUnreachableError:
+            return {"error": {"code": -32000, "message": "the chain does not answer"}}
+
+    def _deployment(self) -> Deployment:
+        if self._deployed is None:
+            found = self._remembered()
+            if found is None or found.raw is not None:
+                raise NotDeployedError
+            with asking():
+                code = bytes(self._web3.eth.get_code(_checksum(found.address)))
+            if not code:
+                raise ChainMismatchError(
+                    f"the chain has no contract at {found.address}, where {self._file.path.name} remembers ours; "
+                    "if it is still catching up, wait; if the chain was replaced, its anchors are gone with it"
+                )
+            self._deployed = found
+        return self._deployed
+
+    def _remembered(self) -> Deployment | None:
+        found = self._file.read()
+        if found is not None and (found.chain_id, found.genesis) != (self.chain_id, self._genesis):
+            raise ChainMismatchError(
+                f"{self._file.path.name} remembers a contract on chain {found.chain_id} ({found.genesis[:14]}...); "
+                f"this is chain {self.chain_id} ({self._genesis[:14]}...)"
+            )
+        return found
+
+    @cached_property
+    def _genesis(self) -> str:
+        found = self.block_hash(0)
+        return "0x" + (found or b"").hex()
+
+    def _begin_deployment(self, key: PublisherKey) -> None:
+        from web3.utils import get_create_address  # noqa: PLC0415
+
+        if self._node is not None and self._node.is_read_only:
+            raise ReadOnlyChainError("the contract is not deployed yet, and this process may only read")
+        nonce, fees = self.nonce(key.address), self.fees()
+        argument = bytes.fromhex(key.address[2:]).rjust(32, b"\0")
+        signed = key.sign(
+            {
+                "chainId": self.chain_id,
+                "type": 2,
+                "nonce": nonce,
+                "to": "",
+                "value": 0,
+                "data": anchor_log().bytecode + argument,
+                "gas": _DEPLOY_GAS,
+                "maxFeePerGas": fees.max_wei,
+                "maxPriorityFeePerGas": fees.priority_wei,
+            }
+        )
+        address = str(get_create_address(key.address, nonce))  # type: ignore[arg-type]  # a checksummed address
+        self._file.begin(Deployment(self.chain_id, self._genesis, address, block=None, raw=signed.raw.hex()))
+
+    def _finish_deployment(self, started: Deployment, patience_s: float) -> bool:
+        """Whether the contract is there now; False where its nonce went to another transaction."""
+        try:
+            tx_hash = self.send_raw(bytes.fromhex(started.raw or ""))
+        except NonceSpentError:
+            self._file.forget()
+            return False
+        receipt = self._wait(lambda: self.receipt(tx_hash), patience_s, "the contract's deployment")
+        if not receipt.succeeded:
+            raise TransactionRefusedError("the contract's deployment failed")
+        self._file.finish(replace(started, block=receipt.block, raw=None))
+        return True
+
+    def _wait(self, look: Callable[[], T | None], patience_s: float, what: str) -> T:
+        deadline = time.monotonic() + patience_s
+        while (found := look()) is None:
+            if time.monotonic() > deadline:
+                raise ChainUnreachableError(f"{what} was sent, and no block holds it after {patience_s:g} s")
+            time.sleep(0.25)
+        return found
+
+
+def _checksum(address: str) -> "ChecksumAddress":
+    from eth_utils.address import to_checksum_address  # noqa: PLC0415  # loaded already where a chain is open
+
+    return to_checksum_address(address)
+
+
+def _anchored(event: Any) -> AnchoredHead:
+    values = event["args"]
+    return AnchoredHead(
+        log_id=bytes(values["logId"]),
+        size=int(values["size"]),
+        root=bytes(values["root"]),
+        previous_size=int(values["previousSize"]),
+        block=int(event["blockNumber"]),
+        block_hash=bytes(event["blockHash"]),
+        tx_hash=bytes(event["transactionHash"]),
+    )

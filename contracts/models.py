@@ -1,0 +1,76 @@
+"""The outbox of anchors: what was signed, what was sent, and what the chain made of it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Column, LargeBinary, UniqueConstraint
+from sqlmodel import BigInteger, Field, SQLModel
+
+from ledger.kernel.columns import BigKey, UtcTime
+
+
+class AnchorState(StrEnum):
+    """How far one head has come on its way into the chain."""
+
+    SIGNED = "signed"
+    """Kept here, and nowhere else yet."""
+    BROADCAST = "broadcast"
+    """Handed to the chain; no block holds it."""
+    INCLUDED = "included"
+    """In a block, which could still be reorganised away."""
+    FINAL = "final"
+    """In a block so deep that this installation takes it for settled."""
+    REFUSED = "refused"
+    """In a block, and the contract said no."""
+    SUPERSEDED = "superseded"
+    """Never sent through: another process anchored a newer head, from which this one is provable."""
+
+
+class Anchor(SQLModel, table=True):
+    """One head of one log on its way into the chain; at most one row for each."""
+
+    __tablename__ = "contracts_anchor"
+    __table_args__ = (
+        UniqueConstraint("log_origin", "size", name="contracts_anchor_head"),
+        UniqueConstraint("chain_id", "sender", "nonce", name="contracts_anchor_nonce"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigKey)
+    log_origin: str = Field(max_length=200)
+    size: int = Field(sa_type=BigInteger)
+    root: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    previous_size: int = Field(sa_type=BigInteger)
+    """Size of the head it extends in the contract, 0 for the first."""
+    chain_id: int = Field(sa_type=BigInteger)
+    contract: str = Field(max_length=42)
+    sender: str = Field(max_length=42)
+    nonce: int | None = Field(default=None, sa_type=BigInteger)
+    """The account's nonce it is sent under; None where a stranger's transaction anchored this very head."""
+    state: AnchorState = Field(max_length=20)
+    tx_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    """The transaction that is in the block; until then, the newest one signed."""
+    block_number: int | None = Field(default=None, sa_type=BigInteger)
+    block_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    gas_used: int | None = Field(default=None, sa_type=BigInteger)
+    fee_wei: int | None = Field(default=None, sa_type=BigInteger)
+    signed_at: datetime = Field(sa_type=UtcTime)
+    broadcast_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    included_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    final_at: datetime | None = Field(default=None, sa_type=UtcTime)
+
+
+class Attempt(SQLModel, table=True):
+    """One signed transaction for an anchor. A replacement shares the nonce, so at most one is ever in the chain."""
+
+    __tablename__ = "contracts_attempt"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigKey)
+    anchor_id: int = Field(foreign_key="contracts_anchor.id", index=True, sa_type=BigKey)
+    nonce: int = Field(sa_type=BigInteger)
+    raw_tx: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    tx_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    max_fee_wei: int = Field(sa_type=BigInteger)
+    priority_fee_wei: int = Field(sa_type=BigInteger)
+    gas: int = Field(sa_type=BigInteger)
+    signed_at: datetime = Field(sa_type=UtcTime)
+    broadcast_at: datetime | None = Field(default=None, sa_type=UtcTime)
