@@ -1,6 +1,6 @@
 // @ts-check
 /** The farmer's page: today's pick orders, kept live; three taps to confirm a crate; everything kept until it is sent. */
-import { live, pageData, request, t } from "/web/shared/kit.js";
+import { live, pageData, Problem, request, t } from "/web/shared/kit.js";
 import { Camera, codeReader, hasCamera, photograph } from "./camera.js";
 import { readCrate } from "./crate.js";
 import { patch } from "./dom.js";
@@ -24,6 +24,7 @@ const FLUSH_EVERY_MS = 5_000;
 const SEND_TIMEOUT_MS = 20_000;
 const PHOTO_TIMEOUT_MS = 120_000;
 const POSITION_TIMEOUT_MS = 6_000;
+const FORGET_START_MS = 12 * 3_600_000;
 
 const root = /** @type {HTMLElement} */ (document.getElementById("main"));
 const announcer = /** @type {HTMLElement} */ (document.getElementById("announce"));
@@ -60,6 +61,7 @@ let net = navigator.onLine ? "connecting" : "offline";
 let installPrompt = null;
 /** Entries acknowledged since the last state, still drawn until the state holds them. @type {Entry[]} */
 let acknowledged = [];
+let isSignedOut = false;
 const reported = new Set();
 let screenShown = "";
 
@@ -92,7 +94,8 @@ async function sendPhoto(entry) {
   const blob = await store.photo(entry.payload.sha256);
   // The photograph is gone from this phone (site data cleared by hand): there is nothing left to send.
   if (!blob) return { status: 410, body: { code: "photo_gone" } };
-  const address = `/api/v1/farmer/picks/photographs?command_id=${entry.uuid}&sha256=${entry.payload.sha256}`;
+  const { pick, sha256 } = entry.payload;
+  const address = `/api/v1/farmer/picks/photographs?command_id=${entry.uuid}&pick=${pick}&sha256=${sha256}`;
   return ask(address, { method: "POST", body: blob, headers: { "content-type": "image/jpeg" } }, PHOTO_TIMEOUT_MS);
 }
 
@@ -130,11 +133,23 @@ function learn(state, isLive) {
   const held = new Set(state.orders.flatMap((o) => o.crates.map((c) => c.command_id)));
   acknowledged = acknowledged.filter((e) => !held.has(e.uuid));
   const open = new Set(state.orders.map((o) => o.pick_order));
-  started = Object.fromEntries(Object.entries(started).filter(([order]) => open.has(order)));
+  // A start that nobody went on with is forgotten: the next one is what counts.
+  const stale = now() - FORGET_START_MS;
+  started = Object.fromEntries(Object.entries(started).filter(([id, at]) => open.has(id) && Date.parse(at) > stale));
   if (isLive) {
     void store.remember("farm", { party: page.party, state });
     void store.remember("skew", skew);
     if (fresh.length) arrived(fresh);
+  }
+  render();
+}
+
+async function lookAgain() {
+  try {
+    learn(await request("GET", "/api/v1/farmer/orders"), true);
+    isSignedOut = false;
+  } catch (problem) {
+    isSignedOut = problem instanceof Problem && problem.status === 401;
   }
   render();
 }
@@ -184,7 +199,7 @@ function model() {
     minutes: farm.cool_within_minutes,
     orders: orders(),
     started,
-    outbox: summary,
+    outbox: isSignedOut ? { ...summary, state: /** @type {const} */ ("sign_in") } : summary,
     net,
     can_install: installPrompt !== null,
   };
@@ -229,6 +244,7 @@ function enterScreen(key, screen) {
 
 /** @param {string} pick_order @returns {Draft} */
 function theDraft(pick_order) {
+  if (!started[pick_order]) begin(pick_order);
   if (draft?.pick_order !== pick_order) {
     draft = {
       pick_order,
@@ -254,6 +270,12 @@ function holderOf(of) {
   if (!of.crate) return null;
   const others = summary.entries.filter((e) => e.uuid !== of.corrects);
   return heldBy(withUnsent(farm.orders, [...others, ...acknowledged]), of.code);
+}
+
+/** @param {string} pick_order */
+function begin(pick_order) {
+  started[pick_order] = nowText();
+  void store.remember("started", started);
 }
 
 function keepDraft() {
@@ -301,9 +323,7 @@ async function startCamera(video) {
 /** @type {Record<string, (arg: string, target: HTMLElement) => void | Promise<void>>} */
 const actions = {
   start: (_, target) => {
-    const pick_order = target.dataset.order ?? "";
-    started[pick_order] ??= nowText();
-    void store.remember("started", started);
+    begin(target.dataset.order ?? "");
     void navigator.storage?.persist?.();
     render();
   },
@@ -389,7 +409,7 @@ function go(step) {
 async function finish(picture) {
   if (!draft || draft.saving) return;
   const { pick_order, crate, code, weight, corrects, position: wantsPosition } = draft;
-  const ended_at = nowText();
+  const ended_at = new Date(Math.max(now(), Date.parse(started[pick_order] ?? "") + 1 || 0)).toISOString();
   draft.saving = "saving";
   render();
   const shot = picture ? await photograph(picture).catch(() => null) : null;
@@ -409,15 +429,16 @@ async function finish(picture) {
     ...(shot && { photo_sha256: shot.sha256 }),
   };
   if (shot) await store.putPhoto(shot.sha256, shot.blob);
-  const kept = await outbox.keep([
-    { kind: "pick", payload, note: { code } },
-    ...(shot ? [{ kind: /** @type {const} */ ("photo"), payload: { sha256: shot.sha256 }, note: { code } }] : []),
+  const uuid = crypto.randomUUID();
+  await outbox.keep([
+    { uuid, kind: "pick", payload, note: { code } },
+    ...(shot ? [{ kind: /** @type {const} */ ("photo"), payload: { pick: uuid, sha256: shot.sha256 }, note: { code } }] : []),
   ]);
   if (refused) await outbox.putAway(refused.uuid);
   started[pick_order] = ended_at;
   await store.remember("started", started);
   const position_ = wantsPosition ? (place ? "kept" : "not_found") : "none";
-  done = { pick_order, uuid: kept[0].uuid, code, mass_g: grams(weight), photo: shot !== null, position: position_ };
+  done = { pick_order, uuid, code, mass_g: grams(weight), photo: shot !== null, position: position_ };
   draft = { ...draft, pick_order: "", saving: "" };
   void store.remember("draft", undefined);
   navigator.vibrate?.(40);
@@ -455,6 +476,8 @@ await outbox.watch((next) => {
 live("/api/v1/farmer/stream", { orders: (state) => learn(state, true) }, (state) => {
   net = state === "open" ? "live" : navigator.onLine ? "connecting" : "offline";
   if (net === "live") void outbox.flush({ force: true });
+  // A stream does not say why it ended: ask once, to tell a lost session from a lost signal.
+  if (state === "waiting" && navigator.onLine) void lookAgain();
   render();
 });
 

@@ -4,14 +4,14 @@
  *
  * @typedef {{
  *   crate: string, code: string, mass_g: number, started_at: string, ended_at: string, lot: string,
- *   lot_state: string, lot_crates: number, lot_picked_g: number, lot_received_g: number | null,
- *   received_at: string | null, cooled_at: string | null, command_id: string,
+ *   lot_state: string, lot_picked_g: number, lot_received_g: number | null,
+ *   received_at: string | null, cooling_started_at: string | null, command_id: string,
  *   unsent?: "waiting" | "parked",
  * }} CrateLine
  * @typedef {{
  *   pick_order: string, number: string, variety: string, tier: string,
  *   plot: {id: string, ref: string, name: string},
- *   ordered_g: number, picked_g: number, raised_at: string, pick_by: string, seen_at: string | null,
+ *   ordered_g: number, enough_g: number, picked_g: number, raised_at: string, pick_by: string, seen_at: string | null,
  *   state: "raised" | "picking" | "filled" | "short" | "closed" | "withdrawn",
  *   crates: CrateLine[],
  * }} Order
@@ -19,9 +19,6 @@
  * @typedef {"picking" | "raised" | "bring" | "delivered" | "withdrawn"} Standing
  * @typedef {import("./outbox.js").Entry} Entry
  */
-
-/** The packing house may find this much more or less than the field; beyond it both weights stand. */
-const ALLOWED_DIFFERENCE = 0.02;
 
 /**
  * Return the orders with the crates that only this phone knows of.
@@ -46,11 +43,10 @@ export function withUnsent(orders, entries) {
         ended_at: e.payload.ended_at,
         lot: "",
         lot_state: "unsent",
-        lot_crates: 1,
         lot_picked_g: c.mass_g,
         lot_received_g: null,
         received_at: null,
-        cooled_at: null,
+        cooling_started_at: null,
         command_id: e.uuid,
         unsent: e.state === "parked" ? "parked" : "waiting",
       })),
@@ -67,22 +63,25 @@ export function withUnsent(orders, entries) {
  * @returns {Standing}
  */
 export function standing(order, startedAt) {
-  if (order.state === "withdrawn" && !warm(order).length) return "withdrawn";
-  const isEnough = toGo(order) === 0 || order.state === "closed" || order.state === "withdrawn" || order.state === "filled";
-  if (isEnough) return warm(order).length ? "bring" : "delivered";
+  const isOver = toGo(order) === 0 || !["raised", "picking"].includes(order.state);
+  if (isOver && warm(order).length) return "bring";
+  if (isOver) return order.state === "withdrawn" && order.crates.length === 0 ? "withdrawn" : "delivered";
   return order.crates.length > 0 || startedAt !== undefined || order.state === "picking" ? "picking" : "raised";
 }
 
-/** @param {Order} order */
-export const toGo = (order) => Math.max(0, order.ordered_g - order.picked_g);
+/**
+ * Grams still to be picked; none once the order counts as filled.
+ * @param {Order} order
+ */
+export const toGo = (order) => (order.picked_g >= order.enough_g ? 0 : order.ordered_g - order.picked_g);
 
 /**
  * Crates that are picked and not in the cold room yet, the oldest first.
  * @param {Order} order
  */
 export function warm(order) {
-  const still = order.crates.filter((c) => c.cooled_at === null && c.unsent !== "parked" && c.lot_state !== "consumed");
-  return still.sort((a, b) => a.started_at.localeCompare(b.started_at));
+  const still = order.crates.filter((c) => c.cooling_started_at === null && c.unsent !== "parked" && c.lot_state !== "consumed");
+  return still.sort((a, b) => a.ended_at.localeCompare(b.ended_at));
 }
 
 /**
@@ -94,7 +93,8 @@ export function warm(order) {
  */
 export function coolBy(order, startedAt, minutes) {
   const first = warm(order)[0];
-  const since = first?.started_at ?? startedAt;
+  // A crate's two hours run from when it was full; before the first one is, from when picking began.
+  const since = first?.ended_at ?? startedAt;
   return since === undefined ? null : { by: Date.parse(since) + minutes * 60_000, crate: first?.code ?? "" };
 }
 
@@ -113,31 +113,24 @@ export function inOrder(orders, started) {
 }
 
 /**
- * Return the crate that still holds something of today, if this one does.
+ * Return what a crate still holds: it is empty again once the packing house has received it.
  * @param {Order[]} orders
  * @param {string} code
  */
 export function heldBy(orders, code) {
   for (const order of orders) {
     for (const crate of order.crates) {
-      const isEmptied = crate.lot_state === "consumed";
-      if (crate.code === code && crate.unsent !== "parked" && !isEmptied) return crate;
+      if (crate.code === code && crate.unsent !== "parked" && crate.received_at === null) return crate;
     }
   }
   return null;
 }
 
 /**
- * Return lots whose two weights are further apart than allowed: neither is changed, both are shown.
+ * Return one crate of each lot that is held because its two weights do not agree: both are shown, neither is changed.
  * @param {Order[]} orders
  */
 export function clashes(orders) {
-  const seen = new Set();
-  return orders
-    .flatMap((o) => o.crates)
-    .filter((c) => {
-      if (c.lot_received_g === null || c.lot_state !== "held" || seen.has(c.lot)) return false;
-      seen.add(c.lot);
-      return Math.abs(c.lot_received_g - c.lot_picked_g) > c.lot_picked_g * ALLOWED_DIFFERENCE;
-    });
+  const held = orders.flatMap((o) => o.crates).filter((c) => c.lot_state === "held" && c.lot_received_g !== null);
+  return [...new Map(held.map((c) => [c.lot, c])).values()];
 }

@@ -75,14 +75,30 @@ function netLine(model) {
  * @param {boolean} big
  */
 function ring(left, minutes, big) {
-  const [size, radius, stroke] = big ? [264, 112, 20] : [26, 9.5, 5];
+  const [size, radius] = big ? [264, 112] : [26, 9.5];
   const around = 2 * Math.PI * radius;
   const share = Math.min(1, Math.max(0, Math.abs(left) / (minutes * 60_000)));
   const state = left < 0 ? "over" : left < 30 * 60_000 ? "soon" : "";
-  return html`<svg class="ring ${state}" viewBox="0 0 ${size} ${size}" aria-hidden="true"><circle class="ring-rail" cx="${size / 2}" cy="${size / 2}" r="${radius}" stroke-width="${stroke}"/><circle class="ring-fill" cx="${size / 2}" cy="${size / 2}" r="${radius}" stroke-width="${stroke}" stroke-dasharray="${(share * around).toFixed(1)} ${around.toFixed(1)}" transform="rotate(-90 ${size / 2} ${size / 2})"/></svg>`;
+  return html`<svg class="ring ${state}" viewBox="0 0 ${size} ${size}" aria-hidden="true"><circle class="ring-rail" cx="${size / 2}" cy="${size / 2}" r="${radius}"/><circle class="ring-fill" cx="${size / 2}" cy="${size / 2}" r="${radius}" stroke-dasharray="${(share * around).toFixed(1)} ${around.toFixed(1)}" transform="rotate(-90 ${size / 2} ${size / 2})"/></svg>`;
 }
 
 // --- today ----------------------------------------------------------------------------------------
+
+/**
+ * Whole minutes to or past a deadline: what is left is rounded up, what is over down, and never 0.
+ * @param {number} left  milliseconds
+ */
+const wholeMinutes = (left) => Math.max(1, left < 0 ? Math.floor(-left / 60_000) : Math.ceil(left / 60_000));
+
+/**
+ * @param {number} by
+ * @param {Model} model
+ * @returns {"today" | "tomorrow" | "later"}
+ */
+function due(by, { now, zone }) {
+  if (day(by, zone) === day(now, zone)) return "today";
+  return day(by, zone) === day(now + 24 * 3_600_000, zone) ? "tomorrow" : "later";
+}
 
 /**
  * @param {Model} model
@@ -98,15 +114,18 @@ function card(model, order) {
   const cool = coolBy(order, model.started[order.pick_order], model.minutes);
   const left = cool ? cool.by - model.now : 0;
   const by = Date.parse(order.pick_by);
-  const isToday = day(by, model.zone) === day(model.now, model.zone);
   let status;
   if (state === "raised") {
     const late = by < model.now;
-    status = late
-      ? html`<b class="late">${t("farmer.js.card.late", { span: span(model.now - by) })}</b>`
-      : html`<b>${isToday ? t("farmer.js.card.by", { time: clock(order.pick_by, model.zone) }) : t("farmer.js.card.by_day", { time: clock(order.pick_by, model.zone), day: day(by, model.zone) })}</b>`;
+    const time = clock(order.pick_by, model.zone);
+    const words = {
+      today: () => t("farmer.js.card.by", { time }),
+      tomorrow: () => t("farmer.js.card.by_tomorrow", { time }),
+      later: () => t("farmer.js.card.by_day", { time, day: day(by, model.zone) }),
+    }[due(by, model)]();
+    status = late ? html`<b class="late">${t("farmer.js.card.late", { span: span(model.now - by) })}</b>` : html`<b>${words}</b>`;
   } else {
-    const words = left < 0 ? t("farmer.js.card.over", { span: span(left) }) : t("farmer.js.card.time_left", { span: span(left) });
+    const words = t(left < 0 ? "farmer.js.card.over" : "farmer.js.card.time_left", { n: wholeMinutes(left) });
     status = html`<span>${state === "bring" ? t("farmer.js.card.bring") : t("farmer.js.card.picked", { kg: kg(order.picked_g) })}</span>${cool && html`<b class="left ${left < 0 ? "over" : ""}">${ring(left, model.minutes, false)}${words}</b>`}`;
   }
   const isNew = order.seen_at === null && state === "raised";
@@ -181,14 +200,18 @@ export function orderScreen(model, order) {
  */
 function rawOrder(model, order, back) {
   const by = Date.parse(order.pick_by);
-  const isToday = day(by, model.zone) === day(model.now, model.zone);
   const time = clock(order.pick_by, model.zone);
+  const when = {
+    today: () => time,
+    tomorrow: () => t("farmer.js.order.tomorrow", { time }),
+    later: () => `${day(by, model.zone)} ${time}`,
+  }[due(by, model)]();
   return html`${bar(model, { back })}
     <div class="order-face" data-key="face">
       <p class="big-kg num">${kg(order.ordered_g)}<small>kg</small></p><p class="big-jin num">${t("farmer.js.in_jin", { jin: jin(order.ordered_g) })}</p>
       <p class="of">${tierMark(order.tier, "lg")}<strong>${varietyName(order.variety)}</strong></p>
       <dl class="lines"><div><dt>${icon("pin")}${t("farmer.js.order.plot")}</dt><dd>${order.plot.name}</dd></div>
-      <div class="${by < model.now ? "late" : ""}"><dt>${icon("clock")}${t("farmer.js.order.by")}</dt><dd class="num">${isToday ? time : `${day(by, model.zone)} ${time}`}</dd></div></dl>
+      <div class="${by < model.now ? "late" : ""}"><dt>${icon("clock")}${t("farmer.js.order.by")}</dt><dd class="num">${when}</dd></div></dl>
       <p class="rule-line">${icon("snow")}<span>${t("farmer.js.order.rule", { hours: model.minutes / 60 })}</span></p>
       <p class="order-number">${t("farmer.js.order.number", { number: order.number })}</p>
     </div>
@@ -201,7 +224,7 @@ function rawOrder(model, order, back) {
  */
 function bigRing(model, cool) {
   const left = cool.by - model.now;
-  const minutes = left < 0 ? Math.floor(-left / 60_000) : Math.ceil(left / 60_000);
+  const minutes = wholeMinutes(left);
   const time = clock(cool.by, model.zone);
   const words =
     left < 0
@@ -216,7 +239,7 @@ function bigRing(model, cool) {
  * @param {import("./orders.js").CrateLine} c
  */
 function crateLine(model, c) {
-  const state = c.unsent === "parked" ? "refused" : c.unsent ? "unsent" : c.cooled_at ? "cooled" : c.received_at ? "received" : "";
+  const state = c.unsent === "parked" ? "refused" : c.unsent ? "unsent" : c.cooling_started_at ? "cooled" : c.received_at ? "received" : "";
   const mark = { refused: "warn", unsent: "unsent", cooled: "snow", received: "check", "": "crate" }[state];
   return html`<li data-key="${c.command_id}${c.crate}" data-state="${state}">${icon(mark ?? "crate")}<b>${c.code}</b><span class="num">${exactKg(c.mass_g)} kg${state && html`<em>${t(`farmer.js.crate.${state}`)}</em>`}</span><span class="num">${clock(c.ended_at, model.zone)}</span></li>`;
 }
@@ -318,8 +341,8 @@ export function doneScreen(model, order, done) {
   const isEnough = toGo(order) === 0;
   return html`${bar(model, { back: { href: "#/", text: t("farmer.js.today") } })}
     <div class="recorded" data-key="recorded" role="status">
-      <svg class="big-check" viewBox="0 0 96 96" aria-hidden="true"><circle cx="48" cy="48" r="44"/><path d="m29 50 13 13 26-29"/></svg>
-      <h1>${t("farmer.js.done.title")}</h1>
+      <svg class="big-check ${sent === "refused" ? "bad" : ""}" viewBox="0 0 96 96" aria-hidden="true"><circle cx="48" cy="48" r="44"/><path d="${sent === "refused" ? "M48 26v26M48 68v.5" : "m29 50 13 13 26-29"}"/></svg>
+      <h1>${t(sent === "refused" ? "farmer.js.done.not_taken" : "farmer.js.done.title")}</h1>
       <p class="big num">${exactKg(done.mass_g)}<small>kg</small></p>
       <p class="crate-no num">${done.code}</p>
       <ul><li data-sent="${sent}">${icon(mark)}<span>${sent === "refused" ? html`<a href="#/unsent">${t("farmer.js.done.refused")}</a>` : t(`farmer.js.done.${sent}`)}</span></li>
@@ -351,7 +374,7 @@ export function trayScreen(model, owner) {
     <div class="sum" data-key="sum"><h1>${t("farmer.js.tray.title", { n: unsent })}</h1><p>${t("farmer.js.tray.safe")}</p></div>
     ${parked.map((e) => refusedEntry(model, e))}
     <ul class="waiting" data-key="waiting">${waiting.map(
-      (e) => html`<li data-key="${e.uuid}">${icon(e.kind === "pick" ? "crate" : "image")}<span><b>${e.kind === "pick" ? t("farmer.js.tray.pick", { crate: e.note.code, kg: exactKg(e.payload.crates[0].mass_g) }) : t("farmer.js.tray.photo", { crate: e.note.code })}</b><small>${e.owner === owner ? t(state === "sending" ? "farmer.js.tray.sending" : "farmer.js.tray.waiting") : t("farmer.js.tray.other")}</small></span><span class="num">${clock(e.payload.ended_at ?? e.created_at, model.zone)}</span></li>`,
+      (e) => html`<li data-key="${e.uuid}">${icon(e.kind === "pick" ? "crate" : "image")}<span><b>${e.kind === "pick" ? t("farmer.js.tray.pick", { crate: e.note.code, kg: exactKg(e.payload.crates[0].mass_g) }) : t("farmer.js.tray.photo", { crate: e.note.code })}</b><small>${e.owner === owner ? t(`farmer.js.tray.${state === "sending" || state === "sign_in" ? state : "waiting"}`) : t("farmer.js.tray.other")}</small></span><span class="num">${clock(e.payload.ended_at ?? e.created_at, model.zone)}</span></li>`,
     )}</ul>
     <footer class="foot" data-key="foot">${netLine(model)}${
       state === "sign_in"
