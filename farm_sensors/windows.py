@@ -157,7 +157,11 @@ def _last_heard(session: Session, numbers: Iterable[int], last_hour: int) -> lis
     end = _bounds(last_hour)[1]
     latest = (
         select(func.max(StoredReading.at))
-        .where(StoredReading.device == Device.number, col(StoredReading.at) < end)
+        .where(
+            StoredReading.device == Device.number,
+            col(StoredReading.at) < end,
+            col(StoredReading.window_id).is_distinct_from(NO_WINDOW),
+        )
         .correlate(Device)
         .scalar_subquery()
     )
