@@ -17,9 +17,8 @@ BUDGET: Final = 96 * MEGABYTE
 
 LIMITS: Final = (
     (re.compile(r"/api/v1/station/batches/[^/]+/photographs"), 24 * MEGABYTE),
+    (re.compile(r"/api/v1/station/calibrations"), 24 * MEGABYTE),
     (re.compile(r"/api/v1/farmer/picks/photographs?"), 24 * MEGABYTE),
-    (re.compile(r"/api/v1/channels/[^/]+/webhook"), 1 * MEGABYTE),
-    (re.compile(r"/api/v1/readings"), 1 * MEGABYTE),
     (re.compile(r"/rpc"), 64 * KILOBYTE),
 )
 
