@@ -200,10 +200,10 @@ class Chain:
             priority = int(self._web3.eth.max_priority_fee)
         return Fees(max_wei=2 * int(base) + priority, priority_wei=priority)
 
-    def nonce(self, address: str, *, finalized: bool = False) -> int:
-        """Return how many transactions of an account are in blocks, or in blocks that are final."""
+    def nonce(self, address: str, *, block: int | None = None) -> int:
+        """Return how many transactions of an account the chain holds, at a block or by now."""
         with asking():
-            return int(self._web3.eth.get_transaction_count(_checksum(address), "finalized" if finalized else "latest"))
+            return int(self._web3.eth.get_transaction_count(_checksum(address), "latest" if block is None else block))
 
     def block_number(self) -> int:
         """Return the newest block's number."""
@@ -230,9 +230,9 @@ class Chain:
             except (BlockNotFound, Web3RPCError):
                 return 0
 
-    def is_final(self, block: int, *, confirmations: int) -> bool:
-        """Whether a block has so many blocks on it, or the chain itself calls it final."""
-        return self.block_number() - block >= confirmations or self.finalized_block() >= block
+    def settled_block(self, *, confirmations: int) -> int:
+        """Return the newest block with so many blocks on it, or the newest the chain itself calls final."""
+        return max(self.block_number() - confirmations, self.finalized_block(), 0)
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """Return what became of a transaction, or None while no block holds it."""

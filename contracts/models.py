@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Column, LargeBinary, UniqueConstraint
+from sqlalchemy import Column, Enum, LargeBinary, UniqueConstraint
 from sqlmodel import BigInteger, Field, SQLModel
 
 from ledger.kernel.columns import BigKey, UtcTime
@@ -21,9 +21,12 @@ class AnchorState(StrEnum):
     FINAL = "final"
     """In a block so deep that this installation takes it for settled."""
     REFUSED = "refused"
-    """In a block, and the contract said no."""
+    """It is not in the chain and never will be under its nonce; the head is to be signed anew."""
     SUPERSEDED = "superseded"
     """Never sent through: another process anchored a newer head, from which this one is provable."""
+
+
+_STATE = Enum(AnchorState, native_enum=False, length=20, values_callable=lambda states: [one.value for one in states])
 
 
 class Anchor(SQLModel, table=True):
@@ -46,7 +49,7 @@ class Anchor(SQLModel, table=True):
     sender: str = Field(max_length=42)
     nonce: int | None = Field(default=None, sa_type=BigInteger)
     """The account's nonce it is sent under; None where a stranger's transaction anchored this very head."""
-    state: AnchorState = Field(max_length=20)
+    state: AnchorState = Field(index=True, sa_type=_STATE)
     tx_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
     """The transaction that is in the block; until then, the newest one signed."""
     block_number: int | None = Field(default=None, sa_type=BigInteger)
@@ -74,3 +77,5 @@ class Attempt(SQLModel, table=True):
     gas: int = Field(sa_type=BigInteger)
     signed_at: datetime = Field(sa_type=UtcTime)
     broadcast_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    broadcast_block: int | None = Field(default=None, sa_type=BigInteger)
+    """The newest block when it was first sent: a chain that makes no blocks is no reason to pay more."""
