@@ -100,9 +100,8 @@ class ClassicalDetector:
         cut = max(share * float(threshold), float(self.least_distance))
         mask = ((distance > cut) & allowed).astype(np.uint8) * 255
         grain = max(3, round(min(distance.shape) / 160)) | 1
-        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(grain // 2))
-        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _disc(grain))
-        return _filled(np.asarray(mask, np.uint8))
+        opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _disc(grain // 2))
+        return _filled(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, _disc(grain)))
 
     def _pieces(self, foreground: Plane) -> list[tuple[Plane, int, int]]:
         area = foreground.size
@@ -162,8 +161,8 @@ def _plate(lab: Plane) -> Plane | None:
     edge = np.concatenate([chroma[0], chroma[-1], chroma[:, 0], chroma[:, -1]])
     if float(np.median(edge)) < 12:
         return None
-    white = ((chroma < 12) & (small[..., 0] > 110)).astype(np.uint8)
-    white = cv2.morphologyEx(white, cv2.MORPH_OPEN, _disc(2))
+    bright = ((chroma < 12) & (small[..., 0] > 110)).astype(np.uint8)
+    white = cv2.morphologyEx(bright, cv2.MORPH_OPEN, _disc(2))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(white)
     if count < 2:
         return None

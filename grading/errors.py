@@ -11,6 +11,7 @@ GradingError
 │   ├── NoFruitError          no fruit stands out from the ground
 │   └── UsedPhotographError   the same photograph was already counted in another batch
 ├── StandardError             a standard or tariff file that cannot be used, or does not exist
+├── UnknownCropError          no standard here is for this crop
 ├── CalibrationFailedError    the reference reads wrong by more than is allowed
 ├── CalibrationMissingError   the line has never been calibrated
 ├── CalibrationExpiredError   the line's calibration is too old
@@ -142,6 +143,16 @@ class StandardError(GradingError):
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}")
         self.name, self.reason = name, reason
+
+
+class UnknownCropError(GradingError):
+    """No standard that comes with this installation is for this crop."""
+
+    code = "crop_unknown"
+
+    def __init__(self, crop: str, known: Sequence[str]) -> None:
+        super().__init__(f"no standard for crop {crop!r}; there are standards for {', '.join(known)}")
+        self.crop, self.known = crop, list(known)
 
 
 class CalibrationFailedError(GradingError):

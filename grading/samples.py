@@ -38,6 +38,11 @@ class SampleFruit:
     x: int
     y: int
 
+    @property
+    def mass_g(self) -> int:
+        """What such a fruit weighs: an ellipsoid 0.88 as thick as wide, 1.02 g/cm3."""
+        return round(math.pi / 6 * self.length_mm * self.width_mm * self.width_mm * 0.88 * 1.02e-3)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
@@ -46,9 +51,15 @@ class Sample:
     pixels: Pixels
     fruit: tuple[SampleFruit, ...]
 
+    @property
     def jpeg(self) -> bytes:
-        """Return the photograph as JPEG bytes."""
+        """The photograph as JPEG bytes."""
         return to_jpeg(self.pixels, quality=92)
+
+    @property
+    def mass_g(self) -> int:
+        """What the fruit in it weigh together."""
+        return sum(each.mass_g for each in self.fruit)
 
 
 def tray(seed: int, *, fruits: int = 12, camera_height_mm: float | None = None) -> Sample:
@@ -93,7 +104,7 @@ def write_trays(folder: Path, *, count: int, seed: int = 1) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"sample-tray-{seed + index:03d}.jpg" for index in range(count)]
     for index, path in enumerate(paths):
-        path.write_bytes(tray(seed + index).jpeg())
+        path.write_bytes(tray(seed + index).jpeg)
     return paths
 
 
@@ -227,9 +238,17 @@ def _pores(rng: np.random.Generator, colour: Field, inside: Field) -> None:
     layer = np.zeros((h, w), np.float32)
     for _ in range(rng.integers(110, 200)):
         px, py = rng.uniform(0, w), rng.uniform(0, h)
-        cv2.circle(layer, (round(px * 4), round(py * 4)), int(rng.uniform(2.4, 4.6)), float(rng.uniform(0.3, 1)), -1, cv2.LINE_AA, 2)
-    layer = cv2.GaussianBlur(layer, (0, 0), 0.7)
-    colour += layer[..., None] * np.array([0.10, 0.13, 0.05]) * inside[..., None]
+        cv2.circle(
+            layer,
+            (round(px * 4), round(py * 4)),
+            int(rng.uniform(2.4, 4.6)),
+            float(rng.uniform(0.3, 1)),
+            -1,
+            cv2.LINE_AA,
+            2,
+        )
+    points = np.asarray(cv2.GaussianBlur(layer, (0, 0), 0.7))
+    colour += points[..., None] * np.array([0.10, 0.13, 0.05]) * inside[..., None]
 
 
 def _marks(rng: np.random.Generator, colour: Field, u: Field, v: Field, rho: Field, *, mm: float) -> Field:
@@ -283,7 +302,9 @@ def _place(picture: Field, part: Field, alpha: Field, *, x: int, y: int) -> None
     picture[ty, tx] = picture[ty, tx] * (1 - weight) + part[py, px] * weight
 
 
-def _overlap(whole: tuple[int, ...], part: tuple[int, ...], x: int, y: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def _overlap(
+    whole: tuple[int, ...], part: tuple[int, ...], x: int, y: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     top, left = y - part[0] // 2, x - part[1] // 2
     y0, x0 = max(0, top), max(0, left)
     y1, x1 = min(whole[0], top + part[0]), min(whole[1], left + part[1])
@@ -292,8 +313,8 @@ def _overlap(whole: tuple[int, ...], part: tuple[int, ...], x: int, y: int) -> t
 
 def _developed(picture: Field, rng: np.random.Generator) -> Pixels:
     """Return 8-bit pixels: a soft tone curve, a lens's slight blur, the sensor's slight noise."""
-    picture = cv2.GaussianBlur(np.clip(picture, 0, 1.4).astype(np.float32), (0, 0), 0.6)
-    toned = picture * (1 + picture / 1.9) / (1 + picture * 0.62)
+    soft = cv2.GaussianBlur(np.clip(picture, 0, 1.4).astype(np.float32), (0, 0), 0.6)
+    toned = soft * (1 + soft / 1.9) / (1 + soft * 0.62)
     encoded = np.clip(toned, 0, 1) ** (1 / 1.28)
     shot = rng.standard_normal(encoded.shape[:2]).astype(np.float32)[..., None] * 0.7
     shot = shot + rng.standard_normal(encoded.shape).astype(np.float32) * 0.4

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from grading.errors import StandardError
+from grading.errors import StandardError, UnknownCropError
 from grading.measure import Measures, Solid
 
 Count = Annotated[int, Meta(ge=0)]
@@ -213,6 +213,14 @@ class Tariff(Struct, frozen=True):
 def shipped_standards() -> dict[str, Standard]:
     """Return the standards that come with this package, by crop."""
     return {standard.content.crop: standard for standard in map(load_standard, _shipped_names("tiers-", invert=True))}
+
+
+def standard_for(crop: str) -> Standard:
+    """Return the shipped standard for a crop. Raises UnknownCropError."""
+    shipped = shipped_standards()
+    if crop not in shipped:
+        raise UnknownCropError(crop, sorted(shipped))
+    return shipped[crop]
 
 
 def load_standard(name: str) -> Standard:

@@ -90,7 +90,7 @@ class Line:
     zone: str
 
     @classmethod
-    def of(cls, numbering: Numbering, *, zone: str, spot: str = "LINE-1", camera: str = "CAMERA01") -> Self:
+    def of(cls, numbering: Numbering, *, zone: str, spot: str = "LINE-1", camera: str = "CAMERA-1") -> Self:
         """Return the line of an installation with one company prefix."""
         return cls(
             house=numbering.place(_HOUSE_REFERENCE),
@@ -106,6 +106,7 @@ class FruitVerdict:
     """One fruit as the station shows it. `tier` is what counts now; `camera_tier` what the camera said."""
 
     id: int
+    batch: str
     number: int
     tier: str
     camera_tier: str
@@ -288,6 +289,20 @@ def open_batch(
     return batch
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a batch's lot is: variety, and the plots it came from."""
+
+    variety: str
+    plots: tuple[str, ...]
+
+
+def origin_of(batch: Batch) -> Origin:
+    """Return what the picked event said of the batch's lot."""
+    ilmd = json.loads(batch.ilmd)
+    return Origin(str(ilmd.get("gy:variety", "")), tuple(ilmd.get("gy:plots", ())))
+
+
 def setup_of(session: Session, files: FileStore, batch: str) -> Setup:
     """Return what the batch's photographs are judged by. Raises UnknownBatchError."""
     row = find_batch(session, batch)
@@ -389,6 +404,7 @@ def fruit_verdict(row: Fruit) -> FruitVerdict:
     """Return a fruit as the station shows it."""
     return FruitVerdict(
         id=row.id,
+        batch=row.batch,
         number=row.number,
         tier=row.judged_tier or row.camera_tier,
         camera_tier=row.camera_tier,
