@@ -234,6 +234,7 @@ _GRADING: Final[Mapping[type[OriginError], HTTPStatus]] = {
     grading_errors.NoFruitError: S.UNPROCESSABLE_ENTITY,
     grading_errors.UsedPhotographError: S.CONFLICT,
     grading_errors.StandardError: S.INTERNAL_SERVER_ERROR,
+    grading_errors.UnknownCropError: S.UNPROCESSABLE_ENTITY,
     grading_errors.CalibrationFailedError: S.UNPROCESSABLE_ENTITY,
     grading_errors.CalibrationMissingError: S.CONFLICT,
     grading_errors.CalibrationExpiredError: S.CONFLICT,
