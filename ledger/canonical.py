@@ -19,6 +19,9 @@ from ledger.vocabulary import CONTEXT
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 """Largest whole number that RFC 8785 (through IEEE 754) can hold exactly."""
 
+MAX_DEPTH: Final = 64
+"""No event is nested deeper; a verifier must not be made to recurse without end."""
+
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 _CONTEXT: Final = list(CONTEXT)
 
@@ -31,12 +34,13 @@ def canonical(value: Any) -> bytes:
     """Return the RFC 8785 bytes of a JSON value.
 
     Raises EventError for what has no canonical form: NaN, infinities, whole numbers beyond 2^53 - 1,
-    lone surrogates, keys that are not text.
+    lone surrogates, keys that are not text, values nested deeper than MAX_DEPTH.
     """
     try:
         try:
             return _ENCODER.encode(_plain(value))
         except _NeedsReference:
+            _limit_depth(value)
             return rfc8785.dumps(value)
     except (ValueError, TypeError, RecursionError) as error:
         raise EventError("$", f"has no canonical form: {error}") from error
@@ -55,7 +59,7 @@ def entry_document(event: Event, record_time: datetime) -> dict[str, Any]:
     return built
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """Return the value with whole floats as integers, or signal that msgspec must not write it.
 
     msgspec sorts keys by code point and writes exponents and negative zero in its own way; RFC 8785
@@ -64,13 +68,15 @@ def _plain(value: Any) -> Any:
     kind = type(value)
     if kind is str:
         return value
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
     if kind is dict:
         for key in value:
             if type(key) is not str or not key.isascii():
                 raise _NeedsReference
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
     if kind is list or kind is tuple:
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
     if kind is bool or value is None:
         return value
     if kind is int:
@@ -82,8 +88,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Mapping):
-        return _plain(dict(value))
+        return _plain(dict(value), depth)
     raise TypeError(f"{kind.__name__} is not a JSON value")
+
+
+def _limit_depth(value: Any, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            _limit_depth(item, depth + 1)
 
 
 def _plain_float(value: float) -> int | float:

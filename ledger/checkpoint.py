@@ -28,8 +28,8 @@ MAX_SIZE: Final = 2**53 - 1
 _ALGORITHM: Final = b"\x01"  # Ed25519, signed-note section "Signature types"
 _DASH: Final = "— "
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_NAME: Final = re.compile(r"[^\s+]{1,200}")
-_SIZE: Final = re.compile(r"0|[1-9]\d{0,15}")
+_NAME: Final = re.compile(r"[!-*,-~]{1,200}")
+_SIZE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class LogKey:
     def parse(cls, text: str) -> "LogKey":
         """Return the key in a C2SP verifier key text. Raises VerificationError."""
         parts = text.split("+", 2) if len(text) <= 400 else []
-        if len(parts) != 3 or not _NAME.fullmatch(parts[0]) or not _is_plain(parts[0]):
+        if len(parts) != 3 or not _NAME.fullmatch(parts[0]):
             raise VerificationError("the log key is not of the form name+id+key")
         material = _base64(parts[2], "the log key")
         if len(material) != 33 or material[:1] != _ALGORITHM:
@@ -123,8 +123,8 @@ class LogSigner:
     """The private key of a log, which signs nothing but tree heads."""
 
     def __init__(self, origin: str, seed: bytes) -> None:
-        if not _NAME.fullmatch(origin) or not _is_plain(origin):
-            raise SettingsError(f"{origin!r} cannot be a log's origin: no spaces, no plus sign")
+        if not _NAME.fullmatch(origin):
+            raise SettingsError(f"{origin!r} cannot be a log's origin: printable ASCII, no spaces, no plus sign")
         self.origin = origin
         self._key = SigningKey(seed)
 

@@ -5,7 +5,6 @@ SHA-256 of that text. The digest stands in the log; the disclosure stands where 
 """
 
 import base64
-import binascii
 import json
 import secrets
 from hashlib import sha256
@@ -42,13 +41,17 @@ def decoy() -> str:
 def open_disclosure(disclosure: str) -> OpenedField:
     """Return the field inside a disclosure. Raises VerificationError."""
     try:
-        text = base64.b64decode(disclosure + "=" * (-len(disclosure) % 4), altchars=b"-_", validate=True).decode()
-        parts = json.loads(text)
-    except (ValueError, RecursionError, binascii.Error) as error:
+        raw = base64.b64decode(disclosure + "=" * (-len(disclosure) % 4), altchars=b"-_", validate=True)
+        parts = json.loads(raw.decode())
+    except (ValueError, RecursionError) as error:  # binascii.Error and the decoding errors are ValueErrors
         raise VerificationError("a disclosure is not base64url of a JSON text") from error
+    if _encode(raw) != disclosure:
+        raise VerificationError("a disclosure is not written in the one way base64url allows")
     if not (isinstance(parts, list) and len(parts) == 3 and all(isinstance(part, str) for part in parts)):
         raise VerificationError("a disclosure is not [salt, name, value]")
     salt, name, value = parts
+    if any("\ud800" <= character <= "\udfff" for part in parts for character in part):
+        raise VerificationError("a disclosure holds broken text")
     if len(salt) < 22:
         raise VerificationError(f"the disclosure of {name[:40]!r} has a salt of less than 128 bits")
     return OpenedField(name, value)

@@ -2,82 +2,101 @@
 
 Pure: JSON objects in, identifiers out. `ledger.trace` walks the database by these rules, and a
 verifier walks a proof file by the same ones, so a file cannot hold an event that has nothing to do
-with its subject. `ledger/docs/format.md`, section "Connection", says them in words.
+with its subject. `ledger/docs/format.md`, section "Connection", says them in words;
+`api/web/shared/static/verify/lineage.js` says them to a browser.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum, IntFlag
+from enum import Enum
 from typing import Any, Final
 
+from ledger.errors import EventError
 from ledger.kernel.clock import format_time, parse_time
 from ledger.vocabulary import BTT, Sentence
 
 
-class Role(IntFlag):
-    """How an event names an identifier."""
+class Role:
+    """How an event names an identifier: bits, added up. Plain integers, because every entry counts some."""
 
-    OBJECT = 1
-    PARENT = 2
-    CHILD = 4
-    INPUT = 8
-    OUTPUT = 16
-    DOCUMENT = 32
-    PLACE = 64
-    SOURCE = 128
-    DESTINATION = 256
-    DEVICE = 512
-    REFERENCE = 1024
+    OBJECT: Final = 1
+    PARENT: Final = 2
+    CHILD: Final = 4
+    INPUT: Final = 8
+    OUTPUT: Final = 16
+    DOCUMENT: Final = 32
+    PLACE: Final = 64
+    SOURCE: Final = 128
+    DESTINATION: Final = 256
+    DEVICE: Final = 512
+    REFERENCE: Final = 1024
+    ANY: Final = 2047
 
-
-THINGS: Final = Role.OBJECT | Role.PARENT | Role.CHILD | Role.INPUT | Role.OUTPUT
-"""The roles of what an event is about (the EPCIS *what*)."""
 
 _LISTS: Final = (
-    ("epcList", None, Role.OBJECT),
+    ("epcList", Role.OBJECT),
+    ("childEPCs", Role.CHILD),
+    ("inputEPCList", Role.INPUT),
+    ("outputEPCList", Role.OUTPUT),
+)
+_OBJECT_LISTS: Final = (
     ("quantityList", "epcClass", Role.OBJECT),
-    ("childEPCs", None, Role.CHILD),
     ("childQuantityList", "epcClass", Role.CHILD),
-    ("inputEPCList", None, Role.INPUT),
     ("inputQuantityList", "epcClass", Role.INPUT),
-    ("outputEPCList", None, Role.OUTPUT),
     ("outputQuantityList", "epcClass", Role.OUTPUT),
     ("bizTransactionList", "bizTransaction", Role.DOCUMENT),
     ("sourceList", "source", Role.SOURCE),
     ("destinationList", "destination", Role.DESTINATION),
 )
+_TEXTS: Final = (("parentID", Role.PARENT), ("transformationID", Role.DOCUMENT))
+_PLACES: Final = ("readPoint", "bizLocation")
 _NOT_A_REFERENCE: Final = frozenset({"gy:recorder", "gy:sentence", "gy:evidence", "gy:digests"})
 
 
-def names(event: Mapping[str, Any]) -> dict[str, Role]:
-    """Return every identifier that an event names, with its roles. `event` is its JSON-LD form."""
-    found: dict[str, Role] = {}
+def names(event: Mapping[str, Any]) -> dict[str, int]:
+    """Return every identifier that an event names, with its roles. `event` is its JSON-LD form.
+
+    Raises EventError for an object that is not shaped like an event.
+    """
+    found: dict[str, int] = {}
     for identifier, role in _named(event):
-        found[identifier] = found.get(identifier, Role(0)) | role
+        found[identifier] = found.get(identifier, 0) | role
     return found
 
 
-def _named(event: Mapping[str, Any]) -> Iterator[tuple[str, Role]]:
-    for field, key, role in _LISTS:
-        for item in event.get(field, ()):
-            yield (item if key is None else item[key]), role
-    if "parentID" in event:
-        yield event["parentID"], Role.PARENT
-    for field in ("readPoint", "bizLocation"):
+def sentence_of(event: Mapping[str, Any]) -> str:
+    """Return `packed/1`, or an empty text."""
+    sentence = event.get("gy:sentence", "")
+    return sentence if isinstance(sentence, str) else ""
+
+
+def _named(event: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for field, role in _LISTS:
         if field in event:
-            yield event[field]["id"], Role.PLACE
-    if "transformationID" in event:
-        yield event["transformationID"], Role.DOCUMENT
-    certificates = event.get("certificationInfo", ())
-    for identifier in (certificates,) if isinstance(certificates, str) else certificates:
-        yield identifier, Role.DOCUMENT
-    for element in event.get("sensorElementList", ()):
-        for part in (element.get("sensorMetadata", {}), *element.get("sensorReport", ())):
-            if "deviceID" in part:
-                yield part["deviceID"], Role.DEVICE
-    for identifier in event.get("errorDeclaration", {}).get("correctiveEventIDs", ()):
-        yield identifier, Role.REFERENCE
+            for item in _list(event[field]):
+                yield _text(item), role
+    for field, key, role in _OBJECT_LISTS:
+        if field in event:
+            for item in _list(event[field]):
+                yield _text(_object(item).get(key)), role
+    for field, role in _TEXTS:
+        if field in event:
+            yield _text(event[field]), role
+    for field in _PLACES:
+        if field in event:
+            yield _text(_object(event[field]).get("id")), Role.PLACE
+    if "certificationInfo" in event:
+        certificates = event["certificationInfo"]
+        for item in [certificates] if isinstance(certificates, str) else _list(certificates):
+            yield _text(item), Role.DOCUMENT
+    for element in _list(event.get("sensorElementList", ())):
+        reports = _list(_object(element).get("sensorReport", ()))
+        for part in (element.get("sensorMetadata", {}), *reports):
+            if "deviceID" in _object(part):
+                yield _text(part["deviceID"]), Role.DEVICE
+    for item in _list(_object(event.get("errorDeclaration", {})).get("correctiveEventIDs", ())):
+        yield _text(item), Role.REFERENCE
     for key, value in event.items():
         if key == "ilmd" or (":" in key and key not in _NOT_A_REFERENCE):
             for identifier in _references(value):
@@ -94,6 +113,24 @@ def _references(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _references(item)
+
+
+def _list(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise EventError("$", "holds something else where a list belongs")
+    return value
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise EventError("$", "holds something else where an object belongs")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise EventError("$", "holds something else where an identifier belongs")
+    return value
 
 
 # --- from one event to the next -------------------------------------------------------------------
@@ -124,10 +161,10 @@ class Query:
 
     identifier: str
     stance: Stance
-    roles: Role
-    sentences: frozenset[str] = frozenset()
+    roles: int
+    sentences: tuple[str, ...] = ()
     """Only these, unless empty."""
-    without: frozenset[str] = frozenset()
+    without: tuple[str, ...] = ()
     since: str = ""
     until: str = "~"
     """Event times between these texts, both included; "~" sorts after every time."""
@@ -146,22 +183,23 @@ class Found:
 
 Finder = Callable[[Sequence[Query]], Iterable[Found]]
 
-READINGS: Final = frozenset({Sentence.WINDOW_CLOSED.value, Sentence.READING_CONFLICT.value})
+READINGS: Final = (Sentence.READING_CONFLICT.value, Sentence.WINDOW_CLOSED.value)
 BEFORE_PICKING: Final = timedelta(hours=48)
 """How long before a picking the plot's readings belong to the lot."""
 AFTER_PICKING: Final = timedelta(hours=1)
 """The window of the picking itself closes within the hour."""
-_NEWEST_READINGS: Final = 96
+NEWEST_READINGS: Final = 96
 
-_ANY: Final = Role(2047)
-_OF_PLOT: Final = frozenset({Sentence.PLOT_REGISTERED.value, Sentence.DEVICE_ENROLLED.value, Sentence.TREATED.value})
-_DEFINING: Final = {
-    "prodorder": frozenset({Sentence.PICK_ORDER_RAISED.value}),
-    "po": frozenset({Sentence.SOLD.value}),
-    BTT + "broadcast": frozenset({Sentence.BROADCAST_OPENED.value}),
-    BTT + "quota": frozenset({Sentence.QUOTA_GRANTED.value}),
-    BTT + "cert": frozenset({Sentence.CERTIFICATE_ISSUED.value}),
-    "cert": frozenset({Sentence.CERTIFICATE_ISSUED.value}),
+_OF_PLOT: Final = (Sentence.DEVICE_ENROLLED.value, Sentence.PLOT_REGISTERED.value, Sentence.TREATED.value)
+_CRATED: Final = (Sentence.CRATED.value,)
+_ENROLLED: Final = (Sentence.DEVICE_ENROLLED.value,)
+_DEFINING: Final[Mapping[str, tuple[str, ...]]] = {
+    "prodorder": (Sentence.PICK_ORDER_RAISED.value,),
+    "po": (Sentence.SOLD.value,),
+    BTT + "broadcast": (Sentence.BROADCAST_OPENED.value,),
+    BTT + "quota": (Sentence.QUOTA_GRANTED.value,),
+    BTT + "cert": (Sentence.CERTIFICATE_ISSUED.value,),
+    "cert": (Sentence.CERTIFICATE_ISSUED.value,),
 }
 """By which sentence each type of document comes into the world."""
 
@@ -172,6 +210,7 @@ def walk(subject: str, find: Finder, *, limit: int) -> tuple[dict[int, Stance], 
     Breadth first, every question asked once: circles end, and what two ways lead to appears once.
     """
     reached: dict[int, Stance] = {}
+    named: dict[int, dict[str, int]] = {}
     asked: set[Query] = set()
     round_ = list(_about_subject(subject))
     while round_:
@@ -182,14 +221,15 @@ def walk(subject: str, find: Finder, *, limit: int) -> tuple[dict[int, Stance], 
                 if len(reached) >= limit:
                     return reached, True
                 reached[found.key] = found.query.stance
-            following.update(dict.fromkeys(_next(found)))
+                named[found.key] = names(found.event)
+            following.update(dict.fromkeys(_next(found, named[found.key])))
         round_ = [query for query in following if query not in asked]
     return reached, False
 
 
-def answers(query: Query, event: Mapping[str, Any], roles: Role) -> bool:
+def answers(query: Query, event: Mapping[str, Any], roles: int) -> bool:
     """Return whether an event that names the query's identifier in these roles answers it."""
-    sentence, time = event.get("gy:sentence", ""), event["eventTime"]
+    sentence, time = sentence_of(event), event["eventTime"]
     return (
         bool(roles & query.roles)
         and (not query.sentences or sentence in query.sentences)
@@ -199,18 +239,18 @@ def answers(query: Query, event: Mapping[str, Any], roles: Role) -> bool:
 
 
 def _about_subject(subject: str) -> Iterator[Query]:
-    yield Query(subject, Stance.SUBJECT, _ANY, without=READINGS)
-    yield Query(subject, Stance.SUBJECT, _ANY, sentences=READINGS, newest=_NEWEST_READINGS)
+    yield Query(subject, Stance.SUBJECT, Role.ANY, without=READINGS)
+    yield Query(subject, Stance.SUBJECT, Role.ANY, sentences=READINGS, newest=NEWEST_READINGS)
 
 
 def _behind(identifier: str) -> Iterator[Query]:
     # Not as a child or an input: the other packs filled from the same lot are not this pack's past.
     yield Query(identifier, Stance.BEHIND, Role.OBJECT | Role.PARENT | Role.OUTPUT)
-    yield Query(identifier, Stance.BEHIND, Role.CHILD, sentences=frozenset({Sentence.CRATED.value}))
+    yield Query(identifier, Stance.BEHIND, Role.CHILD, sentences=_CRATED)
 
 
-def _ahead(identifier: str) -> Iterator[Query]:
-    yield Query(identifier, Stance.AHEAD, Role.OBJECT | Role.PARENT | Role.CHILD | Role.INPUT)
+def _ahead(identifier: str) -> Query:
+    return Query(identifier, Stance.AHEAD, Role.OBJECT | Role.PARENT | Role.CHILD | Role.INPUT)
 
 
 def _plot(identifier: str, picked_at: str) -> Iterator[Query]:
@@ -226,50 +266,49 @@ def _plot(identifier: str, picked_at: str) -> Iterator[Query]:
     )
 
 
-def _next(found: Found) -> Iterator[Query]:
-    """Where one event leads, depending on why we came to it."""
-    event, stance, identifier = found.event, found.query.stance, found.query.identifier
-    named = names(event)
-    role = named.get(identifier, Role(0))
-    is_adding = event.get("action") == "ADD"
-    if stance in {Stance.SUBJECT, Stance.BEHIND}:
+def _next(found: Found, named: Mapping[str, int]) -> Iterator[Query]:
+    """Where one event leads, depending on why we came to it. The numbers are those of format.md."""
+    event, stance = found.event, found.query.stance
+    role, kind, is_adding = named.get(found.query.identifier, 0), event["type"], event.get("action") == "ADD"
+    if stance in {Stance.SUBJECT, Stance.BEHIND}:  # 1
         if role & Role.OUTPUT:
             for other in _in_role(named, Role.INPUT):
                 yield from _behind(other)
-        if role & Role.PARENT and event["type"] == "AggregationEvent" and is_adding:
+        if role & Role.PARENT and kind == "AggregationEvent" and is_adding:
             for other in _in_role(named, Role.CHILD):
                 yield from _behind(other)
-        if role & Role.OBJECT and event["type"] == "ObjectEvent" and is_adding:
+        if role & Role.OBJECT and kind == "ObjectEvent" and is_adding:
             yield from _origins(event)
-    if stance in {Stance.SUBJECT, Stance.AHEAD}:
-        if role & Role.CHILD and event["type"] == "AggregationEvent":
-            yield from _ahead(event["parentID"]) if "parentID" in event else ()
+    if stance in {Stance.SUBJECT, Stance.AHEAD}:  # 2
+        if role & Role.CHILD and kind == "AggregationEvent":
+            for other in _in_role(named, Role.PARENT):
+                yield _ahead(other)
         if role & Role.INPUT:
             for other in _in_role(named, Role.OUTPUT):
-                yield from _ahead(other)
-    if stance in {Stance.SUBJECT, Stance.BEHIND, Stance.DOCUMENT}:
+                yield _ahead(other)
+    if stance in {Stance.SUBJECT, Stance.BEHIND, Stance.DOCUMENT}:  # 3
         for reference in event.get("bizTransactionList", ()):
-            sentences = _DEFINING.get(reference.get("type", ""))
+            sentences = _DEFINING.get(str(reference.get("type")))
             if sentences:
                 yield Query(reference["bizTransaction"], Stance.DOCUMENT, Role.DOCUMENT, sentences=sentences)
-    if stance not in {Stance.DEVICE, Stance.DOCUMENT}:
-        for other, how in named.items():
-            if how & Role.DEVICE or "/8004/" in other:
-                yield Query(other, Stance.DEVICE, Role.CHILD, sentences=frozenset({Sentence.DEVICE_ENROLLED.value}))
-    if stance in {Stance.SUBJECT, Stance.BEHIND, Stance.AHEAD}:
+    if stance not in {Stance.DEVICE, Stance.DOCUMENT}:  # 4
+        for other, roles in named.items():
+            if roles & Role.DEVICE or "/8004/" in other:
+                yield Query(other, Stance.DEVICE, Role.CHILD, sentences=_ENROLLED)
+    if stance in {Stance.SUBJECT, Stance.BEHIND, Stance.AHEAD}:  # 5
         for other in _in_role(named, Role.REFERENCE):
             if other.startswith("urn:uuid:"):
-                yield Query(other, Stance.EVENT, _ANY)
+                yield Query(other, Stance.EVENT, Role.ANY)
 
 
 def _origins(event: Mapping[str, Any]) -> Iterator[Query]:
     """Where a lot or pack that came into the world with this event says it is from."""
-    ilmd = event.get("ilmd", {})
+    ilmd = _object(event.get("ilmd", {}))
     if isinstance(ilmd.get("gy:gradedLot"), str):
         yield from _behind(ilmd["gy:gradedLot"])
     if isinstance(ilmd.get("gy:plot"), str):
         yield from _plot(ilmd["gy:plot"], event["eventTime"])
 
 
-def _in_role(named: Mapping[str, Role], role: Role) -> list[str]:
+def _in_role(named: Mapping[str, int], role: int) -> list[str]:
     return [identifier for identifier, roles in named.items() if roles & role]

@@ -28,7 +28,7 @@ from ledger.errors import (
 from ledger.events import Event
 from ledger.kernel.clock import format_time, parse_time, whole_ms
 from ledger.kernel.database import insert_into
-from ledger.lineage import Role, names
+from ledger.lineage import names
 from ledger.merkle import leaf_hash, verify_consistency
 from ledger.models import Checkpoint, Entry, Naming
 from ledger.tiles import MAX_ENTRY_BYTES
@@ -149,7 +149,7 @@ class _Draft:
     """An entry about to be written, and what it names."""
 
     entry: Entry
-    names: dict[str, Role]
+    names: dict[str, int]
 
     @property
     def key(self) -> _Key:
@@ -202,7 +202,7 @@ def _insert(session: Session, drafts: Sequence[_Draft]) -> dict[_Key, Entry]:
     return written
 
 
-def naming_rows(entry: Entry, named: Mapping[str, Role]) -> list[dict[str, object]]:
+def naming_rows(entry: Entry, named: Mapping[str, int]) -> list[dict[str, object]]:
     """Return the index rows of an entry."""
     return [
         {
@@ -210,7 +210,7 @@ def naming_rows(entry: Entry, named: Mapping[str, Role]) -> list[dict[str, objec
             "sentence": entry.sentence,
             "event_time": entry.event_time,
             "entry_id": entry.id,
-            "roles": int(roles),
+            "roles": roles,
         }
         for identifier, roles in named.items()
     ]

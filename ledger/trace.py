@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from ledger.errors import UnknownIdentifierError
 from ledger.kernel.clock import format_time, parse_time
-from ledger.lineage import Found, Query, Stance, walk
+from ledger.lineage import Found, Query, Stance, sentence_of, walk
 from ledger.log import pages
 from ledger.models import Entry, Naming
 
@@ -45,8 +45,7 @@ class Step:
     @property
     def sentence(self) -> str:
         """`packed/1`, or empty."""
-        sentence = self.event.get("gy:sentence", "")
-        return sentence if isinstance(sentence, str) else ""
+        return sentence_of(self.event)
 
     @property
     def event_id(self) -> str:
@@ -150,7 +149,7 @@ class _Finder:
     def _ask(self, shape: Query, group: Mapping[str, Query]) -> Iterator[tuple[Query, int]]:
         """Ask one question about many identifiers at once."""
         statement = select(_NAMING.c.identifier, _NAMING.c.entry_id).where(
-            _NAMING.c.identifier.in_(list(group)), _NAMING.c.roles.bitwise_and(int(shape.roles)) != 0
+            _NAMING.c.identifier.in_(list(group)), _NAMING.c.roles.bitwise_and(shape.roles) != 0
         )
         if shape.sentences:
             statement = statement.where(_NAMING.c.sentence.in_(sorted(shape.sentences)))
