@@ -82,3 +82,14 @@ class Channel(SQLModel, table=True):
     name: str = Field(primary_key=True, max_length=40)
     sealed_secret: bytes
     created_at: datetime = Field(sa_type=UtcTime)
+
+
+class OnAir(SQLModel, table=True):
+    """What a broadcast's overlay shows: a tier, and the picture of a graded fruit by its `ni:` name."""
+
+    __tablename__ = "api_on_air"
+
+    broadcast: str = Field(primary_key=True, max_length=80)
+    tier: str | None = Field(default=None, max_length=8)
+    photograph: str | None = Field(default=None, max_length=80)
+    changed_at: datetime = Field(sa_type=UtcTime)

@@ -23,6 +23,13 @@ def upgrade() -> None:
     sa.Column('name', sa.String(length=200), nullable=False),
     sa.PrimaryKeyConstraint('subject')
     )
+    op.create_table('api_on_air',
+    sa.Column('broadcast', sa.String(length=80), nullable=False),
+    sa.Column('tier', sa.String(length=8), nullable=True),
+    sa.Column('photograph', sa.String(length=80), nullable=True),
+    sa.Column('changed_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('broadcast')
+    )
     op.create_table('api_person',
     sa.Column('party', sa.String(length=80), nullable=False),
     sa.Column('ref', sa.String(length=64), nullable=False),
@@ -45,6 +52,47 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('ref'),
     sa.UniqueConstraint('place')
     )
+    op.create_table('contracts_anchor',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('log_origin', sa.String(length=200), nullable=False),
+    sa.Column('size', sa.BigInteger(), nullable=False),
+    sa.Column('root', sa.LargeBinary(), nullable=False),
+    sa.Column('previous_size', sa.BigInteger(), nullable=False),
+    sa.Column('chain_id', sa.BigInteger(), nullable=False),
+    sa.Column('contract', sa.String(length=42), nullable=False),
+    sa.Column('sender', sa.String(length=42), nullable=False),
+    sa.Column('nonce', sa.BigInteger(), nullable=True),
+    sa.Column('state', sa.Enum('signed', 'broadcast', 'included', 'final', 'refused', 'superseded', name='anchorstate', native_enum=False, length=20), nullable=False),
+    sa.Column('tx_hash', sa.LargeBinary(), nullable=True),
+    sa.Column('block_number', sa.BigInteger(), nullable=True),
+    sa.Column('block_hash', sa.LargeBinary(), nullable=True),
+    sa.Column('gas_used', sa.BigInteger(), nullable=True),
+    sa.Column('fee_wei', sa.BigInteger(), nullable=True),
+    sa.Column('signed_at', sa.BigInteger(), nullable=False),
+    sa.Column('broadcast_at', sa.BigInteger(), nullable=True),
+    sa.Column('included_at', sa.BigInteger(), nullable=True),
+    sa.Column('final_at', sa.BigInteger(), nullable=True),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('chain_id', 'sender', 'nonce', name='contracts_anchor_nonce'),
+    sa.UniqueConstraint('log_origin', 'size', name='contracts_anchor_head')
+    )
+    op.create_index(op.f('ix_contracts_anchor_state'), 'contracts_anchor', ['state'], unique=False)
+    op.create_table('grading_calibration',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('line', sa.String(length=200), nullable=False),
+    sa.Column('event_id', sa.String(length=80), nullable=False),
+    sa.Column('certificate', sa.String(length=200), nullable=False),
+    sa.Column('reference', sa.String(length=10), nullable=False),
+    sa.Column('reference_um', sa.Integer(), nullable=False),
+    sa.Column('measured_um', sa.Integer(), nullable=False),
+    sa.Column('nm_per_pixel', sa.Integer(), nullable=False),
+    sa.Column('focal_px', sa.Integer(), nullable=True),
+    sa.Column('frame', sa.String(length=80), nullable=False),
+    sa.Column('made_at', sa.BigInteger(), nullable=False),
+    sa.Column('valid_until', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_index('grading_calibration_line', 'grading_calibration', ['line', 'id'], unique=False)
     op.create_table('ledger_checkpoint',
     sa.Column('size', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
     sa.Column('previous_size', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -333,6 +381,48 @@ def upgrade() -> None:
     )
     op.create_index(op.f('ix_api_session_expires_at'), 'api_session', ['expires_at'], unique=False)
     op.create_index(op.f('ix_api_session_party'), 'api_session', ['party'], unique=False)
+    op.create_table('contracts_attempt',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('anchor_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('nonce', sa.BigInteger(), nullable=False),
+    sa.Column('raw_tx', sa.LargeBinary(), nullable=False),
+    sa.Column('tx_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('max_fee_wei', sa.BigInteger(), nullable=False),
+    sa.Column('priority_fee_wei', sa.BigInteger(), nullable=False),
+    sa.Column('gas', sa.BigInteger(), nullable=False),
+    sa.Column('signed_at', sa.BigInteger(), nullable=False),
+    sa.Column('broadcast_at', sa.BigInteger(), nullable=True),
+    sa.Column('broadcast_block', sa.BigInteger(), nullable=True),
+    sa.ForeignKeyConstraint(['anchor_id'], ['contracts_anchor.id'], ),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('tx_hash')
+    )
+    op.create_index(op.f('ix_contracts_attempt_anchor_id'), 'contracts_attempt', ['anchor_id'], unique=False)
+    op.create_table('grading_batch',
+    sa.Column('ref', sa.String(length=40), nullable=False),
+    sa.Column('run', sa.String(length=200), nullable=False),
+    sa.Column('lot', sa.String(length=200), nullable=False),
+    sa.Column('line', sa.String(length=200), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('day', sa.String(length=6), nullable=False),
+    sa.Column('received_g', sa.Integer(), nullable=False),
+    sa.Column('pick_orders', sa.String(length=4000), nullable=False),
+    sa.Column('ilmd', sa.Text(), nullable=False),
+    sa.Column('crop', sa.String(length=60), nullable=False),
+    sa.Column('standard', sa.LargeBinary(), nullable=False),
+    sa.Column('tariff', sa.LargeBinary(), nullable=False),
+    sa.Column('calibration_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('fruit_count', sa.Integer(), nullable=False),
+    sa.Column('opened_at', sa.BigInteger(), nullable=False),
+    sa.Column('closed_at', sa.BigInteger(), nullable=True),
+    sa.Column('event_id', sa.String(length=80), nullable=True),
+    sa.Column('mass_from', sa.String(length=20), nullable=True),
+    sa.Column('unaccounted_g', sa.Integer(), nullable=True),
+    sa.ForeignKeyConstraint(['calibration_id'], ['grading_calibration.id'], ),
+    sa.PrimaryKeyConstraint('ref'),
+    sa.UniqueConstraint('lot'),
+    sa.UniqueConstraint('run')
+    )
     op.create_table('ledger_naming',
     sa.Column('identifier', sa.String(length=2048), nullable=False),
     sa.Column('sentence', sa.String(length=80), nullable=False),
@@ -345,6 +435,7 @@ def upgrade() -> None:
     )
     op.create_table('orders_certificate',
     sa.Column('id', sa.String(), nullable=False),
+    sa.Column('ref', sa.String(), nullable=False),
     sa.Column('graded_lot_id', sa.String(), nullable=False),
     sa.Column('document', sa.String(), nullable=False),
     sa.Column('issued_at', sa.BigInteger(), nullable=False),
@@ -459,6 +550,33 @@ def upgrade() -> None:
     )
     op.create_index('sensors_message_sequence', 'sensors_message', ['device', 'sequence'], unique=False)
     op.create_index('sensors_message_times', 'sensors_message', ['device', 'last_at', 'first_at'], unique=False)
+    op.create_table('grading_outcome',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('batch', sa.String(length=40), nullable=False),
+    sa.Column('tier', sa.String(length=20), nullable=False),
+    sa.Column('lot', sa.String(length=200), nullable=False),
+    sa.Column('fruits', sa.Integer(), nullable=False),
+    sa.Column('mass_g', sa.Integer(), nullable=False),
+    sa.ForeignKeyConstraint(['batch'], ['grading_batch.ref'], ),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('batch', 'tier', name='grading_outcome_tier')
+    )
+    op.create_table('grading_photograph',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('batch', sa.String(length=40), nullable=False),
+    sa.Column('frame', sa.String(length=80), nullable=False),
+    sa.Column('width', sa.Integer(), nullable=False),
+    sa.Column('height', sa.Integer(), nullable=False),
+    sa.Column('nm_per_pixel', sa.Integer(), nullable=False),
+    sa.Column('camera_height_um', sa.Integer(), nullable=True),
+    sa.Column('cut', sa.Integer(), nullable=False),
+    sa.Column('milliseconds', sa.Integer(), nullable=False),
+    sa.Column('seen_at', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['batch'], ['grading_batch.ref'], ),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('frame')
+    )
+    op.create_index('grading_photograph_batch', 'grading_photograph', ['batch', 'id'], unique=False)
     op.create_table('orders_code',
     sa.Column('gtin', sa.String(length=14), nullable=False),
     sa.Column('serial', sa.String(length=20), nullable=False),
@@ -521,6 +639,42 @@ def upgrade() -> None:
     op.create_index(op.f('ix_orders_pack_gtin'), 'orders_pack', ['gtin'], unique=False)
     op.create_index(op.f('ix_orders_pack_line_id'), 'orders_pack', ['line_id'], unique=False)
     op.create_index(op.f('ix_orders_pack_load_id'), 'orders_pack', ['load_id'], unique=False)
+    op.create_table('grading_fruit',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('batch', sa.String(length=40), nullable=False),
+    sa.Column('photograph_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('outline', sa.Text(), nullable=False),
+    sa.Column('length_um', sa.Integer(), nullable=False),
+    sa.Column('width_um', sa.Integer(), nullable=False),
+    sa.Column('equivalent_diameter_um', sa.Integer(), nullable=False),
+    sa.Column('blemish_mm2', sa.Integer(), nullable=False),
+    sa.Column('blemish_permille', sa.Integer(), nullable=False),
+    sa.Column('volume_mm3', sa.Integer(), nullable=False),
+    sa.Column('mass_g', sa.Integer(), nullable=False),
+    sa.Column('score_permille', sa.Integer(), nullable=False),
+    sa.Column('camera_tier', sa.String(length=20), nullable=False),
+    sa.Column('nominal_tier', sa.String(length=20), nullable=False),
+    sa.Column('candidates', sa.String(length=100), nullable=False),
+    sa.Column('quality', sa.String(length=60), nullable=False),
+    sa.Column('size', sa.String(length=20), nullable=False),
+    sa.Column('rule', sa.String(length=60), nullable=False),
+    sa.Column('reason_zh', sa.String(length=200), nullable=False),
+    sa.Column('reason_en', sa.String(length=200), nullable=False),
+    sa.Column('price_fen', sa.Integer(), nullable=False),
+    sa.Column('crop', sa.String(length=80), nullable=False),
+    sa.Column('record', sa.String(length=80), nullable=False),
+    sa.Column('judged_tier', sa.String(length=20), nullable=True),
+    sa.Column('judged_reason', sa.String(length=40), nullable=True),
+    sa.Column('judged_by', sa.String(length=200), nullable=True),
+    sa.Column('second_person', sa.String(length=200), nullable=True),
+    sa.Column('judged_at', sa.BigInteger(), nullable=True),
+    sa.ForeignKeyConstraint(['batch'], ['grading_batch.ref'], ),
+    sa.ForeignKeyConstraint(['photograph_id'], ['grading_photograph.id'], ),
+    sa.PrimaryKeyConstraint('id'),
+    sa.UniqueConstraint('batch', 'number', name='grading_fruit_number')
+    )
+    op.create_index('grading_fruit_photograph', 'grading_fruit', ['photograph_id'], unique=False)
     op.create_table('orders_crate',
     sa.Column('lot_id', sa.String(), nullable=False),
     sa.Column('crate_id', sa.String(), nullable=False),
