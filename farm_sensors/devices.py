@@ -99,7 +99,8 @@ def attach(session: Session, device_id: str, target: PlaceId | LoadId, *, now: d
     """Let a device travel with a load, or return to the place it was enrolled at, from `now` on.
 
     The `loaded` and `delivered` sentences of the load say so in the log; this is our own note of it.
-    Attaching it to where it is already changes nothing. Raises UnknownDeviceError, NotAttachableError.
+    Attaching it to where it is already, or to where it was before it last moved, changes nothing.
+    Raises UnknownDeviceError, NotAttachableError.
     """
     device = find(session, device_id)
     if not is_load(target) and target != device.place:
@@ -107,12 +108,12 @@ def attach(session: Session, device_id: str, target: PlaceId | LoadId, *, now: d
     current = session.exec(
         select(Attachment).where(Attachment.device == device.number, col(Attachment.until_at).is_(None))
     ).one()
-    if current.target == target:
-        return
     moment = whole_ms(now)
-    current.until_at = max(moment, current.from_at)
+    if current.target == target or moment < current.from_at:
+        return
+    current.until_at = moment
     session.add(current)
-    session.add(Attachment(device=current.device, target=target, from_at=current.until_at))
+    session.add(Attachment(device=current.device, target=target, from_at=moment))
     session.flush()
 
 

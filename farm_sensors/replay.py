@@ -27,7 +27,7 @@ AGRIMET_HEADER: Final = ("YEAR", "MONTH", "DAY", "HOUR", "OB", "TP", "WS", "SI")
 OWN_HEADER: Final = ("time", "quantity", "value", "unit")
 
 WATTS_PER_LANGLEY_HOUR: Final = 41_868 / 3_600
-"""A langley is a calorie per square centimetre; REF-ET takes the international one (4.1868 J): 11.63 W/m2."""
+"""A langley is a calorie per square centimetre; with the international calorie (4.1868 J): 11.63 W/m2."""
 
 METRES_PER_MILE: Final = 1609.344
 MAX_FILE_BYTES: Final = 50_000_000
