@@ -57,7 +57,9 @@ def record_all(session: Session, events: Sequence[Event], *, now: datetime) -> l
     """Write many events at once, as `record` does; all of them or, with an exception, none."""
     moment = whole_ms(now)
     drafts = [_draft(event, moment) for event in events]
-    fresh = {draft.key: draft for draft in reversed(drafts)}  # the first of a repeated event stands
+    fresh: dict[_Key, _Draft] = {}
+    for draft in drafts:
+        fresh.setdefault(draft.key, draft)  # the first of a repeated event stands, and the order stays
     entries = _insert(session, list(fresh.values()))
     repeated = [
         (event, draft) for event, draft in zip(events, drafts, strict=True) if entries.get(draft.key) is not draft.entry
