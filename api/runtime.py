@@ -12,6 +12,7 @@ from ledger.kernel.ids import Numbering
 from ledger.kernel.settings import Settings
 
 if TYPE_CHECKING:
+    from contracts.anchor import Anchorer
     from contracts.chain import Chain
 
 
@@ -25,11 +26,14 @@ class Runtime:
     clock: Clock
     numbering: Numbering
     signer: LogSigner
+    reads_chain_only: bool = False
+    """Whether another process of this installation writes the embedded chain."""
     _chain: "Chain | None" = None
-    _opening: threading.Lock = field(default_factory=threading.Lock)
+    _anchorer: "Anchorer | None" = None
+    _opening: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
-    def open(cls, settings: Settings) -> "Runtime":
+    def open(cls, settings: Settings, *, reads_chain_only: bool = False) -> "Runtime":
         """Open an installation, making its folders and its signing key where they are not there yet."""
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.keys_dir.mkdir(mode=0o700, exist_ok=True)
@@ -40,6 +44,7 @@ class Runtime:
             clock=settings.clock,
             numbering=Numbering(settings.gs1_prefix),
             signer=LogSigner.load_or_create(settings.keys_dir / "log.key", origin=settings.log_origin),
+            reads_chain_only=reads_chain_only,
         )
 
     @property
@@ -49,13 +54,23 @@ class Runtime:
             if self._chain is None:
                 from contracts.chain import open_chain  # noqa: PLC0415  # see above
 
-                self._chain = open_chain(self.settings)
+                self._chain = open_chain(self.settings, read_only=self.reads_chain_only)
             return self._chain
+
+    @property
+    def anchorer(self) -> "Anchorer":
+        """Whoever brings this log's heads into the chain."""
+        with self._opening:
+            if self._anchorer is None:
+                from contracts.anchor import Anchorer  # noqa: PLC0415  # as above
+
+                self._anchorer = Anchorer.open(self.settings, self.chain)
+            return self._anchorer
 
     def close(self) -> None:
         """Let go of the database and the chain. Closing twice is safe."""
         with self._opening:
             if self._chain is not None:
                 self._chain.close()
-                self._chain = None
+                self._chain = self._anchorer = None
         self.db.dispose()

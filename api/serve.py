@@ -26,7 +26,7 @@ def serve(settings: Settings, *, with_tasks: bool, with_sensors: bool) -> int:
     configure_logging(settings)
     migrate(settings)
     with ExitStack() as stack:
-        rt = Runtime.open(settings)
+        rt = Runtime.open(settings, reads_chain_only=not with_tasks or bool(settings.redis_url))
         stack.callback(rt.close)
         application = create_app(runtime=rt)
         if with_sensors:

@@ -1,9 +1,10 @@
-"""What runs by itself: three lines each, one transaction each. The functions they call know the rest."""
+"""What runs by itself: a few lines each, one transaction each. The functions they call know the rest."""
 
 from typing import Final
 
 from api.runtime import Runtime
 from api.worker import periodic
+from contracts import outbox
 from farm_sensors import windows
 from ledger import follow, log
 from orders import fulfilment, raising, sentences
@@ -28,6 +29,22 @@ def publish(rt: Runtime) -> None:
     """Sign a checkpoint over what is new."""
     with rt.db.write() as session:
         log.publish(session, rt.signer, now=rt.clock.now())
+
+
+@periodic(every=1)
+def anchor(rt: Runtime) -> None:
+    """Bring anchors on their way further into the chain, and send the next one when it is time."""
+    now = rt.clock.now()
+    with rt.db.read() as session:
+        head, origin = log.latest_checkpoint(session), rt.settings.log_origin
+        is_due = head is not None and outbox.is_due(
+            session, head, origin=origin, after_s=rt.settings.anchor_after_s, now=now
+        )
+        is_waiting = bool(outbox.unsettled(session, origin=origin))
+    if is_due and head is not None:
+        rt.anchorer.anchor(rt.db, head, now=now)
+    elif is_waiting:
+        rt.anchorer.advance(rt.db, now=now)
 
 
 @periodic(every=2)

@@ -1,6 +1,6 @@
 """Run by Alembic for every command."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
@@ -14,7 +14,7 @@ from ledger.kernel.database import Database
 _MIGRATION_LOCK = 0x6779_6D69_67  # "gymig": one migration at a time in the whole PostgreSQL database
 
 
-def _render(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
+def _render(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
     """Write our column types as the plain ones they are kept in: a migration must not change with our code."""
     if kind == "type" and isinstance(item, AutoString):
         return f"sa.String(length={item.length})" if item.length else "sa.String()"

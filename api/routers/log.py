@@ -2,20 +2,29 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel
 from sqlmodel import Session, col, select
 
 from api.deps import RuntimeDep
 from api.errors import NotHereError
+from api.identifiers import canonical
+from api.progress import anchored_head, progress
+from contracts.outbox import latest_final
 from ledger import tiles
+from ledger.bundle import prove
 from ledger.errors import VerificationError
+from ledger.kernel.clock import format_time
 from ledger.log import latest_checkpoint
 from ledger.models import Entry, Tile
+from ledger.trace import history
 
 router = APIRouter(tags=["log"])
 
 FOREVER: Final = "public, max-age=31536000, immutable"
-_BINARY: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"application/octet-stream": {}}, "description": "The tile."}}
+_BINARY: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"application/octet-stream": {}}, "description": "The tile."}
+}
 _TEXT: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/plain": {}}, "description": "The text."}}
 
 
@@ -48,6 +57,76 @@ def tile(rt: RuntimeDep, path: Annotated[str, Path(max_length=80)]) -> Response:
     with rt.db.read() as session:
         data = _bundle(session, wanted) if wanted.level < 0 else _tile(session, wanted)
     return Response(data, media_type="application/octet-stream", headers={"cache-control": FOREVER})
+
+
+Identifier = Annotated[
+    str, Query(alias="id", min_length=1, max_length=2048, description="a GS1 Digital Link or event id")
+]
+
+
+class TraceStep(BaseModel):
+    """One entry. `state` is the furthest of recorded, integrated, published, anchored."""
+
+    index: int | None
+    event_id: str
+    sentence: str
+    event_time: str
+    state: str
+    stance: str
+    declared_wrong_by: str | None
+    event: dict[str, Any]
+
+
+class Trace(BaseModel):
+    """Everything the log tells of a thing, in the order it happened."""
+
+    id: str
+    is_cut: bool
+    steps: list[TraceStep]
+
+
+@router.get("/api/v1/trace")
+def trace(rt: RuntimeDep, identifier: Identifier) -> Trace:
+    """Return the history of a pack, lot, plot, crate, load or document, events in full."""
+    with rt.db.read() as session:
+        found, done = history(session, canonical(identifier)), progress(session, origin=rt.settings.log_origin)
+    return Trace(
+        id=found.subject,
+        is_cut=found.is_cut,
+        steps=[
+            TraceStep(
+                index=step.index,
+                event_id=step.event_id,
+                sentence=step.sentence,
+                event_time=format_time(step.event_time),
+                state=done.state_of(step.index),
+                stance=step.stance,
+                declared_wrong_by=step.declared_wrong_by,
+                event=dict(step.event),
+            )
+            for step in found.steps
+        ],
+    )
+
+
+@router.get(
+    "/api/v1/proof",
+    response_class=Response,
+    responses={200: {"content": {"application/json": {}}, "description": "The proof file."}},
+)
+def proof(rt: RuntimeDep, identifier: Identifier) -> Response:
+    """Return a proof file that `guoyuan verify` or anyone's verifier checks offline (ledger/docs/format.md)."""
+    with rt.db.read() as session:
+        anchor = latest_final(session, origin=rt.settings.log_origin)
+        bundle = prove(
+            session,
+            canonical(identifier),
+            key=rt.signer.key,
+            anchor=anchored_head(anchor) if anchor else None,
+        )
+    name = "".join(c if c.isalnum() else "-" for c in bundle.subject.partition("//")[2])[:80]
+    headers = {"content-disposition": f'attachment; filename="{name}.proof.json"', "cache-control": "no-cache"}
+    return Response(bundle.encode(), media_type="application/json", headers=headers)
 
 
 def _tile(session: Session, wanted: tiles.TileKey) -> bytes:

@@ -1,11 +1,68 @@
 """Is it running, how far has the log come, and where is the chain."""
 
-from fastapi import APIRouter
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 from sqlalchemy import text
 
-from api.deps import RuntimeDep
+from api.deps import RuntimeDep, body_of, body_schema
+from api.observe import ANCHORS, FOLLOWER_FAILED, FOLLOWER_LAG, LOG_ENTRIES, REGISTRY
+from api.progress import progress
+from api.runtime import Runtime
+from contracts.errors import ChainError
+from contracts.heads import log_id
+from contracts.outbox import anchors, gas_per_event
+from ledger.follow import lag
+from ledger.kernel.clock import format_time
 
 router = APIRouter(tags=["system"])
+
+
+class Head(BaseModel):
+    """A tree head; the root is hex."""
+
+    size: int
+    root: str
+
+
+class AnchorState(BaseModel):
+    """A head on its way into the chain."""
+
+    size: int
+    root: str
+    state: str
+    chain_id: int
+    contract: str
+    transaction: str | None
+    block: int | None
+    gas_used: int | None
+    signed_at: str
+    final_at: str | None
+
+
+class FollowerState(BaseModel):
+    """How far a follower of the log has come."""
+
+    name: str
+    behind: int
+    error: str | None
+
+
+class Status(BaseModel):
+    """How far the log has come. An entry is recorded, integrated, published, anchored."""
+
+    recorded: int
+    integrated: int
+    published: int
+    anchored: int
+    head: Head | None
+    anchors: list[AnchorState]
+    followers: list[FollowerState]
+    gas_per_event: float
+    time: str
 
 
 @router.get("/healthz")
@@ -20,3 +77,104 @@ def readyz(rt: RuntimeDep) -> dict[str, str]:
     with rt.db.read() as session:
         session.execute(text("SELECT 1"))
     return {"status": "ready"}
+
+
+@router.get("/api/v1/status")
+def status(rt: RuntimeDep) -> Status:
+    """Return how far the log has come, its anchors newest first, and its followers."""
+    origin = rt.settings.log_origin
+    with rt.db.read() as session:
+        done = progress(session, origin=origin)
+        return Status(
+            recorded=done.recorded,
+            integrated=done.integrated,
+            published=done.published,
+            anchored=done.anchored,
+            head=Head(size=done.published, root=done.root.hex()) if done.root else None,
+            anchors=[
+                AnchorState(
+                    size=anchor.size,
+                    root=anchor.root.hex(),
+                    state=anchor.state,
+                    chain_id=anchor.chain_id,
+                    contract=anchor.contract,
+                    transaction=f"0x{anchor.tx_hash.hex()}" if anchor.tx_hash else None,
+                    block=anchor.block_number,
+                    gas_used=anchor.gas_used,
+                    signed_at=format_time(anchor.signed_at),
+                    final_at=format_time(anchor.final_at) if anchor.final_at else None,
+                )
+                for anchor in anchors(session, origin=origin)
+            ],
+            followers=[FollowerState(name=f.name, behind=f.behind, error=f.error) for f in lag(session)],
+            gas_per_event=round(gas_per_event(session, origin=origin) or 0.0, 2),
+            time=format_time(rt.clock.now()),
+        )
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def metrics(rt: RuntimeDep) -> Response:
+    """Return the numbers for Prometheus."""
+    origin = rt.settings.log_origin
+    with rt.db.read() as session:
+        done = progress(session, origin=origin)
+        for state in ("recorded", "integrated", "published", "anchored"):
+            LOG_ENTRIES.labels(state).set(getattr(done, state))
+        for follower in lag(session):
+            FOLLOWER_LAG.labels(follower.name).set(follower.behind)
+            FOLLOWER_FAILED.labels(follower.name).set(follower.error is not None)
+        counted: dict[str, int] = {}
+        for anchor in anchors(session, origin=origin):
+            counted[anchor.state] = counted.get(anchor.state, 0) + 1
+        for name, count in counted.items():
+            ANCHORS.labels(name).set(count)
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+class WellKnownChain(BaseModel):
+    """Where the log's heads are anchored."""
+
+    chain_id: int
+    address: str
+    log_id: str
+    rpc_url: str
+
+
+class WellKnown(BaseModel):
+    """What a verifier needs to know of this installation. `chain` is null until the first anchor."""
+
+    origin: str
+    log_key: str
+    chain: WellKnownChain | None
+
+
+@router.get("/.well-known/guoyuan.json")
+def well_known(rt: RuntimeDep) -> WellKnown:
+    """Return the log's key and where its heads are anchored."""
+    return WellKnown(origin=rt.settings.log_origin, log_key=rt.signer.key.text(), chain=_chain(rt))
+
+
+def _chain(rt: Runtime) -> WellKnownChain | None:
+    try:
+        chain_id, address = rt.chain.chain_id, rt.chain.address
+    except ChainError:  # not deployed yet, or not to be reached: the log stands without it
+        return None
+    return WellKnownChain(
+        chain_id=chain_id,
+        address=address,
+        log_id="0x" + log_id(rt.settings.log_origin).hex(),
+        rpc_url=rt.settings.public_chain_url or f"{rt.settings.public_url.rstrip('/')}/rpc",
+    )
+
+
+@router.post("/rpc", openapi_extra=body_schema("application/json"))
+def rpc(rt: RuntimeDep, body: Annotated[bytes, Depends(body_of("application/json"))]) -> Any:
+    """Answer JSON-RPC 2.0 reads of our chain, so that a browser can ask it without another server.
+
+    Bad calls are answered as JSON-RPC errors, as its clients expect.
+    """
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError):
+        return {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "not JSON"}}
+    return rt.chain.rpc(payload)

@@ -46,7 +46,7 @@ def pack(rt: Runtime, *, sequence: int = 1, unit: str = "Cel", seconds: int = -6
     ).encode()
 
 
-def send(client: TestClient, device: str, body: bytes, key: DeviceKey, **headers: str):  # noqa: ANN201
+def send(client: TestClient, device: str, body: bytes, key: DeviceKey, **headers: str):
     given = {
         "Content-Type": "application/senml+json",
         "Guoyuan-Device": device,
@@ -80,7 +80,14 @@ def test_a_signed_pack_is_stored_and_sent_again_it_is_a_duplicate(
     ],
 )
 def test_a_pack_that_cannot_be_is_refused_whole_and_named(
-    client: TestClient, rt: Runtime, device: DeviceId, key: DeviceKey, change: dict[str, object], status: int, code: str
+    client: TestClient,
+    rt: Runtime,
+    device: DeviceId,
+    key: DeviceKey,
+    *,
+    change: dict[str, object],
+    status: int,
+    code: str,
 ) -> None:
     answer = send(client, device, pack(rt, **change), key)  # type: ignore[arg-type]
     assert (answer.status_code, answer.json()["code"]) == (status, code)

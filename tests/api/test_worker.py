@@ -32,7 +32,7 @@ def record_something(rt: Runtime) -> None:
         event_time_zone_offset="+08:00",
         event_id=new_event_id(now),
         action=Action.OBSERVE,
-        epc_list=("https://id.gs1.org/01/09521002000015/21/A1",),
+        epc_list=("https://id.gs1.org/01/09521002000016/21/A1",),
     )
     with rt.db.write() as session:
         record(session, event, now=now)
@@ -103,7 +103,7 @@ def _an_event(rt: Runtime) -> ObjectEvent:
         event_time_zone_offset="+08:00",
         event_id=new_event_id(now),
         action=Action.OBSERVE,
-        epc_list=("https://id.gs1.org/01/09521002000015/21/A1",),
+        epc_list=("https://id.gs1.org/01/09521002000016/21/A1",),
     )
 
 

@@ -1,0 +1,22 @@
+"""What people and labels write, as the log names it."""
+
+from ledger.kernel.errors import IdentifierError
+from ledger.kernel.ids import parse_digital_link
+
+
+def canonical(text: str) -> str:
+    """Return the identifier as events carry it.
+
+    A label's link on our own host becomes the canonical link; an identifier of another shape (an event
+    id, one on a cooperative's own domain) stays as it is. Raises IdentifierError for GS1 digits that
+    cannot be.
+    """
+    given = text.strip()
+    if given.startswith(("urn:", "ni:")):
+        return given
+    try:
+        return parse_digital_link(given).canonical()
+    except IdentifierError as error:
+        if error.reason == "holds no GS1 key" and given.startswith(("https://", "http://")):
+            return given
+        raise
