@@ -7,7 +7,7 @@ import {UniformTree} from "./utils/Tree.sol";
 
 /// @dev What a publisher pays: whole transactions, snapshots in snapshots/AnchorLog.json.
 contract AnchorLogGasTest is Test {
-    bytes32 private constant LOG = sha256("guoyuan.example/log");
+    bytes32 private constant LOG = keccak256("guoyuan.example/log");
     uint256 private constant GOAL = 60_000;
     uint256 private constant WORST = 61_500;
 
@@ -82,7 +82,6 @@ contract AnchorLogGasTest is Test {
 
     function anchor(uint256 from, uint256 to) private {
         bytes32[] memory proof = from == 0 ? new bytes32[](0) : UniformTree.consistencyProof(from, to);
-        // forge-lint: disable-next-line(unsafe-typecast)
         log.anchor(LOG, uint64(to), UniformTree.root(to), proof);
     }
 }

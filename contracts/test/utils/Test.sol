@@ -19,15 +19,6 @@ interface Vm {
     function assume(bool condition) external pure;
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256 gas);
     function snapshotValue(string calldata group, string calldata name, uint256 value) external;
-    function readFile(string calldata path) external view returns (string memory);
-    function parseJsonKeys(string calldata json, string calldata key) external pure returns (string[] memory);
-    function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
-    function parseJsonString(string calldata json, string calldata key) external pure returns (string memory);
-    function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
-    function parseJsonBool(string calldata json, string calldata key) external pure returns (bool);
-    function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
-    function parseJsonBytes32Array(string calldata json, string calldata key) external pure returns (bytes32[] memory);
-    function toString(uint256 value) external pure returns (string memory);
 }
 
 abstract contract Test {
