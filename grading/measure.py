@@ -17,6 +17,8 @@ _DIRECTIONS = 180
 _RIM_PERMILLE = 55
 _MARK_DEPTH = 9.0
 """How much darker (CIE L*) than the skin around it a mark is. Lenticels stay under it, scabs do not."""
+_MARK_DULLNESS = 5.0
+"""How much less colour (CIE chroma) a mark has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,37 +105,47 @@ def feret_px(mask: Mask) -> tuple[float, float]:
 
 
 def marks(lab: Floats, mask: Mask) -> Mask:
-    """Return where the skin is clearly darker than the fruit's own shading says it should be.
+    """Return where the skin is clearly darker and duller than the fruit's own shading says it should be.
 
-    Shading and blush are slow: a cubic surface is fitted to L*, twice more without what lies far
-    below it. The rim is left out, because light falls off there.
+    Shading and blush are slow: a cubic surface is fitted to lightness and to chroma. Blush that ends
+    sharply is darker but not duller; a scab is both. The rim is left out, because light falls off there.
     """
     none = np.zeros(mask.shape, dtype=bool)
     rim = max(2, round(min(mask.shape) * _RIM_PERMILLE / 1000))
     core = _eroded(mask, rim)
     if core.sum() < 60:
         return none
-    light = _smoothed(lab[..., 0], mask)
     ys, xs = np.nonzero(core)
-    values = light[ys, xs]
     terms = _cubic(xs, ys, mask.shape)
-    step = max(1, len(values) // 3000)
-    kept = np.zeros(len(values), dtype=bool)
-    kept[::step] = True
-    usable = kept.copy()
-    residual = np.zeros_like(values)
-    for _ in range(3):
-        used = terms[usable]
-        coefficients = np.linalg.solve(used.T @ used, used.T @ values[usable])
-        residual = values - terms @ coefficients
-        usable = kept & (residual > -_MARK_DEPTH * 0.6)
-        if usable.sum() < 40:
-            break
-    noise = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
+    light = _smoothed(lab[..., 0], mask)[ys, xs]
+    colour = _smoothed(np.hypot(lab[..., 1], lab[..., 2]), mask)[ys, xs]
+    darker, usable = _below_surface(terms, light, _MARK_DEPTH)
+    duller = colour - terms @ _fitted(terms[usable], colour[usable])
+    noise = 1.4826 * float(np.median(np.abs(darker - np.median(darker))))
+    is_mark = (darker < -max(_MARK_DEPTH, 3.2 * noise)) & ((duller < -_MARK_DULLNESS) | (darker < -3 * _MARK_DEPTH))
     found = none
-    found[ys, xs] = residual < -max(_MARK_DEPTH, 3.2 * noise)
+    found[ys, xs] = is_mark
     # A mark is more than a grain of sensor noise: at least five of nine neighbours.
     return np.asarray(found & (_box_sum(found.astype(np.float64), 1) >= 5), dtype=bool)
+
+
+def _below_surface(terms: Floats, values: Floats, depth: float) -> tuple[Floats, Mask]:
+    """Return how far values lie above a surface through the sound skin, and which of them it was fitted to."""
+    sample = np.zeros(len(values), dtype=bool)
+    sample[:: max(1, len(values) // 3000)] = True
+    usable, residual = sample, values
+    for _ in range(3):
+        residual = values - terms @ _fitted(terms[usable], values[usable])
+        sound = sample & (residual > -depth * 0.6)
+        if sound.sum() < 40:
+            break
+        usable = sound
+    return residual, usable
+
+
+def _fitted(terms: Floats, values: Floats) -> Floats:
+    # Normal equations: ten terms in [-1, 1] are well conditioned, and this is thirty times faster than by SVD.
+    return np.asarray(np.linalg.solve(terms.T @ terms + 1e-6 * np.eye(terms.shape[1]), terms.T @ values))
 
 
 def _cubic(xs: NDArray[np.intp], ys: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
