@@ -50,25 +50,30 @@ def take_many(session: Session, messages: Sequence[Message], *, now: datetime) -
     kept as `sold_out`, one for an unlisted tier as `unknown_tier`. Cancelling gives the stock back.
     """
     fresh = _file(session, messages, now)
-    paid = [m for m in messages if isinstance(m, PaidOrder) and id(m) in fresh]
-    off = [m for m in messages if isinstance(m, CancelledOrder) and id(m) in fresh]
+    paid = [m for i, m in enumerate(messages) if isinstance(m, PaidOrder) and i in fresh]
+    off = [m for i, m in enumerate(messages) if isinstance(m, CancelledOrder) and i in fresh]
     cancelled = _open_orders(session, paid, off, now)
     requests = _requests(session, paid)
-    lines_off = _lines_of(session, off)
     # Everything this unit of work will touch, locked once and in order, before anything moves.
-    lock_stock(
-        session,
-        {r.listing_id for r in requests if r.listing_id is not None}
-        | {line.listing_id for line in lines_off if line.listing_id is not None},
-    )
-    held = reserve_many(session, requests, now=now)
-    _cancel(session, _lines_of(session, off) + _lines_of(session, (m for m in paid if _order(m) in cancelled)))
-    answers: dict[int, Outcome] = {}
-    for message in messages:
-        if id(message) in fresh:
-            answers[id(message)] = outcome = _outcome(session, message, held, cancelled)
-            _keep(session, message, outcome)
-    return [answers[id(m)] if id(m) in fresh else _first_answer(session, m) for m in messages]
+    touched = {r.listing_id for r in requests} | {line.listing_id for line in _lines_of(session, off)}
+    lock_stock(session, {listing_id for listing_id in touched if listing_id is not None})
+    held = iter(reserve_many(session, requests, now=now))
+    _cancel(session, _lines_of(session, [*off, *(m for m in paid if _order(m) in cancelled)]))
+    answers: list[Outcome] = []
+    for i, message in enumerate(messages):
+        if i not in fresh:
+            answers.append(_first_answer(session, message))
+            continue
+        if isinstance(message, PaidOrder):
+            lines = [_line(next(held), is_off=_order(message) in cancelled) for _ in message.lines]
+        else:
+            lines = [
+                LineOutcome(line.line_no, line.tier, line.quantity, LineState(line.state))
+                for line in _lines_of(session, [message])
+            ]
+        answers.append(Outcome(message.source, message.message_id, _kind(message), message.order_ref, tuple(lines)))
+        _keep(session, message, answers[-1])
+    return answers
 
 
 def exceptions(session: Session, broadcast_id: str | None = None) -> Sequence[SalesLine]:
@@ -98,13 +103,13 @@ def _order(message: Message) -> tuple[str, str]:
 
 
 def _file(session: Session, messages: Sequence[Message], now: datetime) -> set[int]:
-    """Keep every message not seen before and return which those are (by object identity).
+    """Keep every message not seen before and return which those are, by their place in the batch.
 
     Keys are inserted in sorted order, so that two workers with overlapping batches wait for each
     other instead of deadlocking.
     """
     fresh = set()
-    for message in sorted(messages, key=lambda m: (m.source, m.message_id)):
+    for i, message in sorted(enumerate(messages), key=lambda pair: (pair[1].source, pair[1].message_id)):
         if insert_once(
             session,
             InboxMessage,
@@ -115,7 +120,7 @@ def _file(session: Session, messages: Sequence[Message], now: datetime) -> set[i
             body=message.body,
             outcome="",
         ):
-            fresh.add(id(message))
+            fresh.add(i)
     return fresh
 
 
@@ -201,26 +206,10 @@ def _cancel(session: Session, lines: Sequence[SalesLine]) -> None:
         release_many(session, lines)
 
 
-def _outcome(session: Session, message: Message, held: Sequence[Held], cancelled: set[tuple[str, str]]) -> Outcome:
-    if isinstance(message, CancelledOrder):
-        lines = tuple(
-            LineOutcome(line.line_no, line.tier, line.quantity, LineState(line.state))
-            for line in _lines_of(session, [message])
-        )
-    else:
-        wanted = {line.line_no for line in message.lines}
-        lines = tuple(
-            LineOutcome(
-                answer.request.line_no,
-                answer.request.tier,
-                answer.request.quantity,
-                LineState.CANCELLED if _order(message) in cancelled else answer.state,
-                answer.is_duplicate,
-            )
-            for answer in held
-            if (answer.request.source, answer.request.order_ref) == _order(message) and answer.request.line_no in wanted
-        )
-    return Outcome(message.source, message.message_id, _kind(message), message.order_ref, lines)
+def _line(held: Held, *, is_off: bool) -> LineOutcome:
+    request = held.request
+    state = LineState.CANCELLED if is_off else held.state
+    return LineOutcome(request.line_no, request.tier, request.quantity, state, held.is_duplicate)
 
 
 def _keep(session: Session, message: Message, outcome: Outcome) -> None:

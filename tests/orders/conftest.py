@@ -11,7 +11,7 @@ import pytest
 from sqlmodel import Session, select
 
 import ledger.log
-import ledger.models  # noqa: F401  # its tables
+import ledger.models  # its tables
 import orders.models  # noqa: F401  # its tables
 from ledger import follow
 from ledger.canonical import decode_entry
@@ -134,7 +134,7 @@ class Farm:
             source="sample-shop",
             message_id=message or f"msg-{number}",
             body=b"{}",
-            order_ref=order or f"S-{number}",
+            order_ref=order or f"T-{number}",
             broadcast=show.id,
             paid_at=self.at,
             lines=tuple(PaidLine(i + 1, tier, quantity, 4990) for i, (tier, quantity) in enumerate(lines)),
