@@ -7,13 +7,14 @@ import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ledger.kernel.clock import format_time
 from ledger.kernel.ids import uuid7
 from ledger.kernel.settings import Environment, Settings
 
+disable_created_metrics()  # a second series for each counter, which nothing here asks for
 REGISTRY: Final = CollectorRegistry()
 REQUESTS: Final = Counter(
     "guoyuan_requests", "HTTP requests by route and status", ["method", "route", "status"], registry=REGISTRY
@@ -76,7 +77,17 @@ def configure_logging(settings: Settings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     # These say on INFO what ours say better, once.
-    for noisy in ("uvicorn.access", "uvicorn.error", "httpx", "amqtt", "celery.beat", "alembic", "eth", "transitions"):
+    for noisy in (
+        "uvicorn.access",
+        "uvicorn.error",
+        "httpx",
+        "amqtt",
+        "celery.beat",
+        "celery.app.trace",
+        "alembic",
+        "eth",
+        "transitions",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -43,6 +43,9 @@ def serve(settings: Settings, *, with_tasks: bool, with_sensors: bool) -> int:
             timeout_graceful_shutdown=_GRACE_S,
         )
         server = _Server(config, settings)
+        # uvicorn raises the signal that stopped it once more when it is done; our own cleaning up comes after.
+        for caught in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(caught, lambda *_: None)
         server.run()
     return 0 if server.started else 3
 

@@ -71,7 +71,17 @@ def test_tiles_never_change_and_say_so_and_the_checkpoint_does_not(client: TestC
 
 @pytest.mark.parametrize(
     "path",
-    ["0/000", "0/1", "9/000", "64/000.p/1", "entries/x000/000.p/1", "../keys/log.key", "0/000.p/0", "%00", "0/\u0660\u0660\u0660"],
+    [
+        "0/000",
+        "0/1",
+        "9/000",
+        "64/000.p/1",
+        "entries/x000/000.p/1",
+        "../keys/log.key",
+        "0/000.p/0",
+        "%00",
+        "0/\u0660\u0660\u0660",
+    ],
 )
 def test_any_other_path_is_not_here(client: TestClient, rt: Runtime, path: str) -> None:
     record(rt, 1)
