@@ -123,10 +123,12 @@ class Anchorer:
 
         Safe to repeat and to kill. Raises ChainError.
         """
+        if self._is_ready:
+            return self._chain.address
+        self._chain.take_play_money(self._key.address)
         address = self._chain.deploy_if_absent(self._key)
-        if not self._is_ready:
-            self._chain.open_log_if_absent(self._key, self._log_id)
-            self._is_ready = True
+        self._chain.open_log_if_absent(self._key, self._log_id)
+        self._is_ready = True
         return address
 
     def anchor(self, db: Database, head: TreeHead, *, now: datetime) -> Anchor | None:

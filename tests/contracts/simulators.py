@@ -1,0 +1,120 @@
+"""A log small enough to see through, and anvil with its own methods for accidents."""
+
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from sqlmodel import Session
+
+from contracts import outbox
+from contracts.models import Anchor
+from ledger import merkle
+from ledger.errors import LogInconsistentError
+from ledger.kernel.database import Database
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACTS = ROOT / "contracts"
+ORIGIN = "sample.example/log"
+
+
+@dataclass(frozen=True)
+class Head:
+    size: int
+    root: bytes
+
+
+@dataclass
+class SampleLog:
+    """A log in memory, in place of ledger.tree. `branch` makes another history from some leaf on."""
+
+    branch: str = ""
+    branches_at: int = 0
+    length: int = 0
+    _leaves: list[bytes] = field(default_factory=list)
+
+    def grow(self, size: int) -> Head:
+        self.length = size
+        while len(self._leaves) < size:
+            index = len(self._leaves)
+            name = f"{index}{self.branch if index >= self.branches_at else ''}"
+            self._leaves.append(merkle.leaf_hash(name.encode()))
+        return Head(size, merkle.root(self._leaves[:size]))
+
+    def root(self, session: Session, size: int) -> bytes:
+        if size > self.length:
+            raise LogInconsistentError(f"the log has {self.length} leaves, not {size}")
+        return merkle.root(self._leaves[:size])
+
+    def consistency(self, session: Session, first: int, second: int) -> list[bytes]:
+        return merkle.prove_consistency(first, self._leaves[:second])
+
+    def leaf(self, index: int) -> bytes:
+        return self._leaves[index]
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        return merkle.prove_inclusion(index, self._leaves[:size])
+
+
+def rows(db: Database) -> list[Anchor]:
+    """Every anchor, oldest first."""
+    with db.read() as session:
+        return sorted(outbox.anchors(session, origin=ORIGIN), key=lambda row: row.size)
+
+
+def program(name: str) -> Path:
+    """A program from npm, or a plain skip where `npm --prefix contracts ci` has not run (never in CI)."""
+    path = CONTRACTS / "node_modules" / ".bin" / name
+    if not path.exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have {name}: run npm --prefix contracts ci")
+        pytest.skip(f"{name} is not installed; npm --prefix contracts ci installs it")
+    return path
+
+
+class Anvil:
+    """A private anvil, and the few of its own methods these tests use."""
+
+    def __init__(self, *options: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        path = program("anvil")
+        options = ["--port", str(self.port), "--host", "127.0.0.1", "--hardfork", "prague", "--silent", *self._options]
+        self._process = subprocess.Popen([path, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise TimeoutError("anvil does not answer")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=15)
+            self._process = None
+
+    def ask(self, method: str, *params: Any) -> Any:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+        answer = requests.post(self.url, json=body, timeout=10).json()
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def mine(self, blocks: int = 1) -> None:
+        self.ask("anvil_mine", hex(blocks))
