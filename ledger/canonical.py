@@ -68,20 +68,20 @@ def _plain(value: Any, depth: int = 0) -> Any:
     kind = type(value)
     if kind is str:
         return value
-    if depth > MAX_DEPTH:
-        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
     if kind is dict:
+        _limit(depth)
         for key in value:
             if type(key) is not str or not key.isascii():
                 raise _NeedsReference
         return {key: _plain(item, depth + 1) for key, item in value.items()}
     if kind is list or kind is tuple:
+        _limit(depth)
         return [_plain(item, depth + 1) for item in value]
     if kind is bool or value is None:
         return value
     if kind is int:
         if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-            raise ValueError(f"{value:.3e} is beyond 2^53 - 1")
+            raise ValueError("it holds a whole number beyond 2^53 - 1")
         return value
     if kind is float:
         return _plain_float(value)
@@ -93,13 +93,15 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def _limit_depth(value: Any, depth: int = 0) -> None:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for item in value:
+    if isinstance(value, dict | list | tuple):
+        _limit(depth)
+        for item in value.values() if isinstance(value, dict) else value:
             _limit_depth(item, depth + 1)
+
+
+def _limit(depth: int) -> None:
+    if depth >= MAX_DEPTH:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
 def _plain_float(value: float) -> int | float:

@@ -5,10 +5,11 @@ from collections.abc import Collection, Mapping
 from sqlmodel import Session, col, delete, select
 
 from ledger import digests
+from ledger.digests import Value
 from ledger.models import Disclosure
 
 
-def commit_fields(session: Session, event_id: str, fields: Mapping[str, str]) -> list[str]:
+def commit_fields(session: Session, event_id: str, fields: Mapping[str, Value]) -> list[str]:
     """Keep private fields of an event about to be recorded; return the sorted digests for `gy:digests`.
 
     Each call salts anew, so call it once per event and put its answer into that event.
@@ -35,7 +36,7 @@ def disclosures(session: Session, event_ids: Collection[str], *, names: Collecti
     return list(rows)
 
 
-def opened(session: Session, event_id: str) -> dict[str, str]:
+def opened(session: Session, event_id: str) -> dict[str, Value]:
     """Return the private fields of an event that are still kept, for those who may read them."""
     rows = session.exec(select(Disclosure.disclosure).where(Disclosure.event_id == event_id))
     return dict(digests.open_disclosure(disclosure) for disclosure in rows)

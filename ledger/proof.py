@@ -220,7 +220,7 @@ def _is_event(value: Any) -> bool:
 def _verify_connection(subject: str, events: Mapping[int, Mapping[str, Any]]) -> None:
     """Reach every entry from the subject by the rules of `ledger.lineage`, with nothing but the file."""
     try:
-        reached, _ = walk(subject, _FileFinder(events), limit=len(events))
+        reached, _ = walk(subject, FileFinder(events), limit=len(events))
     except (OriginError, ArithmeticError) as error:
         # The log signed an entry that is not shaped like an event.
         raise VerificationError(f"an entry is not an event that can be followed: {error}") from error
@@ -229,7 +229,7 @@ def _verify_connection(subject: str, events: Mapping[int, Mapping[str, Any]]) ->
             raise VerificationError(f"entry {index} has nothing to do with {subject}")
 
 
-class _FileFinder:
+class FileFinder:
     """Answers the questions of a walk from the entries of a file."""
 
     def __init__(self, events: Mapping[int, Mapping[str, Any]]) -> None:
@@ -242,6 +242,7 @@ class _FileFinder:
                 self._named.setdefault(identifier, []).append((index, roles))
 
     def __call__(self, queries: Sequence[Query]) -> Iterable[Found]:
+        """Yield what the file's own entries answer."""
         for query in queries:
             for index in self._answers(query):
                 yield Found(query, index, self._events[index])

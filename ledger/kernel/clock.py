@@ -53,6 +53,11 @@ class ShiftedClock:
         except FileNotFoundError:
             return 0.0
 
+    @property
+    def is_still_real(self) -> bool:
+        """Whether nobody has shifted it yet."""
+        return not self._path.exists()
+
     def move_to(self, moment: datetime) -> None:
         """Make `moment` the current time from now on."""
         offset = (moment - datetime.now(UTC)).total_seconds()

@@ -1,6 +1,11 @@
 """Running numbers for the documents we issue: pick order 0001, 0002, ..."""
 
+from typing import Final
+
+from sqlalchemy import Table
 from sqlmodel import Field, Session, SQLModel, select
+
+from ledger.kernel.database import insert_into
 
 
 class Sequence(SQLModel, table=True):
@@ -12,14 +17,20 @@ class Sequence(SQLModel, table=True):
     value: int = 0
 
 
+_TABLE: Final[Table] = Sequence.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
+
+
 def next_number(session: Session, name: str) -> int:
     """Return the next number under a name, from 1. Locks the row until the transaction ends.
 
     A rolled-back transaction gives its numbers back, so nothing may leave before commit.
     """
-    row = session.exec(select(Sequence).where(Sequence.name == name).with_for_update()).one_or_none()
+    query = select(Sequence).where(Sequence.name == name).with_for_update()
+    row = session.exec(query).one_or_none()
     if row is None:
-        row = Sequence(name=name)
+        # Two first callers at once: the second waits here for the first instead of failing on the key.
+        session.execute(insert_into(session, _TABLE).values(name=name, value=0).on_conflict_do_nothing())
+        row = session.exec(query).one()
     row.value += 1
     session.add(row)
     session.flush()

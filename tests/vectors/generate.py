@@ -8,9 +8,13 @@ Most cases must fail: each is one way to be wrong.
 
 # ruff: noqa: PLR0917, T201  # cases read best in the order of the RFC; this is a program
 
+import base64
+import copy
 import json
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,11 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent.parent))
 
 from ledger import merkle  # noqa: E402  # found through the line above
+from ledger.canonical import canonical, entry_bytes  # noqa: E402
+from ledger.checkpoint import LogKey, LogSigner  # noqa: E402
+from ledger.events import parse_event  # noqa: E402
+from ledger.lineage import walk  # noqa: E402
+from ledger.proof import FileFinder  # noqa: E402
 
 Case = dict[str, Any]
 
@@ -135,7 +144,594 @@ def _fork(m: int, n: int) -> tuple[bytes, list[bytes]]:
     return merkle.root(forked), merkle.prove_consistency(m, forked)
 
 
-FILES: dict[str, Callable[[], Iterator[Case]]] = {"inclusion.json": inclusion, "consistency.json": consistency}
+# --- canonical JSON ------------------------------------------------------------------------------
+
+CANONICAL = {
+    "an object's keys sorted": '{"a":1,"b":[],"c":{}}',
+    "the numbers of RFC 8785": "[0,-1,4.5,0.002,1e+30,1e-27,1e-7,0.000001,333333333.3333333,9007199254740991]",
+    "keys sorted by UTF-16 unit, not by code point": '{"\U0001f600":1,"\ufb33":2}',
+    "escapes where they must stand": '"\\b\\t\\n\\f\\r\\u000f\\"\\\\ /\u007f\u2028\u00e9\u20ac"',
+    "64 levels": "[" * 64 + "]" * 64,
+}
+NOT_CANONICAL = {
+    "a space": '{"a": 1}',
+    "a newline behind": '{"a":1}\n',
+    "a byte-order mark": '\ufeff{"a":1}',
+    "keys unsorted": '{"b":1,"a":1}',
+    "keys sorted by code point": '{"\ufb33":2,"\U0001f600":1}',
+    "a repeated key": '{"a":1,"a":1}',
+    "a repeated key, another value": '{"a":1,"a":2}',
+    "a fraction of zero": "1.0",
+    "an exponent": "1e2",
+    "a capital exponent": "1E+30",
+    "an exponent without a sign": "1e30",
+    "minus zero": "-0",
+    "a leading zero": "01",
+    "a plus sign": "+1",
+    "2^53": "9007199254740992",
+    "a number of 400 digits": "1" * 400,
+    "a number of 40,000 digits": "1" * 40_000,
+    "an infinite number": "1e400",
+    "NaN": "NaN",
+    "too many digits": "0.10000000000000000001",
+    "an escape that is not needed": '"\\u0061"',
+    "an escaped solidus": '"\\/"',
+    "a capital hex digit": '"\\u000F"',
+    "a raw control character": '"\u0001"',
+    "a lone surrogate, escaped": '"\\ud800"',
+    "a lone low surrogate, escaped": '"x\\udc00"',
+    "surrogates the wrong way round": '"\\udc00\\ud800"',
+    "65 levels": "[" * 65 + "]" * 65,
+    "a twenty thousand levels": "[" * 20_000 + "]" * 20_000,
+    "two values": "1 2",
+    "nothing": "",
+    "a comma too many": "[1,]",
+    "a comment": "[1]//",
+    "single quotes": "'a'",
+    "cut short": '{"a":',
+}
+
+
+def canonical_json() -> Iterator[Case]:
+    """Yield JSON texts that are, and are not, their own RFC 8785 form."""
+    for ok, texts in ((True, CANONICAL), (False, NOT_CANONICAL)):
+        for description, text in texts.items():
+            yield {"description": description, "text": text, "ok": ok}
+
+
+# --- checkpoints ---------------------------------------------------------------------------------
+
+ORIGIN = "guoyuan.example/sample-log"
+SIGNER = LogSigner(ORIGIN, sha256(b"guoyuan sample log key").digest())
+OTHER_SIGNER = LogSigner("guoyuan.example/other-log", sha256(b"guoyuan other log key").digest())
+WITNESS = LogSigner("witness.example", sha256(b"guoyuan sample witness key").digest())
+ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
+
+
+def checkpoints() -> Iterator[Case]:
+    """Yield signed notes, and the ways to break one."""
+    note = SIGNER.sign(38, merkle.root(LEAVES[:38]))
+    body, _, line = note.rpartition("\n\n")
+    first, *rest = note.split("\n")
+
+    def case(description: str, text: str, *, ok: bool = False, key: str = SIGNER.key.text()) -> Case:
+        return {"description": description, "note": text, "key": key, "ok": ok}
+
+    yield case("a checkpoint", note, ok=True)
+    yield case("of the empty tree", SIGNER.sign(0, merkle.EMPTY_ROOT), ok=True)
+    yield case("of the largest tree", SIGNER.sign(2**53 - 1, ZERO), ok=True)
+    yield case("with a witness's signature behind", note + _cosigned(body), ok=True)
+    yield case("with a witness's signature in front", f"{body}\n\n{_cosigned(body)}{line}", ok=True)
+    yield case("with an extension line", _signed(f"{body}\nextension of ours"), ok=True)
+    yield case("of another log", OTHER_SIGNER.sign(38, merkle.root(LEAVES[:38])))
+    yield case("of another log, checked with that log's key", note, key=OTHER_SIGNER.key.text())
+    yield case("another log's origin under our signature name", _signed(body.replace(first, "guoyuan.example/else")))
+    yield case("another size under the same signature", note.replace("\n38\n", "\n39\n"))
+    yield case("another root under the same signature", note.replace(rest[1], b64(ZERO)))
+    yield case("an extension line added under the same signature", f"{body}\nmore\n\n{line}")
+    yield case("one bit of the signature flipped", _resigned(body, lambda s: flip(s, 300)))
+    yield case("one bit of the signature's R flipped", _resigned(body, lambda s: flip(s, 40)))
+    yield case("one bit of the key id flipped", _resigned(body, lambda s: flip(s, 3)))
+    yield case("signature malleability: S plus the group order", _resigned(body, _malleable))
+    yield case("an all-zero signature", _resigned(body, lambda s: s[:4] + bytes(64)))
+    yield case("a signature of 63 bytes", _resigned(body, lambda s: s[:-1]))
+    yield case("a signature of 65 bytes", _resigned(body, lambda s: s + b"\0"))
+    yield case("a signature of four bytes: the key id alone", _resigned(body, lambda s: s[:4]))
+    yield case("our signature twice", note + line)
+    yield case("a good and a bad signature of ours", note + _resigned(body, lambda s: flip(s, 300)).split("\n\n")[1])
+    yield case("the witness's signature alone", f"{body}\n\n{_cosigned(body)}")
+    yield case("no signature", f"{body}\n\n")
+    yield case("no empty line", f"{body}\n{line}")
+    yield case("no newline at the end", note[:-1])
+    yield case("two newlines at the end", note + "\n")
+    yield case("text behind", note + "trailing")
+    yield case("carriage returns", note.replace("\n", "\r\n"))
+    yield case("a tab in the origin", _signed(body.replace(first, "guoyuan.example/\tsample-log")))
+    yield case("a null byte", _signed(body + "\n\0"))
+    yield case("a lone surrogate", note + "\ud800")
+    yield case("an empty line in the body", _signed(f"{body}\n\nx"))
+    yield case("a leading empty line", _signed("\n" + body))
+    for size in ("038", "+38", "-1", "38.0", "0x26", " 38", "38 ", "", "\uff13\uff18", "9007199254740992", "1" * 5000):
+        yield case(f"signed, its size written {size[:20]!r}", _signed(body.replace("\n38\n", f"\n{size}\n")))
+    root = rest[1]
+    for description, text in {
+        "31 bytes": b64(ZERO[:31]),
+        "33 bytes": b64(ZERO + b"x"),
+        "no padding": root.rstrip("="),
+        "base64url": b64(b"\xff" * 32).replace("/", "_"),
+        "loose bits at the end": root[:-2] + chr(ord(root[-2]) + 1) + "=",
+        "a space": root[:20] + " " + root[20:],
+        "empty": "",
+    }.items():
+        yield case(f"signed, its root of the form: {description}", _signed(body.replace(root, text)))
+    yield case("only two lines", _signed("\n".join(body.split("\n")[:2])))
+    yield case("a dash that is not an em dash", note.replace("\u2014", "-"))
+    yield case("two spaces before the signature", line.join([body + "\n\n", ""]).replace(f"{ORIGIN} ", f"{ORIGIN}  "))
+    yield case("17,000 characters", _signed(body + "\n" + "x" * 17_000))
+    key = SIGNER.key.text()
+    for description, text in {
+        "empty": "",
+        "no plus signs": key.replace("+", "-"),
+        "another id": key.replace(SIGNER.key.key_id.hex(), "00000000"),
+        "an id in capitals": key.replace(SIGNER.key.key_id.hex(), SIGNER.key.key_id.hex().upper()),
+        "another name": key.replace("sample", "simple", 1),
+        "another algorithm": key[: key.rindex("+") + 1] + b64(b"\x02" + SIGNER.key.public_key),
+        "31 bytes": key[: key.rindex("+") + 1] + b64(b"\x01" + SIGNER.key.public_key[:30]),
+        "a newline behind": key + "\n",
+        "a name with a space": " " + key,
+        "long": "x" * 500 + key,
+    }.items():
+        yield case(f"a log key that is malformed: {description}", note, key=text)
+    yield case("a key of small order", _small_order_note(), key=LogKey(ORIGIN, SMALL_ORDER).text())
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _line(name: str, material: bytes) -> str:
+    return f"\u2014 {name} {b64(material)}\n"
+
+
+def _signature(signer: LogSigner, body: str) -> bytes:
+    """Key id and signature over any text, which LogSigner itself would not sign."""
+    return signer.key.key_id + signer._key.sign(f"{body}\n".encode(errors="surrogatepass")).signature
+
+
+def _signed(body: str) -> str:
+    return f"{body}\n\n" + _line(ORIGIN, _signature(SIGNER, body))
+
+
+def _cosigned(body: str) -> str:
+    return _line(WITNESS.origin, _signature(WITNESS, body))
+
+
+def _resigned(body: str, change: Callable[[bytes], bytes]) -> str:
+    return f"{body}\n\n" + _line(ORIGIN, change(_signature(SIGNER, body)))
+
+
+def _malleable(material: bytes) -> bytes:
+    """The same signature with S + L for S: equal modulo the group's order, refused by RFC 8032, 5.1.7."""
+    s = int.from_bytes(material[36:], "little") + ED25519_ORDER
+    return material[:36] + s.to_bytes(32, "little")
+
+
+SMALL_ORDER = bytes([1]) + bytes(31)  # the neutral point: under it, R = S = 0 "signs" everything
+
+
+def _small_order_note() -> str:
+    body = SIGNER.sign(38, ZERO).rpartition("\n\n")[0]
+    return f"{body}\n\n" + _line(ORIGIN, LogKey(ORIGIN, SMALL_ORDER).key_id + SMALL_ORDER + bytes(32))
+
+
+# --- proof files ---------------------------------------------------------------------------------
+
+RECORDED = datetime(2026, 5, 1, tzinfo=UTC)
+VOIDED = "https://id.gs1.org/01/09521002001013/21/E4GM7S1QWX8V"
+PACK = "https://id.gs1.org/01/09521002001013/21/7K3Q9X2MVD4T"
+OTHER_PACK = "https://id.gs1.org/01/09521002001013/21/B5WZ8N1RCG6H"
+BROADCAST = "https://id.gs1.org/253/9521003003023L260417-1"
+HARVEST_LOT = "https://id.gs1.org/01/99521001000218/10/H260418-P03-1"
+PLOT = "https://id.gs1.org/414/9521001000109/254/P03"
+PASSPORT = "https://id.gs1.org/253/9521001003018P03-2026"
+ANCHORED = 34
+
+
+def golden_entries() -> list[bytes]:
+    """Return the entries of the golden chain, as a log that took them all at one moment holds them."""
+    return [
+        entry_bytes(parse_event(event), RECORDED)
+        for path in sorted((FOLDER / "golden").glob("*.jsonld"))
+        for event in json.loads(path.read_text())["epcisBody"]["eventList"]
+    ]
+
+
+def built(
+    subject: str,
+    entries: list[bytes],
+    *,
+    chosen: list[int] | None = None,
+    anchored: int | None = ANCHORED,
+    disclosures: tuple[str, ...] = (),
+    evidence: tuple[str, ...] = (),
+    signer: LogSigner = SIGNER,
+) -> dict[str, Any]:
+    """Return a proof file as a JSON object, made in memory from all entries of a log."""
+    leaves = [merkle.leaf_hash(entry) for entry in entries]
+    events = {index: json.loads(entry) for index, entry in enumerate(entries)}
+    if chosen is None:
+        chosen = sorted(walk(subject, FileFinder(events), limit=len(events))[0])
+    hashes: list[str] = []
+
+    def positions(path: list[bytes]) -> list[int]:
+        hashes.extend(text for text in dict.fromkeys(map(b64, path)) if text not in hashes)
+        return [hashes.index(b64(node)) for node in path]
+
+    proved = [
+        {"data": entries[i].decode(), "index": i, "path": positions(merkle.prove_inclusion(i, leaves))} for i in chosen
+    ]
+    anchor = anchored and {
+        "block": 17,
+        "chain_id": 31337,
+        "consistency": positions(merkle.prove_consistency(anchored, leaves)),
+        "contract": "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+        "log_id": "0x" + sha256(signer.origin.encode()).hexdigest(),
+        "root": b64(merkle.root(leaves[:anchored])),
+        "size": anchored,
+        "transaction": "0x" + sha256(b"guoyuan sample transaction").hexdigest(),
+    }
+    return {
+        "anchor": anchor,
+        "checkpoint": signer.sign(len(entries), merkle.root(leaves)),
+        "disclosures": list(disclosures),
+        "entries": proved,
+        "evidence": list(evidence),
+        "format": "guoyuan-proof@1",
+        "hashes": hashes,
+        "key": signer.key.text(),
+        "subject": subject,
+    }
+
+
+def proofs() -> Iterator[Case]:
+    """Yield proof files, and the ways to cheat with one. `file` is the text; `file_base64` where it is no text."""
+    entries = golden_entries()
+    opened = json.loads((FOLDER / "golden/disclosures.json").read_text())["disclosures"]
+    opened = opened["urn:uuid:019d9b34-76c0-7bd4-9997-c98d3566ab0e"]
+    picture = "ni:///sha-256;unJcy5bKyP5toQPrui6Ry9nLxt_GFcjgdoqTXdi8cMg"
+
+    def case(description: str, file: Any, *, ok: bool = False, key: str | None = None, **more: Any) -> Case:
+        text = file if isinstance(file, str) else canonical(file).decode()
+        named = {} if key is None else {"log_key": key}
+        return {"description": description, "file": text, "ok": ok, **named, **more}
+
+    whole = built(PACK, entries, evidence=(picture,))
+    yield case("the golden pack: its whole history", whole, ok=True, entries=len(whole["entries"]))
+    yield case("the golden pack, with the log's key given", whole, ok=True, key=SIGNER.key.text())
+    yield case("the harvest lot", built(HARVEST_LOT, entries), ok=True)
+    yield case("the plot", built(PLOT, entries), ok=True)
+    good = built(VOIDED, entries)
+    yield case("a voided code: two entries, anchored", good, ok=True, entries=2)
+    yield case("not anchored", built(VOIDED, entries, anchored=None), ok=True)
+    yield case("anchored before these entries", built(VOIDED, entries, anchored=3), ok=True)
+    yield case("anchored at the checkpoint", built(VOIDED, entries, anchored=len(entries)), ok=True)
+    yield case(
+        "a broadcast, two private fields opened", built(BROADCAST, entries, disclosures=tuple(opened[:2])), ok=True
+    )
+    yield case("a log of one entry", built(PASSPORT, entries[:1], anchored=None), ok=True)
+
+    yield from _other_things(case, entries, good)
+    yield from _broken_entries(case, entries, good)
+    yield from _broken_checkpoints(case, entries, good)
+    yield from _broken_anchors(case, entries, good)
+    yield from _broken_fields(case, entries, opened, picture)
+    yield from _broken_shapes(case, good)
+    yield from _broken_texts(case, good)
+
+
+MakeCase = Callable[..., Case]
+
+
+def _with(proof: dict[str, Any], **members: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(proof), **members}
+
+
+def _entry_with(proof: dict[str, Any], position: int, **members: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(proof)
+    changed["entries"][position].update(members)
+    return changed
+
+
+def _anchor_with(proof: dict[str, Any], **members: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(proof)
+    changed["anchor"].update(members)
+    return changed
+
+
+def _other_things(case: MakeCase, entries: list[bytes], good: dict[str, Any]) -> Iterator[Case]:
+    """Yield true statements about something else."""
+    yield case("the proof of another pack, renamed", _with(built(OTHER_PACK, entries), subject=VOIDED))
+    yield case("the subject renamed to a pack nobody made", _with(good, subject=VOIDED[:-1] + "0"))
+    yield case("the subject in another spelling", _with(good, subject=VOIDED.replace("https", "http")))
+    yield case("the subject with a space behind", _with(good, subject=VOIDED + " "))
+    yield case("one entry of the other pack slipped in", built(VOIDED, entries, chosen=[23, 26, 30]))
+    yield case("a window of the plot slipped in", built(VOIDED, entries, chosen=[12, 23, 30]))
+    yield case("the sibling packs of one lot", built(PACK, entries, chosen=[*_chosen(entries, PACK), 26]))
+    yield case("everything in the log", built(PACK, entries, chosen=list(range(len(entries)))))
+    yield case("no entry names the subject", built(VOIDED, entries, chosen=[23]))
+    late = _retimed(entries[12], "2026-04-18T00:00:00.000Z")
+    yield case("a reading from after the picking", built(PACK, [*entries, late], chosen=[*_chosen(entries, PACK), 38]))
+    early = _retimed(entries[12], "2026-04-15T22:41:59.999Z")
+    yield case("a reading from too long before", built(PACK, [*entries, early], chosen=[*_chosen(entries, PACK), 38]))
+    in_time = _retimed(entries[12], "2026-04-15T22:42:00.000Z")
+    yield case(
+        "a reading from just long enough before",
+        built(PACK, [*entries, in_time], chosen=sorted([*_chosen(entries, PACK), 38])),
+        ok=True,
+    )
+
+
+def _chosen(entries: list[bytes], subject: str) -> list[int]:
+    return [entry["index"] for entry in built(subject, entries)["entries"]]
+
+
+def _retimed(entry: bytes, time: str) -> bytes:
+    event = json.loads(entry)
+    return canonical({**event, "eventTime": time, "eventID": "urn:uuid:019d9d75-3f00-7be4-8ebc-000000000001"})
+
+
+def _broken_entries(case: MakeCase, entries: list[bytes], good: dict[str, Any]) -> Iterator[Case]:
+    data = good["entries"][1]["data"]
+    yield case("one character of an entry changed", _entry_with(good, 1, data=data.replace("spare", "spore")))
+    yield case("one digit of an entry's time changed", _entry_with(good, 1, data=data.replace("T03:", "T04:", 1)))
+    yield case("a space in an entry", _entry_with(good, 1, data=data.replace('":"', '": "', 1)))
+    yield case("a newline behind an entry", _entry_with(good, 1, data=data + "\n"))
+    yield case("an entry's text cut short", _entry_with(good, 1, data=data[:-1]))
+    yield case("an entry's text empty", _entry_with(good, 1, data=""))
+    yield case("an entry of 70,000 bytes", _entry_with(good, 1, data=data + " " * 70_000))
+    for index in (0, 29, 31, 37, 38, 2**53 - 1):
+        yield case(f"entry 30 at index {index}", _entry_with(good, 1, index=index))
+    yield case("the entries the other way round", _with(good, entries=good["entries"][::-1]))
+    yield case("an entry twice", _with(good, entries=[*good["entries"], good["entries"][1]]))
+    yield case(
+        "the paths swapped",
+        _entry_with(_entry_with(good, 0, path=good["entries"][1]["path"]), 1, path=good["entries"][0]["path"]),
+    )
+    path = good["entries"][1]["path"]
+    yield case("a path cut short", _entry_with(good, 1, path=path[:-1]))
+    yield case("a path beheaded", _entry_with(good, 1, path=path[1:]))
+    yield case("a path with one hash too many", _entry_with(good, 1, path=[*path, 0]))
+    yield case("an empty path", _entry_with(good, 1, path=[]))
+    yield case("a path turned round", _entry_with(good, 1, path=path[::-1]))
+    yield case("a path that points behind the list", _entry_with(good, 1, path=[*path[:-1], len(good["hashes"])]))
+    yield case("a path of 1,000 steps", _entry_with(good, 1, path=path * 200))
+    for i in range(len(good["hashes"])):
+        hashes = list(good["hashes"])
+        hashes[i] = b64(flip(base64.b64decode(hashes[i]), 17 * i))
+        yield case(f"one bit of hash {i} flipped", _with(good, hashes=hashes))
+    yield case("a hash that nothing uses", _with(good, hashes=[*good["hashes"], b64(ZERO)]))
+    yield case("the hashes turned round", _with(good, hashes=good["hashes"][::-1]))
+    loose = list(good["hashes"])
+    loose[0] = loose[0][:-2] + chr(ord(loose[0][-2]) + 1) + "="
+    yield case("a hash with loose bits at its end", _with(good, hashes=loose))
+    event = {
+        "epcList": [VOIDED],
+        "eventID": "urn:uuid:x",
+        "eventTime": "2026-04-18T00:00:00.000Z",
+        "type": "ObjectEvent",
+    }
+    plain = canonical(event).decode()
+    for description, text in {
+        "is a JSON list": "[1,2]",
+        "has no eventTime": '{"eventID":"urn:uuid:x","type":"ObjectEvent"}',
+        "has a time of another form": _text(event, eventTime="2026-04-18"),
+        "has a text for a list": _text(event, epcList=VOIDED),
+        "has null for a list": _text(event, sensorElementList=None),
+        "has a number for an identifier": _text(event, epcList=[VOIDED, 7]),
+        "has a text for ilmd, and adds": _text(event, action="ADD", ilmd="x"),
+        "grew on a day that is not": _text(
+            event, action="ADD", eventTime="2026-02-30T00:00:00.000Z", ilmd={"gy:plot": PLOT}
+        ),
+        "is not canonical": plain.replace(",", ", ", 1),
+        "repeats a key": plain[:-1] + ',"type":"ObjectEvent"}',
+    }.items():
+        # Signed by the log itself: a verifier must not fall over what a careless log let in.
+        log = [*entries[:4], text.encode()]
+        leaves = [merkle.leaf_hash(entry) for entry in log]
+        proof = built(PASSPORT, entries[:4], chosen=[0], anchored=None)
+        path = [b64(node) for node in merkle.prove_inclusion(4, leaves)]
+        proof.update(subject=VOIDED, hashes=path, checkpoint=SIGNER.sign(5, merkle.root(leaves)))
+        proof["entries"] = [{"data": text, "index": 4, "path": list(range(len(path)))}]
+        yield case(f"a signed entry that {description}", proof)
+
+
+def _text(event: dict[str, Any], **members: Any) -> str:
+    return canonical({**event, **members}).decode()
+
+
+def _broken_checkpoints(case: MakeCase, entries: list[bytes], good: dict[str, Any]) -> Iterator[Case]:
+    forged = LogSigner(ORIGIN, sha256(b"a thief's key").digest())
+    theirs = built(VOIDED, entries, signer=forged)
+    yield case("signed with a thief's key, its own key in the file", theirs, ok=True)
+    yield case("signed with a thief's key, the log's key known", theirs, key=SIGNER.key.text())
+    yield case("a thief's checkpoint under the log's key", _with(good, checkpoint=theirs["checkpoint"]))
+    yield case("the log's checkpoint under a thief's key", _with(good, key=theirs["key"]))
+    yield case("another log's file, our key known", built(VOIDED, entries, signer=OTHER_SIGNER), key=SIGNER.key.text())
+    other = built(VOIDED, entries, signer=OTHER_SIGNER)
+    yield case("another log's checkpoint", _with(good, checkpoint=other["checkpoint"]))
+    yield case("an older checkpoint", _with(good, checkpoint=built(VOIDED, entries[:35])["checkpoint"]))
+    newer = built(VOIDED, [*entries, entries[0]])
+    yield case("a newer checkpoint", _with(good, checkpoint=newer["checkpoint"]))
+    rewritten = [entry.replace(b"spare-label", b"stolen-label") for entry in entries]
+    yield case("entries of a rewritten log", _with(built(VOIDED, rewritten), checkpoint=good["checkpoint"]))
+    yield case("a checkpoint of size 0", _with(good, checkpoint=SIGNER.sign(0, merkle.EMPTY_ROOT)))
+    yield case("no checkpoint", _with(good, checkpoint=""))
+    yield case(
+        "a checkpoint with a size of 5,000 digits",
+        _with(good, checkpoint=good["checkpoint"].replace("\n38\n", "\n" + "1" * 5000 + "\n")),
+    )
+
+
+def _broken_anchors(case: MakeCase, entries: list[bytes], good: dict[str, Any]) -> Iterator[Case]:
+    yield case("another root anchored", _anchor_with(good, root=b64(flip(base64.b64decode(good["anchor"]["root"])))))
+    yield case("the checkpoint's root at the anchor's size", _anchor_with(good, root=good["checkpoint"].split("\n")[2]))
+    yield case("another size anchored", _anchor_with(good, size=ANCHORED - 1))
+    yield case("anchored beyond the checkpoint", _anchor_with(good, size=39))
+    yield case("anchored at 0", _anchor_with(good, size=0))
+    yield case("anchored at -1", _anchor_with(good, size=-1))
+    yield case("no consistency proof", _anchor_with(good, consistency=[]))
+    yield case("a consistency proof cut short", _anchor_with(good, consistency=good["anchor"]["consistency"][:-1]))
+    yield case(
+        "the log id of another log", _anchor_with(good, log_id="0x" + sha256(b"guoyuan.example/other-log").hexdigest())
+    )
+    rewritten = [entry.replace(b"spare-label", b"stolen-label") for entry in entries]
+    fork = built(VOIDED, rewritten)
+    yield case("an anchor of a fork", _with(fork, anchor=good["anchor"]))
+    for member, values in {
+        "contract": ("", "0x00", "5FbDB2315678afecb367f032d93F642f64180aa3", good["anchor"]["contract"] + "\n", None),
+        "transaction": ("0x", good["anchor"]["transaction"].upper(), good["anchor"]["transaction"] + "00", 7),
+        "chain_id": (0, -1, 1.5, "1", 2**53),
+        "block": (-1, "17", 0.5, None),
+        "consistency": ("0", [0.5], [-1], {}, None),
+        "root": ("", "x" * 43 + "=", None),
+    }.items():
+        for value in values:
+            changed = _anchor_with(good, **{member: value})
+            if value == 2**53:
+                changed = (
+                    canonical(_anchor_with(good, **{member: 1}))
+                    .decode()
+                    .replace('"chain_id":1,', f'"chain_id":{2**53},')
+                )
+            yield case(f"the anchor's {member} is {str(value)[:50]!r}", changed)
+    yield case("an anchor with a member too many", _anchor_with(good, extra=1))
+    yield case("an anchor that is a list", _with(good, anchor=[]))
+    yield case("an anchor that is false", _with(good, anchor=False))
+
+
+def _broken_fields(case: MakeCase, entries: list[bytes], opened: list[str], picture: str) -> Iterator[Case]:
+    def disclosed(*disclosures: str) -> dict[str, Any]:
+        return built(BROADCAST, entries, disclosures=disclosures)
+
+    yield case("a private field opened twice", disclosed(opened[0], opened[0]))
+    yield case("a private field nobody committed to", disclosed(sealed("price", "1.00")))
+    salt, name, value = json.loads(base64.urlsafe_b64decode(opened[0] + "=="))
+    yield case("a private field with another value", disclosed(sealed(name, value + "!", salt)))
+    yield case("a private field with one bit flipped", disclosed(flip(opened[0].encode(), 40).decode()))
+    yield case("a disclosure with padding", disclosed(opened[0] + "="))
+    yield case("a disclosure that is no base64url", disclosed("!!!!"))
+    yield case("a disclosure that is no JSON", disclosed(url64(b"hello")))
+    yield case("a disclosure that is no triple", disclosed(url64(b'["saltsaltsaltsaltsaltsalt","a"]')))
+    yield case("a disclosure of a number", disclosed(url64(b'["saltsaltsaltsaltsaltsalt","a",1]')))
+    yield case("a disclosure of 50,000 levels", disclosed(url64(b"[" * 40_000)))
+    yield case("an empty disclosure", disclosed(""))
+    yield from (
+        case(f"a committed disclosure of {what}", _committed(entries, sealed("price", value)))
+        for what, value in {
+            "a fraction": 0.5,
+            "an object": {},
+            "nothing": None,
+            "true": True,
+            "a list of numbers": [1],
+            "2^53": 2**53,
+            "half a character": "\ud800",
+        }.items()
+    )
+    for what, value in {"a text": "x", "a whole number": -7, "a list of texts": ["x", "y"], "no texts": []}.items():
+        yield case(f"a committed disclosure of {what}", _committed(entries, sealed("price", value)), ok=True)
+    short = url64(b'["salt","price","1.00"]')
+    yield case("a salt of less than 128 bits", _committed(entries, short))
+    yield case("evidence that stands in no entry", built(VOIDED, entries, evidence=(picture,)))
+    yield case("evidence twice", built(PACK, entries, evidence=(picture, picture)))
+    yield case("evidence of another form", built(VOIDED, entries, evidence=("https://guoyuan.example/x.jpg",)))
+    yield case("evidence cut short", built(PACK, entries, evidence=(picture[:-1],)))
+
+
+def _committed(entries: list[bytes], disclosure: str) -> dict[str, Any]:
+    """A proof whose one entry commits to a disclosure, whatever it is."""
+    event = json.loads(entries[0])
+    event["gy:digests"] = [url64(sha256(disclosure.encode()).digest())]
+    return built(PASSPORT, [canonical(event), *entries[1:4]], anchored=None, disclosures=(disclosure,))
+
+
+def url64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def sealed(name: str, value: Any, salt: str = "c2FtcGxlIHNhbHQgMTIzNDU") -> str:
+    return url64(json.dumps([salt, name, value]).encode())
+
+
+def _broken_shapes(case: MakeCase, good: dict[str, Any]) -> Iterator[Case]:
+    for member in good:
+        yield case(f"without {member}", {key: value for key, value in good.items() if key != member})
+        for value in (None, 7, True, "x", {}, [[]]):
+            if not (member == "anchor" and value is None):
+                yield case(f"{member} is {json.dumps(value)}", _with(good, **{member: value}))
+    yield case("a member too many", _with(good, extra=1))
+    yield case("a member named __proto__", _with(good, __proto__={"anchor": None}))
+    yield case("an entry with a member too many", _entry_with(good, 0, extra=1))
+    for member in ("data", "index", "path"):
+        for value in (None, -1, 1.5, "7", [None], [-1], ["0"], {}):
+            if (member, value) != ("data", "7"):
+                yield case(f"an entry's {member} is {json.dumps(value)}", _entry_with(good, 0, **{member: value}))
+    yield case("no entries", _with(good, entries=[]))
+    yield case("5,001 entries", _with(good, entries=[{"data": "{}", "index": i, "path": []} for i in range(5001)]))
+    yield case("another format", _with(good, format="guoyuan-proof@2"))
+    yield case("an empty subject", _with(good, subject=""))
+    yield case("a subject of 2,049 characters", _with(good, subject="x" * 2049))
+
+
+def _broken_texts(case: MakeCase, good: dict[str, Any]) -> Iterator[Case]:
+    text = canonical(good).decode()
+    yield case("an empty file", "")
+    for at in (1, 100, len(text) // 2, len(text) - 1):
+        yield case(f"cut after {at} characters", text[:at])
+    yield case("a newline behind the file", text + "\n")
+    yield case("a second document behind the file", text + text)
+    yield case("a byte-order mark", "\ufeff" + text)
+    yield case("indented", json.dumps(good, indent=1))
+    yield case(
+        "keys in another order", json.dumps(dict(reversed(good.items())), separators=(",", ":"), ensure_ascii=False)
+    )
+    yield case("every character escaped that need not be", json.dumps(good, separators=(",", ":"), sort_keys=True))
+    yield case("a repeated key: the subject twice", text[:-1] + f',"subject":"{VOIDED}"' + "}")
+    yield case("a repeated key: another subject first", text.replace('"subject":', f'"subject":"{PACK}","subject":'))
+    yield case("a repeated key: two checkpoints", text.replace('"checkpoint":', '"checkpoint":"","checkpoint":'))
+    yield case("a repeated key inside an entry", text.replace('"index":30', '"index":1,"index":30'))
+    yield case("an index with a fraction", text.replace('"index":30', '"index":30.0'))
+    yield case("an index with an exponent", text.replace('"index":30', '"index":3e1'))
+    yield case("an index of 50,000 digits", text.replace('"index":30', '"index":' + "3" * 50_000))
+    yield case("an index that is minus zero", text.replace('"index":30', '"index":-0'))
+    yield case("an index that is NaN", text.replace('"index":30', '"index":NaN'))
+    yield case("an index that is infinite", text.replace('"index":30', '"index":1e999'))
+    yield case("a lone surrogate in the subject", text.replace(VOIDED, VOIDED + "\\ud800"))
+    yield case("a lone surrogate in an entry", text.replace("spare-label", "spare\\udfff"))
+    yield case("a null character in the subject", text.replace(VOIDED, VOIDED + "\\u0000"))
+    yield case("20,000 open brackets", "[" * 20_000)
+    yield case("20,000 open objects", '{"a":' * 20_000)
+    yield case("a proof inside a list", f"[{text}]")
+    yield case("a JSON text", '"guoyuan-proof@1"')
+    yield case("null", "null")
+    yield case("HTML", "<!doctype html><title>404</title>")
+    for description, data in {
+        "not UTF-8": b"\xff\xfe" + text.encode(),
+        "UTF-16": text.encode("utf-16"),
+        "a surrogate in UTF-8": text.encode().replace(b"spare-label", b"spare\xed\xa0\x80"),
+        "an overlong slash": text.encode().replace(b"spare-label", b"spare\xc0\xaf"),
+        "null bytes": bytes(1000),
+        "gzip": b"\x1f\x8b\x08" + bytes(50),
+    }.items():
+        yield {"description": description, "file_base64": b64(data), "ok": False}
+
+
+FILES: dict[str, Callable[[], Iterator[Case]]] = {
+    "canonical.json": canonical_json,
+    "checkpoint.json": checkpoints,
+    "consistency.json": consistency,
+    "inclusion.json": inclusion,
+    "proof.json": proofs,
+}
 
 
 def rendered(name: str) -> str:

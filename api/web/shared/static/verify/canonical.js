@@ -11,7 +11,6 @@ const MAX_DEPTH = 64;
  * @returns {string}
  */
 export function canonical(value, depth = 0) {
-  demand(depth <= MAX_DEPTH, `it is nested deeper than ${MAX_DEPTH} levels`);
   if (typeof value === "string") {
     demand(isWellFormed(value), "it holds half a character");
     return JSON.stringify(value);
@@ -23,6 +22,7 @@ export function canonical(value, depth = 0) {
     return JSON.stringify(value);
   }
   if (value === null || typeof value === "boolean") return String(value);
+  demand(depth < MAX_DEPTH, `it is nested deeper than ${MAX_DEPTH} levels`);
   if (Array.isArray(value)) return `[${value.map((item) => canonical(item, depth + 1)).join(",")}]`;
   const object = /** @type {Record<string, unknown>} */ (value);
   const members = Object.keys(object)

@@ -22,9 +22,10 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
  * @typedef {{ data: string, index: number, path: number[] }} ProvedEntry
  * @typedef {{ anchor: Anchor | null, checkpoint: string, disclosures: string[], entries: ProvedEntry[],
  *   evidence: string[], format: string, hashes: string[], key: string, subject: string }} Proof
+ * @typedef {{ name: string, value: string | number | string[] }} Opened
  * @typedef {{ index: number, eventId: string, event: Record<string, any>, isAnchored: boolean }} VerifiedEntry
  * @typedef {{ subject: string, origin: string, key: string, size: number, root: string, entries: VerifiedEntry[],
- *   opened: { name: string, value: string }[], anchor: Anchor | null, shown: string[], unshown: string[] }} Verified
+ *   opened: Opened[], anchor: Anchor | null, shown: string[], unshown: string[] }} Verified
  */
 
 /**
@@ -181,7 +182,7 @@ function verifyEntries(entries, head, hashes) {
 /**
  * @param {string[]} disclosures
  * @param {Record<string, any>[]} events
- * @returns {{ name: string, value: string }[]}
+ * @returns {Opened[]}
  */
 function verifyDisclosures(disclosures, events) {
   demand(new Set(disclosures).size === disclosures.length, "a private field is opened twice");
@@ -199,7 +200,7 @@ function verifyDisclosures(disclosures, events) {
 /**
  * The field inside a disclosure: base64url of the JSON text [salt, name, value].
  * @param {string} disclosure
- * @returns {{ name: string, value: string }}
+ * @returns {Opened}
  */
 export function openDisclosure(disclosure) {
   let parts;
@@ -209,13 +210,19 @@ export function openDisclosure(disclosure) {
     throw new VerificationError("a disclosure is not base64url of a JSON text", error);
   }
   demand(
-    Array.isArray(parts) && parts.length === 3 && parts.every((part) => typeof part === "string"),
+    Array.isArray(parts) && parts.length === 3 && isText(parts[0]) && isText(parts[1]),
     "a disclosure is not [salt, name, value]",
   );
-  demand(parts.every(isWellFormed), "a disclosure holds broken text");
   const [salt, name, value] = parts;
+  const isValue = Array.isArray(value) ? value.every(isText) : isText(value) || Number.isSafeInteger(value);
+  demand(isValue, `the value of "${name.slice(0, 40)}" is not a text, a whole number or a list of texts`);
   demand([...salt].length >= 22, `the disclosure of "${name.slice(0, 40)}" has a salt of less than 128 bits`);
   return { name, value };
+}
+
+/** @param {unknown} part */
+function isText(part) {
+  return typeof part === "string" && isWellFormed(part);
 }
 
 /** @param {Proof} proof */
