@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import CursorResult
+from sqlalchemy import literal
 from sqlmodel import Session, SQLModel
 
 from ledger.kernel.database import insert_into
@@ -14,5 +14,6 @@ def insert_once(session: Session, model: type[SQLModel], **values: Any) -> bool:
     On PostgreSQL a rival that inserted first but has not committed is waited for.
     """
     table = model.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
-    result = session.execute(insert_into(session, table).values(**values).on_conflict_do_nothing())
-    return isinstance(result, CursorResult) and bool(result.rowcount)
+    # RETURNING, because the row count of such an INSERT is -1 with psycopg.
+    statement = insert_into(session, table).values(**values).on_conflict_do_nothing().returning(literal(1))
+    return session.execute(statement).first() is not None
