@@ -98,7 +98,7 @@ def last_seen(session: Session, device_id: str) -> datetime | None:
 def attach(session: Session, device_id: str, target: PlaceId | LoadId, *, now: datetime) -> None:
     """Let a device travel with a load, or return to the place it was enrolled at, from `now` on.
 
-    The `loaded` and `delivered` sentences of the load say so in the log; this is our own note of it.
+    The `loaded` and `delivered` sentences of the load say so in the log; this note lets readings count for it.
     Attaching it to where it is already, or to where it was before it last moved, changes nothing.
     Raises UnknownDeviceError, NotAttachableError.
     """

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from nacl.exceptions import BadSignatureError as _BadSignature
 from nacl.signing import VerifyKey
-from sqlalchemy import Table
-from sqlmodel import Session, col, select
+from sqlalchemy import Table, bindparam, select
+from sqlmodel import Session, col
+from sqlmodel import select as select_rows
 
 from farm_sensors.errors import BadSignatureError, PackError, PackTooLargeError, SensorError, UnknownDeviceError
 from farm_sensors.models import Device, Message, Refusal, StoredReading
@@ -25,6 +26,26 @@ HOUR_S: Final = 3600
 
 _READING: Final[Table] = StoredReading.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
 _MESSAGE: Final[Table] = Message.__table__  # type: ignore[attr-defined]
+
+# Statements of the hot path are built once: building them costs more than running them.
+_m, _r = _MESSAGE.c, _READING.c
+_DEVICE: Final = select(Device).where(col(Device.id) == bindparam("id")).with_for_update(key_share=True)
+_SAME_BYTES: Final = select(_m.readings, _m.conflict).where(
+    _m.device == bindparam("device_"), _m.digest == bindparam("digest_")
+)
+_SAME_NUMBER: Final = (
+    select(_m.id).where(_m.device == bindparam("device_"), _m.sequence == bindparam("sequence_")).limit(1)
+)
+_SAME_TIMES: Final = (
+    select(_m.id)
+    .where(_m.device == bindparam("device_"), _m.last_at >= bindparam("first"), _m.first_at <= bindparam("last"))
+    .limit(1)
+)
+_SAME_READINGS: Final = select(_r.quantity, _r.at, _r.value).where(
+    _r.device == bindparam("device_"), _r.at >= bindparam("first"), _r.at <= bindparam("last"), _r.suspect.is_(None)
+)
+_ADD_MESSAGE: Final = _MESSAGE.insert().returning(_m.id)
+_ADD_READINGS: Final = _READING.insert()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +63,19 @@ class Accepted:
 def accept(session: Session, *, device_id: str, body: bytes, signature: bytes, now: datetime) -> Accepted:
     """Take one signed pack. The same bytes again are acknowledged and stored once.
 
-    Raises UnknownDeviceError or a PackError, and then nothing is stored. A conflict is no error: the
-    pack is kept, its readings are marked and count in no summary.
+    Raises UnknownDeviceError or a PackError before anything is written, so that others in the same
+    unit of work are not harmed. A conflict is no error: the pack is kept, its readings are marked
+    and count in no summary.
     """
     if len(body) > MAX_PACK_BYTES:
         raise PackTooLargeError(len(body), MAX_PACK_BYTES, "bytes")
     # One pack of a device at a time: what follows looks for earlier packs and then writes.
-    device = session.exec(select(Device).where(Device.id == device_id).with_for_update(key_share=True)).one_or_none()
+    device = session.execute(_DEVICE, {"id": device_id}).scalar_one_or_none()
     if device is None:
         raise UnknownDeviceError(device_id)
     verify(device, body, signature)
     digest = sha256(body).digest()
-    known = session.exec(select(Message).where(Message.device == device.number, Message.digest == digest)).one_or_none()
+    known = session.execute(_SAME_BYTES, {"device_": device.number, "digest_": digest}).one_or_none()
     if known is not None:
         return Accepted(known.readings, duplicate=True, conflict=known.conflict)
     pack = open_pack(body, device_id=device.id, quantities=device.quantities, now=now)
@@ -76,7 +98,7 @@ def note_refusal(session: Session, *, device_id: str, body: bytes, error: Sensor
     """
     digest = sha256(body).digest()
     known = session.exec(
-        select(Refusal).where(
+        select_rows(Refusal).where(
             Refusal.device_id == device_id[:120], Refusal.digest == digest, Refusal.code == error.code
         )
     ).first()
@@ -110,7 +132,7 @@ def _store(
     elif "conflict" in suspects.values():
         conflict = "value"
     message_id = session.execute(
-        _MESSAGE.insert().returning(_MESSAGE.c.id),
+        _ADD_MESSAGE,
         {
             "device": device.number,
             "digest": digest,
@@ -134,7 +156,7 @@ def _store(
         )
         for reading in pack.readings
     ]
-    session.execute(_READING.insert(), rows)
+    session.execute(_ADD_READINGS, rows)
     late = sum(1 for row in rows if row["is_late"])
     return Accepted(len(rows), duplicate=False, late=late, conflict=conflict)
 
@@ -158,31 +180,17 @@ def _row(reading: Reading, device: Device, message_id: int, *, now: datetime, su
 
 
 def _sequence_used(session: Session, device: Device, sequence: int) -> bool:
-    found = session.exec(
-        select(Message.id).where(Message.device == device.number, Message.sequence == sequence).limit(1)
-    ).first()
-    return found is not None
+    return session.execute(_SAME_NUMBER, {"device_": device.number, "sequence_": sequence}).first() is not None
 
 
 def _earlier_readings(
     session: Session, device: Device, pack: Pack, *, first: datetime, last: datetime
 ) -> Mapping[Reading, str]:
     """Say which readings were given before: `repeat` with the same value, `conflict` with another."""
-    overlapping = session.exec(
-        select(Message.id)
-        .where(Message.device == device.number, Message.last_at >= first, Message.first_at <= last)
-        .limit(1)
-    ).first()
-    if overlapping is None:
+    stretch = {"device_": device.number, "first": first, "last": last}
+    if session.execute(_SAME_TIMES, stretch).first() is None:
         return {}
-    stored = session.exec(
-        select(StoredReading.quantity, StoredReading.at, StoredReading.value).where(
-            StoredReading.device == device.number,
-            col(StoredReading.at) >= first,
-            col(StoredReading.at) <= last,
-            col(StoredReading.suspect).is_(None),
-        )
-    )
+    stored = session.execute(_SAME_READINGS, stretch)
     values = {(quantity, at): value for quantity, at, value in stored}
     return {
         reading: "repeat" if values[key] == reading.value else "conflict"

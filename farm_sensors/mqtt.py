@@ -163,8 +163,7 @@ class Subscriber:
         digest = SignedPack(0, body, signature).digest.hex()
         now = self._clock.now()
         try:
-            with session.begin_nested():
-                taken = accept(session, device_id=device_id, body=body, signature=signature, now=now)
+            taken = accept(session, device_id=device_id, body=body, signature=signature, now=now)
         except SensorError as error:
             note_refusal(session, device_id=device_id, body=body[: MAX_PACK_BYTES + 1], error=error, now=now)
             return _ReceiptText(digest, Outcome.REFUSED, error.code)
