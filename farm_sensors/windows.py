@@ -129,12 +129,16 @@ def _due(session: Session, places: _Places, *, last_hour: int) -> list[_Due]:
         heard.setdefault(number, set()).add(hour)
     due: dict[tuple[int, str], _Due] = {}
     for number, hours in heard.items():
-        hours |= {hour + k for hour in hours for k in range(1, SILENT_HOURS + 1) if hour + k <= last_hour}
+        attached = [attachment for attachment, _ in places.get(number, ())]
         for hour in hours:
-            for attachment, _ in places.get(number, ()):
-                if _overlap(attachment, hour) is not None:
-                    one = due.setdefault((hour, attachment.target), _Due(attachment.target, hour))
-                    one.has_open |= hour in waiting.get(number, ())
+            here = {attachment.target for attachment in attached if _overlap(attachment, hour) is not None}
+            for later in range(hour, min(hour + SILENT_HOURS, last_hour) + 1):
+                # Silence counts where the device was last heard: a logger at rest at home misses nothing.
+                for attachment in attached:
+                    if attachment.target in here and _overlap(attachment, later) is not None:
+                        due.setdefault((later, attachment.target), _Due(attachment.target, later))
+            for target in here if hour in waiting.get(number, ()) else ():
+                due[hour, target].has_open = True
     for one in due.values():
         one.presences = _presences(places, one)
     return [due[key] for key in sorted(due)]

@@ -303,6 +303,18 @@ def test_a_logger_s_hours_with_a_load_name_the_load(db, files, make_device):
     assert next_hour["gy:window"]["gy:received"] == 6
 
 
+def test_a_logger_at_rest_at_home_is_not_missed_there(db, files, make_device):
+    load, home = NUMBERING.load(731), NUMBERING.place(10)
+    logger = make_device("LOGGER1", at=START - HOUR, place=home, quantities=("load-temperature",))
+    with db.write() as session:
+        attach(session, logger.id, load, now=START)
+    logger.report({"load-temperature": lambda _: 12.0}, start=START, count=12, cadence_s=600)
+    with db.write() as session:
+        attach(session, logger.id, home, now=START + 2 * HOUR)
+    assert close(db, files, START + 9 * HOUR) == 2
+    assert {window.target for window in windows(db)} == {load}
+
+
 @pytest.mark.shared
 def test_a_real_day_of_weather_closes_as_24_full_windows(db, files, make_device, shared):
     rows = day_of(read(shared / "sensors" / "refet" / "FALN_Agrimet_hourly_raw_2015.csv"), date(2015, 7, 1))
