@@ -4,23 +4,14 @@ Exit codes: 0 fine; 1 something was found wrong or does not verify; 2 bad usage 
 could not be reached. Errors are one line on standard error. `--json` prints one JSON document.
 """
 
-import functools
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from api.runtime import Runtime
-
-OK, WRONG, BAD_INPUT, UNREACHABLE = 0, 1, 2, 3
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from api import auditing
+from api.terminal import OK, AsJson, command, installation, print_json, say, table
 
 app = typer.Typer(
     name="guoyuan",
@@ -35,93 +26,6 @@ channels_app = typer.Typer(help="Sale platforms that send webhooks.", no_args_is
 people_app = typer.Typer(help="Accounts, their codes and their names.", no_args_is_help=True)
 app.add_typer(channels_app, name="channels")
 app.add_typer(people_app, name="people")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-
-
-def command(group: typer.Typer, name: str | None = None) -> Callable[[Callable[P, int | None]], Callable[P, NoReturn]]:
-    """Register a command whose expected refusals end as one line and an exit code."""
-
-    def register(work: Callable[P, int | None]) -> Callable[P, NoReturn]:
-        @group.command(name)
-        @functools.wraps(work)
-        def run(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
-            try:
-                code = work(*args, **kwargs) or OK
-            except BrokenPipeError:
-                code = OK
-            except KeyboardInterrupt:
-                code = 130
-            except Exception as error:
-                expected = _exit_code(error)
-                if expected is None:
-                    raise
-                typer.echo(f"guoyuan: {_one_line(error)}", err=True)
-                code = expected
-            raise typer.Exit(code)
-
-        return run
-
-    return register
-
-
-def _exit_code(error: Exception) -> int | None:
-    """Return the exit code of an expected refusal, or None for a surprise."""
-    from sqlalchemy.exc import DatabaseError
-
-    from ledger.errors import LogInconsistentError, UnknownIdentifierError, VerificationError
-    from ledger.kernel.errors import OriginError
-
-    if isinstance(error, (VerificationError, UnknownIdentifierError, LogInconsistentError)):
-        return WRONG
-    if isinstance(error, OriginError):
-        return UNREACHABLE if error.code in _UNREACHABLE_CODES else BAD_INPUT
-    if isinstance(error, (ConnectionError, TimeoutError, DatabaseError)):
-        return UNREACHABLE
-    return BAD_INPUT if isinstance(error, OSError) else None
-
-
-_UNREACHABLE_CODES = frozenset({"chain_unreachable", "chain_unavailable", "transport"})
-
-
-def _one_line(error: Exception) -> str:
-    from sqlalchemy.exc import DatabaseError
-
-    text = str(error.orig if isinstance(error, DatabaseError) else error)
-    if "no such table" in text or "UndefinedTable" in type(getattr(error, "orig", error)).__name__:
-        text = "the database has no tables yet; run: guoyuan migrate"
-    return " ".join(text.split())
-
-
-def _print(document: Any) -> None:
-    from pydantic_core import to_jsonable_python
-
-    typer.echo(json.dumps(to_jsonable_python(document), ensure_ascii=False, indent=2))
-
-
-@contextmanager
-def _installation() -> Iterator["Runtime"]:
-    from api.runtime import Runtime
-    from ledger.kernel.settings import Settings
-
-    rt = Runtime.open(Settings.load())
-    try:
-        yield rt
-    finally:
-        rt.close()
-
-
-def _table(*columns: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-
-
-def _say(*things: Any) -> None:
-    from rich.console import Console
-
-    Console(highlight=False, soft_wrap=True).print(*things)
 
 
 # --- running ---------------------------------------------------------------------------------------
@@ -165,7 +69,7 @@ def migrate(as_json: AsJson = False) -> None:
     migrate(settings)
     revision = current(settings)
     if as_json:
-        _print({"revision": revision})
+        print_json({"revision": revision})
     else:
         typer.echo(f"the database is at {revision}")
 
@@ -222,17 +126,20 @@ def apply(
 
     setup = setup_files.read(file)
     migrate(Settings.load())
-    with _installation() as rt, rt.db.write() as session:
+    with installation() as rt, rt.db.write() as session:
         applied = setup_files.apply(session, setup, settings=rt.settings, numbering=rt.numbering, now=rt.clock.now())
     if as_json:
-        _print(applied)
+        print_json(applied)
         return
-    table = _table("person", "party", "code", "link")
+    rows = table("person", "party", "code")
     for person in applied.people:
-        table.add_row(person.ref, person.party.rpartition("/")[2], person.code or "given out before", person.link or "")
-    _say(table)
+        rows.add_row(person.ref, person.party.rpartition("/")[2], person.code or "given out before")
+    say(rows)
+    for person in applied.people:
+        if person.link:
+            say(f"{person.ref}: {person.link}")
     counts = f"{len(applied.places)} places, {len(applied.plots)} plots, {len(applied.devices)} devices"
-    _say(f"{counts}. Codes and links are shown this once.")
+    say(f"{counts}. Codes and links are shown this once.")
 
 
 @command(app)
@@ -242,7 +149,7 @@ def keygen(file: Annotated[Path, typer.Argument(help="Where the private key goes
 
     public_key = create_key(file)
     if as_json:
-        _print({"file": str(file), "public_key": public_key})
+        print_json({"file": str(file), "public_key": public_key})
     else:
         typer.echo(public_key)
 
@@ -256,11 +163,11 @@ def add_channel(
     """Let a sale platform send webhooks, and print the secret it signs with."""
     from api import channels
 
-    with _installation() as rt, rt.db.write() as session:
+    with installation() as rt, rt.db.write() as session:
         secret = channels.add(session, rt.settings, name, replace=replace, now=rt.clock.now())
         url = f"{rt.settings.public_url.rstrip('/')}/api/v1/channels/{name}/webhook"
     if as_json:
-        _print({"channel": name, "secret": secret, "url": url})
+        print_json({"channel": name, "secret": secret, "url": url})
     else:
         typer.echo(secret)
         typer.echo(f"shown this once; the platform sends to {url}", err=True)
@@ -271,10 +178,10 @@ def list_channels(as_json: AsJson = False) -> None:
     """List the sale channels."""
     from api import channels
 
-    with _installation() as rt, rt.db.read() as session:
+    with installation() as rt, rt.db.read() as session:
         names = channels.names(session)
     if as_json:
-        _print({"channels": names})
+        print_json({"channels": names})
     else:
         typer.echo("\n".join(names) or "no channels yet")
 
@@ -284,21 +191,21 @@ def list_people(as_json: AsJson = False) -> None:
     """List the accounts."""
     from api import accounts
 
-    with _installation() as rt, rt.db.read() as session:
+    with installation() as rt, rt.db.read() as session:
         people = accounts.people(session)
     if as_json:
-        rows = [
+        listed = [
             {"ref": p.ref, "party": p.party, "role": p.role, "site": p.site, "name": name, "erased_at": p.erased_at}
             for p, name in people
         ]
-        _print({"people": rows})
+        print_json({"people": listed})
         return
-    table = _table("ref", "name", "role", "party")
+    rows = table("ref", "name", "role", "party")
     for person, name in people:
-        table.add_row(
+        rows.add_row(
             person.ref, name or ("erased" if person.erased_at else ""), person.role, person.party.rpartition("/")[2]
         )
-    _say(table)
+    say(rows)
 
 
 @command(people_app, "erase")
@@ -306,10 +213,10 @@ def erase_person(ref: str, as_json: AsJson = False) -> None:
     """Forget a person's name and ways to sign in; the party id and the log stay."""
     from api import accounts
 
-    with _installation() as rt, rt.db.write() as session:
+    with installation() as rt, rt.db.write() as session:
         party = accounts.erase(session, ref, now=rt.clock.now())
     if as_json:
-        _print({"ref": ref, "party": party})
+        print_json({"ref": ref, "party": party})
     else:
         typer.echo(f"{ref} is erased; {party} stays in the log and names nobody")
 
@@ -319,15 +226,23 @@ def new_code(ref: str, as_json: AsJson = False) -> None:
     """Print a new code and a one-time link for a person; older codes stop working."""
     from api import accounts
 
-    with _installation() as rt, rt.db.write() as session:
+    with installation() as rt, rt.db.write() as session:
         person = accounts.active_person(session, ref)
         code = accounts.new_code(session, person, now=rt.clock.now())
         token = accounts.new_link_token(session, person, now=rt.clock.now())
         link = f"{rt.settings.public_url.rstrip('/')}/sign-in/{token}"
     if as_json:
-        _print({"ref": ref, "party": person.party, "code": code, "link": link})
+        print_json({"ref": ref, "party": person.party, "code": code, "link": link})
     else:
         typer.echo(f"{code}\n{link}")
+
+
+# --- looking -----------------------------------------------------------------------------------------
+
+command(app)(auditing.trace)
+command(app)(auditing.verify)
+command(app)(auditing.fsck)
+command(app)(auditing.grade)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What a stranger asks any chain about an anchor: does it hold this head? Needs no installation and no key."""
 
+import base64
+
 from contracts.artifacts import anchor_log
 from contracts.errors import ChainMismatchError
 from contracts.refusals import asking
@@ -30,11 +32,5 @@ def holds(url: str, anchor: Anchor, *, timeout_s: float = 10) -> bool:
     logs = [log for log in receipt["logs"] if log["address"] == address]
     event = web3.eth.contract(address=address, abi=anchor_log().abi).events.HeadAnchored()
     said = [found["args"] for found in event.process_receipt({"logs": logs}, errors=DISCARD)]
-    wanted = (anchor.log_id, anchor.size, anchor.root)
-    return any((f"0x{bytes(one['logId']).hex()}", one["size"], _base64(one["root"])) == wanted for one in said)
-
-
-def _base64(root: bytes) -> str:
-    import base64  # noqa: PLC0415
-
-    return base64.b64encode(root).decode()
+    wanted = (bytes.fromhex(anchor.log_id[2:]), anchor.size, base64.b64decode(anchor.root))
+    return any((bytes(one["logId"]), one["size"], bytes(one["root"])) == wanted for one in said)

@@ -1,0 +1,335 @@
+"""Commands that look and change nothing: trace, verify, fsck, grade."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from api.terminal import BAD_INPUT, OK, UNREACHABLE, WRONG, AsJson, installation, print_json, say, table
+
+if TYPE_CHECKING:
+    from grading.calibrate import Reference
+    from grading.look import Seen
+    from ledger.fsck import ChainHead, Report
+    from ledger.proof import Verified
+
+_PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_SHOWN: Final[Mapping[str, str]] = {
+    "entries_unchanged": "every entry stands in the log exactly as it was recorded",
+    "signed_by_the_log": "the log's key signed the tree they stand in",
+    "all_entries_concern_the_subject": "every entry concerns the thing in question",
+    "anchored_on_the_chain": "the chain holds this head of the log",
+    "private_fields_match": "the private fields shown are those the log committed to",
+}
+_UNSHOWN: Final[Mapping[str, str]] = {
+    "log_key_taken_from_the_file": "whose key it is: the file names it itself; give --key to be sure",
+    "no_anchor_in_the_file": "an anchor: the file names none",
+    "chain_not_asked": "whether the chain holds the anchor: give --rpc to ask it",
+    "some_entries_newer_than_the_anchor": "an anchor over the newest entries",
+    "entries_may_be_left_out": "that no entry was left out of the file",
+    "events_are_their_recorders_word": "that what the entries say is true: that is their recorders' word",
+}
+
+
+def trace(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="A label's link, a GS1 Digital Link, an event id.")],
+    as_json: AsJson = False,
+) -> int:
+    """Show everything the log tells of a pack, lot, plot, crate or document."""
+    from api.identifiers import canonical
+    from api.progress import progress
+    from ledger.kernel.clock import format_time
+    from ledger.trace import history
+
+    with installation() as rt, rt.db.read() as session:
+        found, done = history(session, canonical(identifier)), progress(session, origin=rt.settings.log_origin)
+    steps = [
+        {
+            "index": step.index,
+            "time": format_time(step.event_time),
+            "sentence": step.sentence,
+            "state": done.state_of(step.index),
+            "stance": step.stance,
+            "declared_wrong_by": step.declared_wrong_by,
+            "event_id": step.event_id,
+        }
+        for step in found.steps
+    ]
+    if as_json:
+        print_json({"id": found.subject, "is_cut": found.is_cut, "steps": steps})
+        return OK
+    rows = table("leaf", "time (UTC)", "sentence", "state", "event")
+    for step in steps:
+        leaf = "" if step["index"] is None else str(step["index"])
+        wrong = " (declared wrong)" if step["declared_wrong_by"] else ""
+        rows.add_row(leaf, str(step["time"]), f"{step['sentence']}{wrong}", str(step["state"]), str(step["event_id"]))
+    say(found.subject)
+    say(rows)
+    if found.is_cut:
+        say("There is more; a history is cut here.")
+    return OK
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="PROOF", help="A proof file.")],
+    rpc: Annotated[str, typer.Option(metavar="URL", help="A JSON-RPC door of the chain it is anchored in.")] = "",
+    key: Annotated[
+        str, typer.Option(metavar="VKEY", help="The log's key, name+id+key, from somewhere you trust.")
+    ] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Check a proof file. Needs nothing but the file; with --rpc the chain is asked too."""
+    from contracts.check import holds
+    from ledger.checkpoint import LogKey
+    from ledger.proof import MAX_FILE_BYTES, verify
+
+    with file.open("rb") as opened:
+        data = opened.read(MAX_FILE_BYTES + 1)
+    verified = verify(
+        data,
+        log_key=LogKey.parse(key) if key else None,
+        anchor_check=(lambda anchor: holds(rpc, anchor)) if rpc else None,
+    )
+    if as_json:
+        print_json(_verified_json(verified))
+        return OK
+    say(f"verifies: {len(verified.entries)} entries about {verified.subject}")
+    say(f"log {verified.head.origin}, {verified.head.size} entries, key {verified.key.text()}")
+    if verified.anchor is not None:
+        say(
+            f"anchored with {verified.anchor.size} entries in {verified.anchor.transaction} on chain {verified.anchor.chain_id}"
+        )
+    for shown in verified.shown:
+        say(f"  shown:     {_SHOWN[shown]}")
+    for unshown in verified.unshown:
+        say(f"  not shown: {_UNSHOWN[unshown]}")
+    return OK
+
+
+def _verified_json(verified: "Verified") -> dict[str, Any]:
+    return {
+        "verifies": True,
+        "subject": verified.subject,
+        "origin": verified.head.origin,
+        "size": verified.head.size,
+        "root": verified.head.root.hex(),
+        "key": verified.key.text(),
+        "entries": [{"index": e.index, "event_id": e.event_id, "is_anchored": e.is_anchored} for e in verified.entries],
+        "anchor": None
+        if verified.anchor is None
+        else {
+            "chain_id": verified.anchor.chain_id,
+            "contract": verified.anchor.contract,
+            "size": verified.anchor.size,
+            "transaction": verified.anchor.transaction,
+        },
+        "shown": list(verified.shown),
+        "not_shown": list(verified.unshown),
+    }
+
+
+def fsck(
+    ask_chain: Annotated[
+        bool, typer.Option("--chain/--no-chain", help="Compare with the heads the chain holds.")
+    ] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Recompute the whole log from its entries and compare with what was signed and anchored.
+
+    Works on a running system. Names the first entry that is wrong.
+    """
+    from contracts.errors import ChainError
+    from ledger.fsck import check
+
+    unasked: str | None = None
+    with installation(reads_chain_only=True) as rt:
+        heads: list[ChainHead] = []
+        if ask_chain:
+            try:
+                heads = _chain_heads(rt)
+            except ChainError as error:
+                unasked = str(error)
+        with _bar("entries checked", is_shown=not as_json) as step, rt.db.read() as session:
+            report = check(session, verifier_key=rt.signer.key, chain_heads=heads, progress=step)
+    if as_json:
+        print_json(_report_json(report, unasked))
+    else:
+        _say_report(report, unasked)
+    if not report.is_sound:
+        return WRONG
+    return UNREACHABLE if unasked else OK
+
+
+def _chain_heads(rt: Any) -> "list[ChainHead]":
+    """Return every head of our log that the chain holds; none before the first anchor."""
+    from contracts.heads import log_id
+    from contracts.outbox import anchors
+    from ledger.fsck import ChainHead
+
+    with rt.db.read() as session:
+        if not anchors(session, origin=rt.settings.log_origin, limit=1) and not rt.settings.chain_url:
+            return []
+    if not rt.chain.is_deployed:
+        return []
+    return [
+        ChainHead(head.size, head.root, f"chain {rt.chain.chain_id}, transaction 0x{head.tx_hash.hex()}")
+        for head in rt.chain.history(log_id(rt.settings.log_origin))
+    ]
+
+
+def _report_json(report: "Report", unasked: str | None) -> dict[str, Any]:
+    problems = [{"kind": p.kind, "index": p.index, "event_id": p.event_id, "what": p.what} for p in report.problems]
+    return {
+        "sound": report.is_sound,
+        "entries": report.entries,
+        "pending": report.pending,
+        "checkpoints": report.checkpoints,
+        "chain_heads": report.chain_heads,
+        "chain_not_asked": unasked,
+        "problems": problems,
+        "claims": [{"kind": c.kind, "size": c.size, "verdict": c.verdict} for c in report.claims],
+    }
+
+
+def _say_report(report: "Report", unasked: str | None) -> None:
+    counted = f"{report.entries} entries, {report.checkpoints} checkpoints, {report.chain_heads} heads in the chain"
+    say(f"{'sound' if report.is_sound else 'WRONG'}: {counted}")
+    if report.pending:
+        say(f"{report.pending} entries are recorded and not integrated yet; they were not checked")
+    for problem in report.problems:
+        named = " ".join(
+            part
+            for part in (
+                f"entry {problem.index}" if problem.index is not None else "",
+                f"({problem.event_id})" if problem.event_id else "",
+            )
+            if part
+        )
+        say(f"  {problem.kind}: {named + ': ' if named else ''}{problem.what}")
+    for claim in report.claims:
+        say(f"  {claim.kind} of {claim.size} entries: {claim.verdict.replace('_', ' ')}")
+    if unasked:
+        say(f"the chain was not asked: {unasked}")
+
+
+def grade(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Photographs, or folders of them.", exists=True)
+    ],
+    standard: Annotated[str, typer.Option(help="Crop, standard id or TOML file; empty: as installed, or mango.")] = "",
+    scale: Annotated[
+        str, typer.Option(help="What of known size lies in the picture, in millimetres: marker:60 or coin:25.")
+    ] = "marker:60",
+    as_json: AsJson = False,
+) -> int:
+    """Find, measure and grade the fruit in photographs. Records nothing."""
+    from grading.errors import CannotGradeError
+    from grading.look import Setup, look
+    from grading.standard import load_standard, load_tariff
+    from ledger.kernel.settings import Settings
+
+    settings = Settings.load()
+    setup = Setup(
+        standard=load_standard(standard or settings.standard_file or "mango"),
+        tariff=load_tariff(settings.price_file) if settings.price_file else load_tariff(),
+        reference=_reference(scale),
+    )
+    answers: list[dict[str, Any]] = []
+    photographs = _photographs(paths)
+    with _bar("photographs", is_shown=not as_json and len(photographs) > 1) as step:
+        for number, path in enumerate(photographs, start=1):
+            try:
+                answers.append({"photograph": str(path), **_seen_json(look(path.read_bytes(), setup))})
+            except CannotGradeError as error:
+                answers.append({"photograph": str(path), "refused": error.code, "why": str(error)})
+            step(number, len(photographs))
+    if as_json:
+        print_json({"standard": setup.standard.id, "edition": setup.standard.edition, "photographs": answers})
+    else:
+        _say_grades(answers)
+    refused = [answer for answer in answers if "refused" in answer]
+    for answer in refused:
+        typer.echo(f"guoyuan: {answer['photograph']}: {answer['why']}", err=True)
+    return BAD_INPUT if refused or not answers else OK
+
+
+def _reference(text: str) -> "Reference":
+    from grading.calibrate import Coin, Marker
+
+    kind, _, size = text.partition(":")
+    try:
+        size_um = round(float(size) * 1000)
+    except ValueError:
+        size_um = 0
+    if kind not in {"marker", "coin"} or not 1_000 <= size_um <= 1_000_000:
+        raise typer.BadParameter(f"{text!r} is neither marker:SIZE nor coin:SIZE in millimetres", param_hint="--scale")
+    return Marker(size_um) if kind == "marker" else Coin(size_um)
+
+
+def _photographs(paths: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(each for each in path.rglob("*") if each.suffix.lower() in _PICTURES)
+        else:
+            found.append(path)
+    if not found:
+        raise typer.BadParameter("no photographs (.jpg, .png, .webp) there")
+    return found
+
+
+def _seen_json(seen: "Seen") -> dict[str, Any]:
+    from grading.look import measured
+
+    return {
+        "fruit": [
+            {
+                "tier": fruit.verdict.tier,
+                "quality": fruit.verdict.quality,
+                "size": fruit.verdict.size,
+                "rule": fruit.verdict.rule,
+                "reason": {"zh": fruit.verdict.reason.zh, "en": fruit.verdict.reason.en},
+                "price_fen": fruit.verdict.price_fen,
+                "box": list(fruit.detection.box),
+                "measures": dict(measured(fruit.measures)),
+            }
+            for fruit in seen.fruit
+        ],
+        "cut": seen.cut,
+    }
+
+
+def _say_grades(answers: Sequence[Mapping[str, Any]]) -> None:
+    rows = table("photograph", "fruit", "tier", "size", "length", "width", "mass", "why")
+    for answer in answers:
+        for number, fruit in enumerate(answer.get("fruit", ()), start=1):
+            measures = fruit["measures"]
+            rows.add_row(
+                Path(answer["photograph"]).name,
+                str(number),
+                fruit["tier"],
+                fruit["size"],
+                f"{measures['lengthUm'] / 1000:.0f} mm",
+                f"{measures['widthUm'] / 1000:.0f} mm",
+                f"{measures['massG']} g",
+                fruit["reason"]["en"],
+            )
+    say(rows)
+
+
+@contextmanager
+def _bar(what: str, *, is_shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how far long work has come, on standard error and only to a person."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not is_shown or not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
