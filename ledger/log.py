@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from sqlalchemy import Table, bindparam, func, text, tuple_, update
-from sqlalchemy.orm import make_transient_to_detached
+from sqlalchemy import Table, func, text, tuple_
+from sqlalchemy.orm import class_mapper, make_transient_to_detached
 from sqlmodel import Session, col, select
 
 from ledger import tree
@@ -27,7 +27,8 @@ from ledger.errors import (
 )
 from ledger.events import Event
 from ledger.kernel.clock import format_time, parse_time, whole_ms
-from ledger.kernel.database import insert_into
+from ledger.kernel.columns import milliseconds
+from ledger.kernel.database import insert_rows
 from ledger.lineage import names
 from ledger.merkle import leaf_hash, verify_consistency
 from ledger.models import Checkpoint, Entry, Naming
@@ -39,6 +40,7 @@ AHEAD_ALLOWED: Final = timedelta(minutes=5)
 _ENTRY: Final[Table] = Entry.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
 _NAMING: Final[Table] = Naming.__table__  # type: ignore[attr-defined]
 _INTEGRATOR_LOCK: Final = 0x6779_6C6F_67  # "gylog": one integrator in the whole PostgreSQL database
+_MANAGER: Final = class_mapper(Entry).class_manager
 _PAGE: Final = 500
 
 T = TypeVar("T")
@@ -54,15 +56,17 @@ def record(session: Session, event: Event, *, now: datetime) -> Entry:
 
 
 def record_all(session: Session, events: Sequence[Event], *, now: datetime) -> list[Entry]:
-    """Write many events at once, as `record` does; all of them or, with an exception, none."""
+    """Write many events in their order, as `record` does. After an exception the transaction must not be committed."""
     moment = whole_ms(now)
     drafts = [_draft(event, moment) for event in events]
     fresh: dict[_Key, _Draft] = {}
     for draft in drafts:
         fresh.setdefault(draft.key, draft)  # the first of a repeated event stands, and the order stays
-    entries = _insert(session, list(fresh.values()))
+    entries = _insert(session, list(fresh.values()), moment)
     repeated = [
-        (event, draft) for event, draft in zip(events, drafts, strict=True) if entries.get(draft.key) is not draft.entry
+        (event, draft)
+        for event, draft in zip(events, drafts, strict=True)
+        if draft.key not in entries or fresh[draft.key] is not draft
     ]
     if repeated:
         entries |= _find(session, {draft.key for _, draft in repeated} - entries.keys())
@@ -85,10 +89,7 @@ def integrate(session: Session, *, limit: int = 50_000) -> int:
     if not pending:
         return 0
     size = tree_size(session)
-    session.execute(
-        update(_ENTRY).where(_ENTRY.c.id == bindparam("entry_id")).values(leaf_index=bindparam("index")),
-        [{"entry_id": row.id, "index": size + i} for i, row in enumerate(pending)],
-    )
+    _give_indexes(session, [row.id for row in pending], first=size)
     tree.append(session, size, [leaf_hash(row.data) for row in pending])
     return len(pending)
 
@@ -143,6 +144,21 @@ def _prove_extends(session: Session, last: Checkpoint, *, size: int, root: bytes
         raise LogInconsistentError(f"nothing was signed: {error}") from error
 
 
+def _give_indexes(session: Session, ids: Sequence[int], *, first: int) -> None:
+    connection = session.connection()
+    indexes = range(first, first + len(ids))
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            "UPDATE ledger_entry SET leaf_index = given.leaf_index"
+            " FROM unnest(%s::bigint[], %s::bigint[]) AS given (id, leaf_index) WHERE ledger_entry.id = given.id",
+            (list(ids), list(indexes)),
+        )
+    else:
+        connection.exec_driver_sql(
+            "UPDATE ledger_entry SET leaf_index = ? WHERE id = ?", list(zip(indexes, ids, strict=True))
+        )
+
+
 _Key = tuple[str, bool]
 
 
@@ -150,12 +166,12 @@ _Key = tuple[str, bool]
 class _Draft:
     """An entry about to be written, and what it names."""
 
-    entry: Entry
+    key: _Key
+    sentence: str
+    event_type: str
+    event_time: datetime
+    data: bytes
     names: dict[str, int]
-
-    @property
-    def key(self) -> _Key:
-        return self.entry.event_id, self.entry.is_declaration
 
 
 def _draft(event: Event, moment: datetime) -> _Draft:
@@ -168,54 +184,68 @@ def _draft(event: Event, moment: datetime) -> _Draft:
     data = canonical(built)
     if len(data) > MAX_ENTRY_BYTES:
         raise EntryTooLargeError(len(data))
-    entry = Entry(
-        event_id=event.event_id,
-        is_declaration=event.error_declaration is not None,
+    return _Draft(
+        key=(event.event_id, event.error_declaration is not None),
         sentence=event.sentence or "",
         event_type=type(event).__name__,
         event_time=event_time,
-        record_time=moment,
         data=data,
+        names=names(built),
     )
-    return _Draft(entry, names(built))
 
 
-def _insert(session: Session, drafts: Sequence[_Draft]) -> dict[_Key, Entry]:
+_ENTRY_COLUMNS: Final = ("event_id", "is_declaration", "sentence", "event_type", "event_time", "record_time", "data")
+_NAMING_COLUMNS: Final = ("identifier", "sentence", "event_time", "entry_id", "roles")
+
+
+def _insert(session: Session, drafts: Sequence[_Draft], moment: datetime) -> dict[_Key, Entry]:
     """Write those whose key is new, with their namings; return them."""
-    insert = insert_into(session, _ENTRY).on_conflict_do_nothing(index_elements=["event_id", "is_declaration"])
-    columns = [column.name for column in _ENTRY.columns if column.name not in {"id", "leaf_index"}]
-    ids: dict[_Key, int] = {}
-    for start in range(0, len(drafts), _PAGE):
-        page = [{name: getattr(d.entry, name) for name in columns} for d in drafts[start : start + _PAGE]]
-        rows = session.execute(insert.returning(_ENTRY.c.id, _ENTRY.c.event_id, _ENTRY.c.is_declaration), page)
-        ids.update({(event_id, is_declaration): entry_id for entry_id, event_id, is_declaration in rows})
-    written: dict[_Key, Entry] = {}
-    namings: list[dict[str, object]] = []
-    for draft in drafts:
-        entry_id = ids.get(draft.key)
-        if entry_id is None:
-            continue
-        entry = written[draft.key] = draft.entry
-        entry.id = entry_id
-        namings += naming_rows(entry, draft.names)
-        make_transient_to_detached(entry)
-    if namings:
-        session.execute(_NAMING.insert(), namings)
-    return written
+    recorded_ms = milliseconds(moment)
+    rows = [(*d.key, d.sentence, d.event_type, milliseconds(d.event_time), recorded_ms, d.data) for d in drafts]
+    written = insert_rows(
+        session,
+        _ENTRY,
+        _ENTRY_COLUMNS,
+        rows,
+        unless=("event_id", "is_declaration"),
+        returning=("id", "event_id", "is_declaration"),
+    )
+    ids = {(event_id, bool(is_declaration)): entry_id for entry_id, event_id, is_declaration in written}
+    fresh = [draft for draft in drafts if draft.key in ids]
+    namings = [row for d in fresh for row in naming_rows(ids[d.key], d.sentence, d.event_time, d.names)]
+    insert_rows(session, _NAMING, _NAMING_COLUMNS, namings)
+    return {draft.key: _entry(draft, ids[draft.key], moment) for draft in fresh}
 
 
-def naming_rows(entry: Entry, named: Mapping[str, int]) -> list[dict[str, object]]:
-    """Return the index rows of an entry."""
-    return [
-        {
-            "identifier": identifier,
-            "sentence": entry.sentence,
-            "event_time": entry.event_time,
-            "entry_id": entry.id,
-            "roles": roles,
-        }
-        for identifier, roles in named.items()
-    ]
+def _entry(draft: _Draft, entry_id: int, moment: datetime) -> Entry:
+    """The row just written, as an object that is detached and clean.
+
+    Put together by hand: building a SQLModel object field by field takes as long as hashing, writing
+    and indexing the event.
+    """
+    entry: Entry = Entry.__new__(Entry)
+    _MANAGER.setup_instance(entry)
+    entry.__dict__.update(
+        id=entry_id,
+        event_id=draft.key[0],
+        is_declaration=draft.key[1],
+        sentence=draft.sentence,
+        event_type=draft.event_type,
+        event_time=draft.event_time,
+        record_time=moment,
+        data=draft.data,
+        leaf_index=None,
+    )
+    make_transient_to_detached(entry)
+    return entry
+
+
+def naming_rows(
+    entry_id: int, sentence: str, event_time: datetime, named: Mapping[str, int]
+) -> list[tuple[str, str, int, int, int]]:
+    """Return the index rows of an entry, as the driver takes them."""
+    time_ms = milliseconds(event_time)
+    return [(identifier, sentence, time_ms, entry_id, roles) for identifier, roles in named.items()]
 
 
 def _find(session: Session, keys: Collection[_Key]) -> dict[_Key, Entry]:

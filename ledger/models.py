@@ -51,7 +51,8 @@ class Naming(SQLModel, table=True):
     identifier: str = Field(primary_key=True, max_length=2048)
     sentence: str = Field(primary_key=True, max_length=80)
     event_time: datetime = Field(primary_key=True, sa_type=UtcTime)
-    entry_id: int = Field(primary_key=True, foreign_key="ledger_entry.id", sa_type=BigKey)
+    # No foreign key: checking it costs more than the row, and `ledger.log` alone writes both tables.
+    entry_id: int = Field(primary_key=True, sa_type=BigKey)
     roles: int
     """Bits of `ledger.lineage.Role`."""
 

@@ -10,6 +10,13 @@ BigKey = BigInteger().with_variant(Integer, "sqlite")
 """A growing primary key: SQLite only counts up by itself on INTEGER."""
 
 
+def milliseconds(moment: datetime) -> int:
+    """Return the milliseconds since 1970 that a UtcTime column keeps. Raises ValueError without a zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone")
+    return round(moment.timestamp() * 1000)
+
+
 class UtcTime(TypeDecorator[datetime]):
     """An aware time, kept as whole milliseconds since 1970, so that both databases sort it alike."""
 
@@ -20,9 +27,7 @@ class UtcTime(TypeDecorator[datetime]):
         """Return milliseconds. Raises ValueError for a time without a zone."""
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value.isoformat()} has no time zone")
-        return round(value.timestamp() * 1000)
+        return milliseconds(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # SQLAlchemy's signature
         """Return the aware UTC time."""
