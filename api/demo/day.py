@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 
 from api.demo import actors
-from api.demo.stage import Journal, Stage, free_port
+from api.demo.stage import Journal, Stage, StageError, free_port
 from api.demo.world import World, imagine
 from ledger.kernel.settings import Settings
 
@@ -57,7 +58,6 @@ class Summary:
     fruits: int
     packs: int
     orders: int
-    orders_filled: int
     oversold: int
     duplicates_refused: int
     forged_refused: int
@@ -128,12 +128,13 @@ def main(
 def play(stage: Stage, world: World, journal: Journal, say: Console, *, began: float) -> Summary:
     """Play the whole day and return its summary."""
     times = Times(**{k: datetime.fromisoformat(v) for k, v in journal.once("times", _times_json).items()})
-    for line in world.says:
-        say.print(f"  {line}", style="dim")
 
     def step(text: str) -> None:
-        say.print(f"[dim]{time.monotonic() - began:5.1f} s  {stage.clock.now().astimezone(_ZONE):%d %b %H:%M}[/]  {text}")
+        local = stage.clock.now().astimezone(actors.FARM_ZONE)
+        say.print(f"[dim]{time.monotonic() - began:5.1f} s  {local:%d %b %H:%M}[/]  {text}")
 
+    for line in world.says:
+        say.print(f"  [dim]{line}[/]")
     stage.at(times.morning)
     coop = actors.Cooperative(stage, world, journal)
     coop.set_up()
@@ -147,52 +148,48 @@ def play(stage: Stage, world: World, journal: Journal, say: Console, *, began: f
     broadcast = host.open_broadcast(closes_at=times.close)
     step(f"The host opens a broadcast and lists {len(host.offer)} tiers")
 
-    with ThreadPoolExecutor() as pool:
-        phones = [actors.Farmer(stage, coop, ref, journal) for ref in coop.farmers]
-        watched = [pool.submit(phone.watch) for phone in phones]
-        platform = actors.Platform(stage, coop, world, journal)
-        burst = platform.burst(broadcast)
-        seconds = min(w.result() - burst.first_paid_at for w in watched if w.result()) if burst.first_paid_at else 0.0
-        seconds = journal.once("seconds_sale_to_phone", lambda: seconds)
+    farmers = [actors.Farmer(stage, coop, ref, journal) for ref in coop.farmers]
+    burst, seconds = _sell(actors.Platform(stage, coop, world, journal), farmers, broadcast, journal)
     step(
-        f"{burst.orders} paid orders in a burst: {burst.held} lines held, {burst.sold_out} sold out, "
-        f"{burst.duplicates} duplicates and {burst.forged} forged message refused; on a phone after {seconds:.2f} s"
+        f"{burst.orders} paid orders at once: {burst.held} lines held, {burst.sold_out} sold out, {burst.duplicates} "
+        f"duplicates and {burst.forged} forged message refused; on a phone after {seconds:.2f} s"
     )
     host.close(at=times.close)
 
     devices.measure(times.broadcast, times.pick)
     stage.at(times.pick)
-    lots = [lot for phone in phones for lot in phone.pick(world, times)]
+    lots = actors.harvest(farmers, world, started=times.pick)
     step(f"Farmers pick {sum(lot['mass_g'] for lot in lots) / 1000:.1f} kg in {len(lots)} lots")
 
     station = actors.Station(stage, coop, world, journal)
-    stage.at(times.receive)
-    station.receive(lots, times)
-    devices.cool(times)
-    station.cool(lots, times)
-    step("Crates received and pre-cooled within two hours")
+    station.receive(lots, at=times.receive)
+    devices.cool(times.cool, times.cooled)
+    station.cool(lots, start=times.cool, end=times.cooled)
+    step("Crates weighed in and pre-cooled, the two-hour clock kept")
 
     stage.at(times.grade)
-    graded = station.grade(lots, times)
-    step(f"{graded['photographs']} photographs graded: {graded['fruits']} fruits, {graded['by_tier']}")
-    packs = station.pack(lots, times)
-    step(f"{len(packs)} packs filled, each with a serial code against measured mass")
+    station.calibrate()
+    graded = station.grade(lots, at=times.grade)
+    tiers = ", ".join(f"{tier} {graded[tier]}" for tier in ("A", "B", "C", "cull") if graded[tier])
+    step(f"{graded['photographs']} photographs graded: {graded['fruits']} fruits ({tiers})")
+    packs = station.pack(at=times.pack)
+    step(f"{len(packs)} packs filled and labelled, codes issued against measured mass")
 
-    load = station.ship(packs, times)
-    devices.travel(load, times)
-    stage.at(times.deliver)
-    actors.Receiver(stage, coop, journal).deliver(load, times)
-    step("The load travels with a logger and is received complete")
+    load = station.ship(packs, at=times.ship)
+    devices.travel(times.ship, times.deliver)
+    actors.Receiver(stage, coop, journal).deliver(load)
+    step("The load travels with its logger and arrives complete")
 
-    consumer = actors.Consumer(stage, journal)
+    consumer = actors.Consumer(stage)
     stage.at(datetime.now(UTC))
     sealed = consumer.wait_until_anchored(_ANCHOR_PATIENCE_S)
-    step(f"{sealed['anchored']} leaves sealed under {len(sealed['anchors'])} anchors")
-    scan = consumer.scan(packs[0])
-    step(scan["says"])
-    return Summary(
-        consumer_url=scan["url"],
-        proof_file=scan["proof_file"],
+    url, proof = consumer.scan(packs[0])
+    consumer.verify(proof)
+    step(f"{sealed['anchored']} leaves anchored; a label scanned, its proof saved and verified")
+    board = host.state()
+    summary = Summary(
+        consumer_url=url,
+        proof_file=str(proof),
         events=sealed["recorded"],
         leaves=sealed["integrated"],
         anchors=len(sealed["anchors"]),
@@ -204,19 +201,38 @@ def play(stage: Stage, world: World, journal: Journal, say: Console, *, began: f
         fruits=graded["fruits"],
         packs=len(packs),
         orders=burst.orders,
-        orders_filled=host.filled(),
-        oversold=host.oversold(),
+        oversold=actors.oversold(board),
         duplicates_refused=burst.duplicates,
         forged_refused=burst.forged,
         resident_mib=stage.resident_mib,
     )
+    journal.set("done", asdict(summary))
+    return summary
 
 
-_ZONE: Final = ZoneInfo("Asia/Shanghai")
+def _sell(
+    platform: actors.Platform, farmers: list[actors.Farmer], broadcast: str, journal: Journal
+) -> tuple[actors.Burst, float]:
+    """Let the burst loose while the farmers look at their phones.
+
+    Returns it, and the seconds from the first payment until an order stood on a phone.
+    """
+    if journal.get("burst") is None:
+        begin, seen = threading.Barrier(len(farmers) + 1), threading.Event()
+        with ThreadPoolExecutor(max_workers=len(farmers)) as pool:
+            watched = [pool.submit(farmer.watch, begin, seen) for farmer in farmers]
+            burst = platform.burst(broadcast, begin=begin)
+            shown = [at for at in (watch.result() for watch in watched) if at is not None]
+        if not shown:
+            raise StageError("no pick order came up on any farmer's phone")
+        journal.set("seconds_sale_to_phone", min(shown) - burst.first_paid_at)
+    burst = platform.burst(broadcast, begin=threading.Barrier(1))
+    # A day interrupted between the burst and this line has orders on the phones, but no measured seconds.
+    return burst, journal.once("seconds_sale_to_phone", lambda: 0.0)
 
 
 def _times_json() -> dict[str, str]:
-    return {name: moment.isoformat() for name, moment in asdict(schedule(datetime.now(UTC), _ZONE)).items()}
+    return {name: moment.isoformat() for name, moment in asdict(schedule(datetime.now(UTC), actors.FARM_ZONE)).items()}
 
 
 def _journal(home: Path, inputs: list[str]) -> Journal:
@@ -238,7 +254,7 @@ def _settings(home: Path, base: Settings) -> dict[str, str]:
         "GUOYUAN_PORT": str(port),
         "GUOYUAN_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "GUOYUAN_MQTT_PORT": str(free_port(1883)),
-        "GUOYUAN_TIME_ZONE": str(_ZONE),
+        "GUOYUAN_TIME_ZONE": str(actors.FARM_ZONE),
         "GUOYUAN_PUBLISH_AFTER_S": "2",
         "GUOYUAN_ANCHOR_AFTER_S": "15",
     }
@@ -255,7 +271,7 @@ def _print_summary(say: Console, summary: Summary) -> None:
         ("events", f"{summary.events} recorded, {summary.leaves} leaves, {summary.anchors} anchors"),
         ("gas per event", f"{summary.gas_per_event:,.0f}"),
         ("sale to phone", f"{summary.seconds_sale_to_phone:.2f} s"),
-        ("orders", f"{summary.orders}, {summary.orders_filled} filled, {summary.oversold} oversold"),
+        ("orders", f"{summary.orders} taken, {summary.packs} packs filled, {summary.oversold} oversold"),
         ("the whole day", f"{summary.seconds_total:.0f} s, {summary.resident_mib} MiB resident"),
     ]
     say.print()

@@ -58,6 +58,10 @@ class Journal:
         """Return a result, or None."""
         return self._done.get(name)
 
+    def items(self) -> list[tuple[str, Any]]:
+        """Return every result by name."""
+        return list(self._done.items())
+
 
 class Stage:
     """The product under `home`, started with `settings` (GUOYUAN_* variables)."""
@@ -67,6 +71,7 @@ class Stage:
         self.clock = ShiftedClock(home / "clock.json")
         self.env = {**os.environ, **settings}
         self.url = settings["GUOYUAN_PUBLIC_URL"]
+        self.mqtt_url = settings.get("GUOYUAN_MQTT_URL") or f"mqtt://127.0.0.1:{settings['GUOYUAN_MQTT_PORT']}"
         self._server: subprocess.Popen[bytes] | None = None
 
     def command(self, *arguments: str) -> Any:
@@ -83,7 +88,7 @@ class Stage:
         if self._server is not None and self._server.poll() is None:
             return
         with (self.home / "up.log").open("ab") as log:
-            self._server = subprocess.Popen(  # noqa: S603  # our own command line
+            self._server = subprocess.Popen(  # our own command line
                 [sys.executable, "-m", "api.cli", "up"],
                 env=self.env,
                 stdout=log,
@@ -131,25 +136,20 @@ class Stage:
                 time.sleep(1)
 
     def at(self, moment: datetime) -> None:
-        """Let the day go on until `moment`; it never goes back."""
-        if moment > self.clock.now():
+        """Let the day go on until `moment`; once begun it never goes back."""
+        if self.clock.is_still_real or moment > self.clock.now():
             self.clock.move_to(moment)
 
 
 class Door:
     """One actor's way in: HTTP with their own session, asked again while nobody answers."""
 
-    def __init__(self, stage: Stage, *, link: str | None = None, code: str | None = None) -> None:
+    def __init__(self, stage: Stage, *, code: str | None = None) -> None:
         self._stage = stage
-        self._code = code
-        self.client = httpx.Client(base_url=stage.url, timeout=60, headers={"Origin": stage.url})
-        if link is not None or code is not None:
-            self._sign_in()
-
-    def _sign_in(self) -> None:
-        answer = self.ask("POST", "/sign-in", data={"code": self._code or ""}, headers={"Accept": "text/html"})
-        if answer.status_code not in (200, 303):
-            raise StageError(f"sign-in: {answer.status_code} {answer.text[:300]}")
+        self.client = httpx.Client(base_url=stage.url, timeout=60)
+        if code is not None:
+            token = self.post("/api/v1/sessions", {"code": code})["token"]
+            self.client.headers["Authorization"] = f"Bearer {token}"
 
     def ask(self, method: str, path: str, **content: Any) -> httpx.Response:
         """Return the answer, waiting for the product to come back if it is away."""

@@ -8,10 +8,12 @@ import gzip
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from math import cos, exp, pi, sin
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +23,7 @@ from ledger.kernel.errors import OriginError
 
 SEED: Final = 20260418
 TIERS: Final = ("A", "B", "C")
-PHOTOGRAPHS: Final = 24
+PHOTOGRAPHS: Final = 16
 """Sample photographs of a dozen fruits each."""
 REAL_PHOTOGRAPHS: Final = 60
 """At most so many real photographs are graded: about what a station sees in a quarter of an hour."""
@@ -39,8 +41,8 @@ class Measured:
     """What one instrument on a plot read, `after` the start of the day that is replayed."""
 
     after: timedelta
-    values: tuple[tuple[str, float, str], ...]
-    """(quantity, value, SenML unit)"""
+    values: tuple[tuple[str, float], ...]
+    """Quantity and value, in the unit `farm_sensors.quantities` keeps it in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,11 @@ class World:
     cadence_s: int
     photographs: tuple[Photographed, ...]
     orders: tuple[Bought, ...]
+    target: bytes
+    """A photograph of the empty belt with its marker, to check the camera's scale by."""
+    has_coin: bool
+    """Whether the photographs' scale is a 25 mm coin instead."""
     nominal_mass_g: int
-    is_real: bool
     says: tuple[str, ...]
     """One line per kind of input: what it is and where it comes from."""
 
@@ -92,7 +97,7 @@ def imagine(*, readings: Path | None = None, photos: Path | None = None, sales: 
         day, weather_rows = _real_weather(readings)
         weather, cadence_s = {"P01": weather_rows}, 3600
         says.append(f"readings: {readings.name}, {day:%Y-%m-%d}, replayed")
-    photographs = tuple(_sample_photographs()) if photos is None else tuple(_real_photographs(photos))
+    photographs = tuple(_sample_photographs() if photos is None else _real_photographs(photos))
     says.append(
         "photographs: " + ("generated samples" if photos is None else f"{photos.name}, {len(photographs)} of mangoes")
     )
@@ -106,8 +111,9 @@ def imagine(*, readings: Path | None = None, photos: Path | None = None, sales: 
         cadence_s=cadence_s,
         photographs=photographs,
         orders=orders,
-        nominal_mass_g=2000 if photos is None else 500,
-        is_real=not (readings is None and photos is None and sales is None),
+        nominal_mass_g=1000 if photos is None else 500,
+        target=samples.target(SEED).jpeg,
+        has_coin=photos is not None,
         says=tuple(says),
     )
 
@@ -129,18 +135,23 @@ def _sample_weather(plot: str) -> Iterator[Measured]:
         yield Measured(
             timedelta(minutes=minute),
             (
-                ("air-temperature", round(temperature, 1), "Cel"),
-                ("air-humidity", round(humidity, 1), "%RH"),
-                ("irradiance", round(870 * sun**1.2 * (1 - 0.15 * noise.random()), 1), "W/m2"),
-                ("wind-speed", round(wind, 1), "m/s"),
+                ("air-temperature", round(temperature, 1)),
+                ("air-humidity", round(humidity, 1)),
+                ("irradiance", round(870 * sun**1.2 * (1 - 0.15 * noise.random()), 1)),
+                ("wind-speed", round(wind, 1)),
             ),
         )
 
 
-def _sample_photographs() -> Iterator[Photographed]:
-    for number in range(PHOTOGRAPHS):
-        sample = samples.tray(seed=SEED + number)
-        yield Photographed(f"sample-{number + 1:02d}.jpg", sample.jpeg, sample.mass_g)
+def _sample_photographs() -> list[Photographed]:
+    """Draw the trays, on every core: each takes the better part of a second."""
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_sample_photograph, range(PHOTOGRAPHS)))
+
+
+def _sample_photograph(number: int) -> Photographed:
+    sample = samples.tray(seed=SEED + number)
+    return Photographed(f"sample-{number + 1:02d}.jpg", sample.jpeg, sample.mass_g)
 
 
 def _sample_orders() -> Iterator[Bought]:
@@ -168,7 +179,7 @@ def leg_curve(minutes: int) -> float:
 def _real_weather(path: Path) -> tuple[datetime, tuple[Measured, ...]]:
     rows = replay.warmest_day(replay.read(path))
     start = rows[0].time.replace(hour=0, minute=0)
-    return start, tuple(Measured(row.time - start, row.values) for row in rows)
+    return start, tuple(Measured(row.time - start, tuple((q, v) for q, v, _ in row.values)) for row in rows)
 
 
 def _real_photographs(folder: Path) -> list[Photographed]:
@@ -199,13 +210,13 @@ def _real_orders(path: Path) -> Iterator[Bought]:
             if not {"order_id", "sku", "quantity", "ordered_at"} <= set(reader.fieldnames or ()):
                 raise WorldError(f"{path.name}: needs the columns order_id, sku, quantity, ordered_at")
             day, rows = next(groupby(reader, key=lambda row: row["ordered_at"][:10]), ("", iter(())))
-            rows = [row for row in rows if float(row["quantity"]) > 0]
+            bought = [row for row in rows if float(row["quantity"]) > 0]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise WorldError(f"{path}: {error}") from error
-    if not rows:
+    if not bought:
         raise WorldError(f"{path.name}: no orders on its first day {day}")
-    tier_of = _tiers_by_article([row["sku"] for row in rows])
-    for number, lines in groupby(rows, key=lambda row: row["order_id"]):
+    tier_of = _tiers_by_article([row["sku"] for row in bought])
+    for number, lines in groupby(bought, key=lambda row: row["order_id"]):
         pieces = Counter[str]()
         for line in lines:
             pieces[tier_of[line["sku"]]] += 1
