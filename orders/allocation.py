@@ -12,11 +12,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CursorResult, func, insert, update
+from sqlalchemy import CursorResult, func
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select, tuple_
 
 from orders.errors import BelowHeldError, NotFoundError
 from orders.models import Listing, SalesLine, TierStock
+from orders.rows import table_of
 
 
 class LineState(StrEnum):
@@ -42,6 +44,8 @@ class HoldRequest:
     unit_price_fen: int
     in_time: bool = True
     """Whether it was paid before its broadcast closed."""
+    is_new: bool = False
+    """Whether its order was unheard of before this unit of work: then the line cannot stand yet."""
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -85,10 +89,9 @@ def reserve_many(session: Session, requests: Sequence[HoldRequest], *, now: date
     A line is held whole or is `sold_out`. A line that was answered before (same source, order and
     line number) gets its first answer again. Never holds more than is offered.
     """
-    stock = lock_stock(session, {r.listing_id for r in requests if r.listing_id is not None})
+    free = _lock_free(session, {r.listing_id for r in requests if r.listing_id is not None})
     # After the lock: a rival that answered the same line has committed by now.
     known = _known_states(session, requests)
-    free = {listing_id: row.offered - row.held for listing_id, row in stock.items()}
     taken: defaultdict[int, int] = defaultdict(int)
     answers: list[Held] = []
     rows: list[dict[str, Any]] = []
@@ -105,7 +108,7 @@ def reserve_many(session: Session, requests: Sequence[HoldRequest], *, now: date
         answers.append(Held(request, state, is_duplicate=False))
         rows.append(_row(request, state, now))
     if rows:
-        session.execute(insert(SalesLine), rows)
+        session.execute(table_of(SalesLine).insert(), rows)
     for listing_id in sorted(taken):
         _move(session, listing_id, taken[listing_id])
     return answers
@@ -170,8 +173,24 @@ def recount(session: Session) -> list[Drift]:
     return drifts
 
 
+def _lock_free(session: Session, listing_ids: Collection[int]) -> dict[int, int]:
+    """Lock counters as `lock_stock` does and return only the pieces still free: the path of every sale."""
+    if not listing_ids:
+        return {}
+    stock = table_of(TierStock)
+    rows = session.execute(
+        sql_select(stock.c.listing_id, stock.c.offered - stock.c.held)
+        .where(stock.c.listing_id.in_(sorted(listing_ids)))
+        .order_by(stock.c.listing_id)
+        .with_for_update()
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def _known_states(session: Session, requests: Sequence[HoldRequest]) -> dict[tuple[str, str, int], LineState]:
-    keys = [request.key for request in requests]
+    keys = [request.key for request in requests if not request.is_new]
+    if not keys:
+        return {}
     rows = session.exec(
         select(SalesLine.source, SalesLine.order_ref, SalesLine.line_no, SalesLine.state).where(
             tuple_(SalesLine.source, SalesLine.order_ref, SalesLine.line_no).in_(keys)
@@ -204,15 +223,15 @@ def _row(request: HoldRequest, state: LineState, now: datetime) -> dict[str, Any
 
 
 def _move(session: Session, listing_id: int, pieces: int) -> None:
+    stock = table_of(TierStock)
     result = session.execute(
-        update(TierStock)
+        stock.update()
         .where(
-            col(TierStock.listing_id) == listing_id,
-            col(TierStock.held) + pieces <= col(TierStock.offered),
-            col(TierStock.held) + pieces >= 0,
+            stock.c.listing_id == listing_id,
+            stock.c.held + pieces <= stock.c.offered,
+            stock.c.held + pieces >= 0,
         )
-        .values(held=TierStock.held + pieces)
-        .execution_options(synchronize_session="fetch")
+        .values(held=stock.c.held + pieces)
     )
     if not isinstance(result, CursorResult) or result.rowcount != 1:
         # Cannot happen under the lock; if it does, the whole unit of work must fail.

@@ -114,7 +114,14 @@ def issue(session: Session, quota_id: str, count: int, *, now: datetime) -> list
     while len(printed) < count:
         serial = new_serial(SERIAL_LENGTH)
         if insert_once(
-            session, Code, gtin=quota.gtin, serial=serial, quota_id=quota.id, state=CodeState.PRINTED, printed_at=now
+            session,
+            Code,
+            key=("gtin", "serial"),
+            gtin=quota.gtin,
+            serial=serial,
+            quota_id=quota.id,
+            state=CodeState.PRINTED,
+            printed_at=now,
         ):
             printed.append(session.get_one(Code, (quota.gtin, serial)))
     return printed

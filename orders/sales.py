@@ -1,17 +1,19 @@
 """Taking what sale platforms sell: every paid order is kept, held if there is stock, answered once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import msgspec
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select, tuple_, update
 
 from orders.allocation import Held, HoldRequest, LineState, lock_stock, release_many, reserve_many
 from orders.channels import CancelledOrder, Message, PaidOrder
 from orders.fulfilment import free_packs
 from orders.models import Broadcast, InboxMessage, Listing, SalesLine, SalesOrder, TierStock
-from orders.rows import insert_once
+from orders.rows import insert_new, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +54,28 @@ def take_many(session: Session, messages: Sequence[Message], *, now: datetime) -
     fresh = _file(session, messages, now)
     paid = [m for i, m in enumerate(messages) if isinstance(m, PaidOrder) and i in fresh]
     off = [m for i, m in enumerate(messages) if isinstance(m, CancelledOrder) and i in fresh]
-    cancelled = _open_orders(session, paid, off, now)
-    requests = _requests(session, paid)
-    # Everything this unit of work will touch, locked once and in order, before anything moves.
-    touched = {r.listing_id for r in requests} | {line.listing_id for line in _lines_of(session, off)}
-    lock_stock(session, {listing_id for listing_id in touched if listing_id is not None})
+    orders = _open_orders(session, paid, off, now)
+    requests = _requests(session, paid, orders.new)
+    if off:
+        # Everything this unit of work will touch, locked once and in order, before anything moves.
+        touched = {r.listing_id for r in requests} | {line.listing_id for line in _lines_of(session, off)}
+        lock_stock(session, {listing_id for listing_id in touched if listing_id is not None})
     held = iter(reserve_many(session, requests, now=now))
-    _cancel(session, _lines_of(session, [*off, *(m for m in paid if _order(m) in cancelled)]))
-    answers: list[Outcome] = []
+    _cancel(session, _lines_of(session, [*off, *(m for m in paid if _order(m) in orders.cancelled)]))
+    answers: dict[int, Outcome] = {}
     for i, message in enumerate(messages):
         if i not in fresh:
-            answers.append(_first_answer(session, message))
             continue
         if isinstance(message, PaidOrder):
-            lines = [_line(next(held), is_off=_order(message) in cancelled) for _ in message.lines]
+            lines = [_line(next(held), is_off=_order(message) in orders.cancelled) for _ in message.lines]
         else:
             lines = [
                 LineOutcome(line.line_no, line.tier, line.quantity, LineState(line.state))
                 for line in _lines_of(session, [message])
             ]
-        answers.append(Outcome(message.source, message.message_id, _kind(message), message.order_ref, tuple(lines)))
-        _keep(session, message, answers[-1])
-    return answers
+        answers[i] = Outcome(message.source, message.message_id, _kind(message), message.order_ref, tuple(lines))
+    _keep(session, answers.values())
+    return [answers.get(i) or _first_answer(session, message) for i, message in enumerate(messages)]
 
 
 def exceptions(session: Session, broadcast_id: str | None = None) -> Sequence[SalesLine]:
@@ -94,8 +96,17 @@ def stock(session: Session, broadcast_id: str) -> list[tuple[Listing, TierStock]
         select(Listing, TierStock)
         .where(Listing.broadcast_id == broadcast_id, TierStock.listing_id == Listing.id)
         .order_by(Listing.tier)
+        .execution_options(populate_existing=True)
     )
     return [(listing, counter) for listing, counter in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class _Orders:
+    """Orders of a batch: those nobody had heard of, and those that are cancelled."""
+
+    new: set[tuple[Any, ...]]
+    cancelled: set[tuple[str, str]]
 
 
 def _order(message: Message) -> tuple[str, str]:
@@ -103,92 +114,83 @@ def _order(message: Message) -> tuple[str, str]:
 
 
 def _file(session: Session, messages: Sequence[Message], now: datetime) -> set[int]:
-    """Keep every message not seen before and return which those are, by their place in the batch.
+    """Keep every message not seen before and return which those are, by their place in the batch."""
+    rows = [
+        {
+            "source": message.source,
+            "message_id": message.message_id,
+            "kind": _kind(message),
+            "received_at": now,
+            "body": message.body,
+            "outcome": "",
+        }
+        for message in messages
+    ]
+    fresh = insert_new(session, InboxMessage, rows, key=("source", "message_id"))
+    places = set()
+    for i, message in enumerate(messages):
+        if (message.source, message.message_id) in fresh:
+            fresh.remove((message.source, message.message_id))
+            places.add(i)
+    return places
 
-    Keys are inserted in sorted order, so that two workers with overlapping batches wait for each
-    other instead of deadlocking.
-    """
-    fresh = set()
-    for i, message in sorted(enumerate(messages), key=lambda pair: (pair[1].source, pair[1].message_id)):
-        if insert_once(
-            session,
-            InboxMessage,
-            source=message.source,
-            message_id=message.message_id,
-            kind=_kind(message),
-            received_at=now,
-            body=message.body,
-            outcome="",
-        ):
-            fresh.add(i)
-    return fresh
 
-
-def _open_orders(
-    session: Session, paid: Sequence[PaidOrder], off: Sequence[CancelledOrder], now: datetime
-) -> set[tuple[str, str]]:
-    """Make a row per new order, mark the cancelled ones, and return the orders that are off."""
-    rows: dict[tuple[str, str], tuple[str, datetime]] = {_order(m): ("", now) for m in off}
-    rows |= {_order(m): (m.broadcast, m.paid_at) for m in paid}
-    for (source, order_ref), (broadcast, paid_at) in sorted(rows.items()):
-        insert_once(
-            session,
-            SalesOrder,
-            source=source,
-            order_ref=order_ref,
-            broadcast_id=broadcast,
-            paid_at=paid_at,
-            taken_at=now,
-        )
+def _open_orders(session: Session, paid: Sequence[PaidOrder], off: Sequence[CancelledOrder], now: datetime) -> _Orders:
+    """Make a row per new order, mark the cancelled ones, and return which orders are new and which are off."""
+    named: dict[tuple[str, str], tuple[str, datetime]] = {_order(m): ("", now) for m in off}
+    named |= {_order(m): (m.broadcast, m.paid_at) for m in paid}
+    rows = [
+        {"source": source, "order_ref": ref, "broadcast_id": broadcast, "paid_at": paid_at, "taken_at": now}
+        for (source, ref), (broadcast, paid_at) in named.items()
+    ]
+    new = insert_new(session, SalesOrder, rows, key=("source", "order_ref"))
     keys = tuple_(SalesOrder.source, SalesOrder.order_ref)
+    cancelled = {_order(m) for m in off}
     if off:
         session.execute(
             update(SalesOrder)
-            .where(keys.in_([_order(m) for m in off]), col(SalesOrder.cancelled_at).is_(None))
+            .where(keys.in_(sorted(cancelled)), col(SalesOrder.cancelled_at).is_(None))
             .values(cancelled_at=now)
             .execution_options(synchronize_session=False)
         )
-    found = session.exec(
-        select(SalesOrder.source, SalesOrder.order_ref).where(
-            keys.in_(sorted(rows)), col(SalesOrder.cancelled_at).is_not(None)
-        )
-    )
-    return {(source, order_ref) for source, order_ref in found}
-
-
-def _requests(session: Session, paid: Sequence[PaidOrder]) -> list[HoldRequest]:
-    names = {m.broadcast for m in paid}
-    closed = dict(
-        session.exec(
-            select(Broadcast.id, Broadcast.closed_at).where(
-                col(Broadcast.id).in_(names), col(Broadcast.closed_at).is_not(None)
+    known = sorted(named.keys() - new)
+    if known:
+        found = session.exec(
+            select(SalesOrder.source, SalesOrder.order_ref).where(
+                keys.in_(known), col(SalesOrder.cancelled_at).is_not(None)
             )
-        ).all()
-    )
+        )
+        cancelled |= {(source, order_ref) for source, order_ref in found}
+    return _Orders(new, cancelled)
+
+
+def _requests(session: Session, paid: Sequence[PaidOrder], new: Collection[tuple[Any, ...]]) -> list[HoldRequest]:
     listed = {
-        (broadcast, tier): listing_id
-        for broadcast, tier, listing_id in session.exec(
-            select(Listing.broadcast_id, Listing.tier, Listing.id).where(col(Listing.broadcast_id).in_(names))
+        (broadcast, tier): (listing_id, closed_at)
+        for broadcast, tier, listing_id, closed_at in session.exec(
+            select(Listing.broadcast_id, Listing.tier, Listing.id, Broadcast.closed_at)
+            .join(Broadcast, col(Broadcast.id) == Listing.broadcast_id)
+            .where(col(Listing.broadcast_id).in_({m.broadcast for m in paid}))
         )
     }
     requests = []
     for message in paid:
-        ended = closed.get(message.broadcast)
-        in_time = ended is None or message.paid_at <= ended
-        requests += [
-            HoldRequest(
-                source=message.source,
-                order_ref=message.order_ref,
-                line_no=line.line_no,
-                broadcast_id=message.broadcast,
-                tier=line.tier,
-                listing_id=listed.get((message.broadcast, line.tier)),
-                quantity=line.quantity,
-                unit_price_fen=line.unit_price_fen,
-                in_time=in_time,
+        for line in message.lines:
+            listing_id, closed_at = listed.get((message.broadcast, line.tier), (None, None))
+            requests.append(
+                HoldRequest(
+                    source=message.source,
+                    order_ref=message.order_ref,
+                    line_no=line.line_no,
+                    broadcast_id=message.broadcast,
+                    tier=line.tier,
+                    listing_id=listing_id,
+                    quantity=line.quantity,
+                    unit_price_fen=line.unit_price_fen,
+                    in_time=closed_at is None or message.paid_at <= closed_at,
+                    is_new=_order(message) in new,
+                )
             )
-            for line in message.lines
-        ]
     return requests
 
 
@@ -212,12 +214,18 @@ def _line(held: Held, *, is_off: bool) -> LineOutcome:
     return LineOutcome(request.line_no, request.tier, request.quantity, state, held.is_duplicate)
 
 
-def _keep(session: Session, message: Message, outcome: Outcome) -> None:
+def _keep(session: Session, outcomes: Collection[Outcome]) -> None:
+    if not outcomes:
+        return
+    inbox = table_of(InboxMessage)
     session.execute(
-        update(InboxMessage)
-        .where(col(InboxMessage.source) == message.source, col(InboxMessage.message_id) == message.message_id)
-        .values(outcome=msgspec.json.encode(outcome).decode())
-        .execution_options(synchronize_session=False)
+        inbox.update()
+        .where(inbox.c.source == bindparam("its_source"), inbox.c.message_id == bindparam("its_id"))
+        .values(outcome=bindparam("its_outcome")),
+        [
+            {"its_source": o.source, "its_id": o.message_id, "its_outcome": msgspec.json.encode(o).decode()}
+            for o in outcomes
+        ],
     )
 
 
