@@ -163,16 +163,14 @@ def fsck(
 
 
 def _chain_heads(rt: Any) -> "list[ChainHead]":
-    """Return every head of our log that the chain holds; none before the first anchor."""
+    """Return every head of our log that the chain holds; none before our first anchor. Raises ChainError."""
     from contracts.heads import log_id
     from contracts.outbox import anchors
     from ledger.fsck import ChainHead
 
     with rt.db.read() as session:
-        if not anchors(session, origin=rt.settings.log_origin, limit=1) and not rt.settings.chain_url:
+        if not anchors(session, origin=rt.settings.log_origin, limit=1):
             return []
-    if not rt.chain.is_deployed:
-        return []
     return [
         ChainHead(head.size, head.root, f"chain {rt.chain.chain_id}, transaction 0x{head.tx_hash.hex()}")
         for head in rt.chain.history(log_id(rt.settings.log_origin))

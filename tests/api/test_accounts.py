@@ -251,7 +251,10 @@ def test_a_machine_gets_a_bearer_token_for_its_code(client: TestClient, rt: Runt
     ],
 )
 def test_a_cookie_does_not_write_for_another_site(
-    client: TestClient, rt: Runtime, headers: dict[str, str], is_allowed: bool  # noqa: FBT001  # pytest names it
+    client: TestClient,
+    rt: Runtime,
+    headers: dict[str, str],
+    is_allowed: bool,  # noqa: FBT001  # pytest names it
 ) -> None:
     client.post("/sign-in", data={"code": a_code(rt, a_person(rt))})
     answer = client.post("/sign-out", headers=headers)

@@ -29,4 +29,6 @@ def test_every_unit_starts_a_command_that_is_there(unit: str) -> None:
     text = (DEPLOY / f"guoyuan-{unit}.service").read_text()
     match = re.search(r"^ExecStart=\S+/guoyuan (\w+)", text, re.MULTILINE)
     assert match is not None
-    assert match[1] in {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert match[1] in {
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    }

@@ -143,9 +143,7 @@ def test_a_surprise_tells_nothing_of_the_inside(strict: TestClient, headers: dic
     ],
 )
 def test_an_unreadable_body_names_the_place(strict: TestClient, content: str, path: str) -> None:
-    answer = strict.post(
-        "/api/v1/test/crates", content=content, headers={"Content-Type": "application/json", **HTML}
-    )
+    answer = strict.post("/api/v1/test/crates", content=content, headers={"Content-Type": "application/json", **HTML})
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "unreadable"
