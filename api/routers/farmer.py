@@ -28,10 +28,10 @@ Photograph = Annotated[bytes, Depends(body_of("image/jpeg"))]
 
 _SHELL: Final = (
     *(f"farmer/{name}" for name in (
-        "app.js", "camera.js", "crate.js", "dom.js", "orders.js", "outbox.js", "store.js", "views.js", "weight.js",
+        "app.js", "camera.js", "crate.js", "orders.js", "outbox.js", "store.js", "views.js", "weight.js",
         "words.js", "farmer.css", "icon-192.png",
     )),
-    *(f"shared/{name}" for name in ("kit.js", "tokens.css", "base.css", "icons.svg", "logo.svg")),
+    *(f"shared/{name}" for name in ("kit.js", "dom.js", "tokens.css", "base.css", "icons.svg", "logo.svg")),
 )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ class SeenOrders(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    pick_orders: list[str] = Field(min_length=1, max_length=200)
+    pick_orders: list[str] = Field(max_length=200)
 
 
 @router.get("/farmer", include_in_schema=False)
@@ -144,13 +144,14 @@ def farmer_orders(rt: RuntimeDep, actor: FarmerActor) -> FarmView:
     return _view(rt, actor)
 
 
-@router.post("/api/v1/farmer/orders/seen", status_code=204)
-def seen_orders(rt: RuntimeDep, actor: FarmerActor, body: SeenOrders) -> None:
+@router.post("/api/v1/farmer/orders/seen")
+def seen_orders(rt: RuntimeDep, actor: FarmerActor, body: SeenOrders) -> SeenOrders:
     """Note that pick orders stood on the farmer's screen. Seeing them again changes nothing."""
     now = rt.clock.now()
     with rt.db.write() as session:
-        for name in sorted(set(body.pick_orders)):
-            picking.seen(session, name, actor=actor, now=now)
+        return SeenOrders(
+            pick_orders=[picking.seen(session, name, actor=actor, now=now).id for name in sorted(set(body.pick_orders))]
+        )
 
 
 @router.post(

@@ -3,7 +3,7 @@
 import { live, pageData, Problem, request, t } from "/web/shared/kit.js";
 import { Camera, codeReader, hasCamera, photograph } from "./camera.js";
 import { readCrate } from "./crate.js";
-import { patch } from "./dom.js";
+import { patch } from "/web/shared/dom.js";
 import { heldBy, withUnsent } from "./orders.js";
 import { Outbox } from "./outbox.js";
 import { PhoneStore } from "./store.js";

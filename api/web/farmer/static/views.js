@@ -1,7 +1,7 @@
 // @ts-check
 /** The screens, as markup. Each takes what it shows and nothing else; `data-do` names what a touch does. */
 import { lang, t } from "/web/shared/kit.js";
-import { html } from "./dom.js";
+import { html } from "/web/shared/dom.js";
 import { clashes, coolBy, inOrder, standing, toGo } from "./orders.js";
 import { grams, problem } from "./weight.js";
 import { clock, day, exactKg, jin, kg, span, today, varietyName } from "./words.js";

@@ -39,7 +39,8 @@ export function html(strings, ...values) {
 
 /**
  * Make the children of an element be what the markup says. Elements with the same `data-key` are kept for
- * one another; the inside of an element with `data-keep` is left alone.
+ * one another; the inside of an element with `data-keep` is left alone, and so are the attributes that
+ * `data-own` names (`open` of a drawer the reader opened).
  * @param {Element} root
  * @param {Markup | string} markup
  */
@@ -98,7 +99,12 @@ function patchNode(from, to) {
     if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
     return;
   }
-  for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
-  for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  const own = (from.getAttribute("data-own") ?? "").split(" ");
+  for (const { name } of [...from.attributes]) {
+    if (!to.hasAttribute(name) && !own.includes(name)) from.removeAttribute(name);
+  }
+  for (const { name, value } of [...to.attributes]) {
+    if (from.getAttribute(name) !== value && !own.includes(name)) from.setAttribute(name, value);
+  }
   if (!from.hasAttribute("data-keep")) patchChildren(from, to);
 }
