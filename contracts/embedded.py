@@ -25,7 +25,7 @@ from eth.constants import (
 )
 from eth.db.atomic import AtomicDB
 from eth.db.schema import SchemaV1
-from eth.exceptions import HeaderNotFound, PyEVMError, Revert, TransactionNotFound, VMError
+from eth.exceptions import HeaderNotFound, PyEVMError, Revert, TransactionNotFound
 from eth.vm.forks.prague import PragueVM
 from eth.vm.spoof import SpoofTransaction
 from eth_utils.exceptions import ValidationError
@@ -44,6 +44,8 @@ CHAIN_ID: Final = 131_277_322_940_537
 GAS_LIMIT: Final = 30_000_000
 _FUNDS_WEI: Final = 10**24
 _MAX_LOGS: Final = 10_000
+_UNREADABLE: Final = (TypeError, ValueError, KeyError, AttributeError, ValidationError)
+"""What py-evm and our own reading of parameters raise for what a stranger may send."""
 
 
 class RpcError(Exception):
@@ -106,7 +108,7 @@ class EmbeddedNode:
                     return known(*params)
                 except HeaderNotFound as error:
                     raise RpcError(-32001, "no such block") from error
-                except (TypeError, ValueError, KeyError, AttributeError, ValidationError) as error:
+                except _UNREADABLE as error:
                     raise RpcError(-32602, f"the parameters of {method} cannot be read: {error}") from error
 
     def close(self) -> None:
@@ -158,17 +160,22 @@ class EmbeddedNode:
         return to_hex(self._state(tag).get_code(from_hex(address)))
 
     def _call(self, call: dict[str, str], tag: str = "latest") -> str:
-        with self._chain.get_vm(self._header(tag)).in_costless_state() as state:
-            computation = state.apply_transaction(self._free_transaction(call, tag))
-        if computation.is_error:
-            raise _refused(computation.error)
-        return to_hex(computation.output)
+        return to_hex(self._run(call, tag)[1].output)
 
     def _estimate_gas(self, call: dict[str, str], tag: str = "latest") -> str:
-        try:
-            return hex(self._chain.estimate_gas(self._free_transaction(call, tag), self._header(tag)))
-        except VMError as error:
-            raise _refused(error) from error
+        # What one run takes, without refunds. Calls that pass gas on could need a little more; ours do not.
+        transaction, computation = self._run(call, tag)
+        tokens = sum(4 if byte else 1 for byte in transaction.data)
+        return hex(max(transaction.gas - computation.get_gas_remaining(), 21_000 + 10 * tokens))  # EIP-7623
+
+    def _run(self, call: dict[str, str], tag: str) -> tuple[Any, Any]:
+        """Run a call that leaves no trace. Raises RpcError where it fails."""
+        transaction = self._free_transaction(call, tag)
+        with self._chain.get_vm(self._header(tag)).in_costless_state() as state:
+            computation = state.apply_transaction(transaction)
+        if computation.is_error:
+            raise _refused(computation.error)
+        return transaction, computation
 
     def _free_transaction(self, call: dict[str, str], tag: str) -> Any:
         """Return a call as a transaction that nobody signs and nobody pays."""
@@ -189,7 +196,7 @@ class EmbeddedNode:
         with self._file.transaction(write=True):
             self._chain.header = self._chain.ensure_header()
             transaction = self._decode(raw)
-            self._refuse_wrong_nonce(transaction)
+            self._refuse_strange(transaction)
             try:
                 self._chain.apply_transaction(transaction)
                 block = self._chain.mine_block(coinbase=ZERO_ADDRESS, mix_hash=os.urandom(32), blob_gas_used=0)
@@ -201,10 +208,13 @@ class EmbeddedNode:
     def _decode(self, raw: str) -> Any:
         try:
             return self._chain.get_vm().get_transaction_builder().decode(from_hex(raw))
-        except (ValueError, TypeError, IndexError, rlp.exceptions.RLPException, PyEVMError, ValidationError) as error:
+        except (*_UNREADABLE, IndexError, rlp.exceptions.RLPException, PyEVMError) as error:
             raise RpcError(-32602, "these bytes are not a transaction") from error
 
-    def _refuse_wrong_nonce(self, transaction: Any) -> None:
+    def _refuse_strange(self, transaction: Any) -> None:
+        """Refuse what py-evm would take, or would refuse in words no client knows."""
+        if getattr(transaction, "chain_id", None) not in (None, CHAIN_ID):
+            raise RpcError(-32003, f"signed for chain {transaction.chain_id}; this is chain {CHAIN_ID}")
         due = self._state("latest").get_nonce(transaction.sender)
         if transaction.nonce < due:
             raise RpcError(-32003, "nonce too low")

@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,12 +48,12 @@ class SampleLog:
             self._leaves.append(merkle.leaf_hash(name.encode()))
         return Head(size, merkle.root(self._leaves[:size]))
 
-    def root(self, session: Session, size: int) -> bytes:
+    def root(self, session: Session | None, size: int) -> bytes:  # noqa: ARG002  # the protocol's
         if size > self.length:
             raise LogInconsistentError(f"the log has {self.length} leaves, not {size}")
         return merkle.root(self._leaves[:size])
 
-    def consistency(self, session: Session, first: int, second: int) -> list[bytes]:
+    def consistency(self, session: Session | None, first: int, second: int) -> list[bytes]:  # noqa: ARG002  # the protocol's
         return merkle.prove_consistency(first, self._leaves[:second])
 
     def leaf(self, index: int) -> bytes:
@@ -118,3 +120,63 @@ class Anvil:
 
     def mine(self, blocks: int = 1) -> None:
         self.ask("anvil_mine", hex(blocks))
+
+
+class Killed(BaseException):
+    """The process ends here. No `except Exception` may see it, as none sees SIGKILL."""
+
+
+@dataclass
+class Fuse:
+    """Counts the steps of a run, and ends it before or after one of them."""
+
+    at: int | None = None
+    after: bool = False
+    steps: list[str] = field(default_factory=list)
+
+    def step(self, name: str, do: Any) -> Any:
+        """Do one step, unless the process ends here."""
+        self.steps.append(name)
+        is_last = self.at is not None and len(self.steps) == self.at
+        if is_last and not self.after:
+            raise Killed(name)
+        result = do()
+        if is_last:
+            raise Killed(name)
+        return result
+
+
+class FusedChain:
+    """A chain whose every call may be the process's last."""
+
+    def __init__(self, chain: Any, fuse: Fuse) -> None:
+        self._chain, self._fuse = chain, fuse
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._chain, name)
+        if not callable(found):
+            return found
+        return lambda *args, **kwargs: self._fuse.step(name, lambda: found(*args, **kwargs))
+
+
+class FusedDatabase:
+    """A database whose every commit may be the process's last step, done or not."""
+
+    def __init__(self, db: Database, fuse: Fuse) -> None:
+        self._db, self._fuse = db, fuse
+
+    def read(self) -> Any:
+        return self._db.read()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        unit = self._db.write()
+        session = unit.__enter__()
+        try:
+            yield session
+            if self._fuse.at == len(self._fuse.steps) + 1 and not self._fuse.after:
+                self._fuse.step("commit", lambda: None)
+        except BaseException as error:
+            unit.__exit__(type(error), error, error.__traceback__)
+            raise
+        self._fuse.step("commit", lambda: unit.__exit__(None, None, None))
