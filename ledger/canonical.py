@@ -12,7 +12,7 @@ import msgspec
 import rfc8785
 
 from ledger.errors import EventError
-from ledger.events import Event, document, parse_event
+from ledger.events import Event, parse_event, unfolded
 from ledger.kernel.clock import format_time
 from ledger.vocabulary import CONTEXT
 
@@ -53,7 +53,7 @@ def entry_bytes(event: Event, record_time: datetime) -> bytes:
 
 def entry_document(event: Event, record_time: datetime) -> dict[str, Any]:
     """Return the JSON object whose canonical bytes are the entry."""
-    built = document(event)
+    built = unfolded(event)
     built["@context"] = _CONTEXT
     built["recordTime"] = format_time(record_time)
     return built

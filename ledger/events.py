@@ -1,11 +1,12 @@
 """EPCIS 2.0 events as frozen types, and the way to and from their JSON-LD form.
 
 The five event types share their fields through `_Event`. What the standard does not name (our
-`gy:` fields among it) is kept in `extensions`, exactly as written. Times are RFC 3339 text in UTC
-with milliseconds, the form that is hashed; `ledger.kernel.clock` reads and writes it.
+`gy:` fields among it) is kept in `extensions`, exactly as written: in the event, and in the parts of
+it that may be extended too. Times are RFC 3339 text in UTC with milliseconds, the form that is
+hashed; `ledger.kernel.clock` reads and writes it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -22,7 +23,7 @@ Offset = Annotated[str, Meta(pattern=r"^[+-](0\d|1[0-3]):[0-5]\d$|^[+-]14:00$")]
 Identifiers = Annotated[tuple[Uri, ...], Meta(max_length=500)]
 
 
-class Quantity(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Quantity(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", forbid_unknown_fields=True):
     """An amount of a class of things. Without `uom` it counts pieces."""
 
     epc_class: Uri
@@ -30,27 +31,30 @@ class Quantity(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="ca
     uom: Text | None = None
 
 
-class Place(Struct, frozen=True, omit_defaults=True):
+class Place(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A read point or business location."""
 
     id: Uri
+    extensions: dict[str, Any] = field(default_factory=dict)
 
 
-class TransactionReference(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class TransactionReference(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", forbid_unknown_fields=True
+):
     """A business document that the event belongs to."""
 
     biz_transaction: Uri
     type: Text | None = None
 
 
-class Source(Struct, frozen=True, kw_only=True):
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where things come from: a place or a party."""
 
     type: Text
     source: Uri
 
 
-class Destination(Struct, frozen=True, kw_only=True):
+class Destination(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where things go to: a place or a party."""
 
     type: Text
@@ -66,7 +70,7 @@ def _camel(name: str) -> str:
     )
 
 
-class SensorMetadata(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_camel):
+class SensorMetadata(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_camel, forbid_unknown_fields=True):
     """Which device measured, when, and where the raw bytes are."""
 
     time: Text | None = None
@@ -77,9 +81,10 @@ class SensorMetadata(Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     raw_data: Uri | None = None
     data_processing_method: Uri | None = None
     biz_rules: Uri | None = None
+    extensions: dict[str, Any] = field(default_factory=dict)
 
 
-class SensorReport(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_camel):
+class SensorReport(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_camel, forbid_unknown_fields=True):
     """One measured quantity: a value, or the summary of many."""
 
     type: Text | None = None
@@ -99,18 +104,22 @@ class SensorReport(Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     uri_value: Uri | None = None
     uom: Text | None = None
     device_id: Uri | None = None
+    device_metadata: Uri | None = None
     raw_data: Uri | None = None
+    biz_rules: Uri | None = None
     chemical_substance: Uri | None = None
     microorganism: Uri | None = None
     coordinate_reference_system: Uri | None = None
     data_processing_method: Uri | None = None
+    extensions: dict[str, Any] = field(default_factory=dict)
 
 
-class SensorElement(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_camel):
+class SensorElement(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=_camel, forbid_unknown_fields=True):
     """One sensor's metadata and reports."""
 
     sensor_report: tuple[SensorReport, ...]
     sensor_metadata: SensorMetadata | None = None
+    extensions: dict[str, Any] = field(default_factory=dict)
 
 
 class ErrorDeclaration(
@@ -118,16 +127,18 @@ class ErrorDeclaration(
     frozen=True,
     kw_only=True,
     omit_defaults=True,
-    rename={"declaration_time": "declarationTime", "reason": "reason", "corrective_event_ids": "correctiveEventIDs"},
+    rename={"declaration_time": "declarationTime", "corrective_event_ids": "correctiveEventIDs"},
+    forbid_unknown_fields=True,
 ):
     """Says that the event of the same id was wrong, and which later events put it right."""
 
     declaration_time: Text
     reason: Text | None = None
     corrective_event_ids: Identifiers = ()
+    extensions: dict[str, Any] = field(default_factory=dict)
 
 
-class PersistentDisposition(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PersistentDisposition(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Dispositions that stay until they are unset."""
 
     set: tuple[Text, ...] = ()
@@ -168,6 +179,7 @@ class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="t
     destination_list: tuple[Destination, ...] = ()
     sensor_element_list: tuple[SensorElement, ...] = ()
     extensions: dict[str, Any] = field(default_factory=dict)
+    """What the standard does not name, under namespaced keys, as written."""
 
     @property
     def sentence(self) -> str | None:
@@ -176,7 +188,9 @@ class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="t
         return value if isinstance(value, str) else None
 
 
-class ObjectEvent(_Event, frozen=True, kw_only=True, tag="ObjectEvent", rename=_event_camel):
+class ObjectEvent(
+    _Event, frozen=True, kw_only=True, tag="ObjectEvent", rename=_event_camel, forbid_unknown_fields=True
+):
     """Something happened to objects (EPCIS 2.0, 7.4.2)."""
 
     action: Action
@@ -185,7 +199,9 @@ class ObjectEvent(_Event, frozen=True, kw_only=True, tag="ObjectEvent", rename=_
     ilmd: dict[str, Any] = field(default_factory=dict)
 
 
-class AggregationEvent(_Event, frozen=True, kw_only=True, tag="AggregationEvent", rename=_event_camel):
+class AggregationEvent(
+    _Event, frozen=True, kw_only=True, tag="AggregationEvent", rename=_event_camel, forbid_unknown_fields=True
+):
     """Children were put into a parent, seen in it, or taken out (7.4.3)."""
 
     action: Action
@@ -194,7 +210,9 @@ class AggregationEvent(_Event, frozen=True, kw_only=True, tag="AggregationEvent"
     child_quantity_list: tuple[Quantity, ...] = ()
 
 
-class AssociationEvent(_Event, frozen=True, kw_only=True, tag="AssociationEvent", rename=_event_camel):
+class AssociationEvent(
+    _Event, frozen=True, kw_only=True, tag="AssociationEvent", rename=_event_camel, forbid_unknown_fields=True
+):
     """Objects were fixed to a parent that may be a place (7.4.6)."""
 
     action: Action
@@ -203,7 +221,9 @@ class AssociationEvent(_Event, frozen=True, kw_only=True, tag="AssociationEvent"
     child_quantity_list: tuple[Quantity, ...] = ()
 
 
-class TransactionEvent(_Event, frozen=True, kw_only=True, tag="TransactionEvent", rename=_event_camel):
+class TransactionEvent(
+    _Event, frozen=True, kw_only=True, tag="TransactionEvent", rename=_event_camel, forbid_unknown_fields=True
+):
     """Objects became part of a business transaction, or left it (7.4.4)."""
 
     action: Action
@@ -212,7 +232,9 @@ class TransactionEvent(_Event, frozen=True, kw_only=True, tag="TransactionEvent"
     quantity_list: tuple[Quantity, ...] = ()
 
 
-class TransformationEvent(_Event, frozen=True, kw_only=True, tag="TransformationEvent", rename=_event_camel):
+class TransformationEvent(
+    _Event, frozen=True, kw_only=True, tag="TransformationEvent", rename=_event_camel, forbid_unknown_fields=True
+):
     """Inputs were used up and outputs made (7.4.5)."""
 
     transformation_id: Uri | None = None
@@ -229,11 +251,20 @@ _TYPES: Final[Mapping[str, type[_Event]]] = {
     cls.__name__: cls
     for cls in (ObjectEvent, AggregationEvent, AssociationEvent, TransactionEvent, TransformationEvent)
 }
-_KNOWN: Final[Mapping[str, frozenset[str]]] = {
-    name: frozenset(_event_camel(f) for f in cls.__struct_fields__ if f != "extensions") | {"type"}
-    for name, cls in _TYPES.items()
+_EXTENSIBLE: Final[Sequence[type[Struct]]] = (
+    *_TYPES.values(),
+    ErrorDeclaration,
+    Place,
+    SensorElement,
+    SensorMetadata,
+    SensorReport,
+)
+_KNOWN: Final[Mapping[type[Struct], frozenset[str]]] = {
+    cls: frozenset(info.encode_name for info in msgspec.structs.fields(cls)) - {"extensions"} for cls in _EXTENSIBLE
 }
 _TIMES: Final = ("eventTime", "recordTime")
+_PARTS: Final = (("errorDeclaration", ErrorDeclaration), ("readPoint", Place), ("bizLocation", Place))
+"""Parts of an event that may carry extensions of their own (EPCIS 2.0 JSON schema)."""
 
 
 def parse_event(document: Mapping[str, Any]) -> Event:
@@ -244,18 +275,23 @@ def parse_event(document: Mapping[str, Any]) -> Event:
     name = document.get("type")
     if not isinstance(name, str) or name not in _TYPES:
         raise EventError("$.type", f"{name!r} is not an EPCIS event type")
-    known, extensions = {}, {}
-    for key, value in document.items():
-        if key in _KNOWN[name]:
-            known[key] = value
-        elif ":" in key:
-            extensions[key] = value
-        elif key != "@context":
-            raise EventError(f"$.{key}", "is not a field of this event, and has no namespace")
+    fields = {key: value for key, value in document.items() if key not in {"@context", "type"}}
+    known = _split(fields, _TYPES[name], "$")
     for key in _TIMES:
         if key in known:
-            known[key] = _normal_time(key, known[key])
-    known["extensions"] = extensions
+            known[key] = _normal_time(f"$.{key}", known[key])
+    for key, cls in _PARTS:
+        if isinstance(known.get(key), Mapping):
+            known[key] = _split(known[key], cls, f"$.{key}")
+    declaration = known.get("errorDeclaration")
+    if isinstance(declaration, dict) and "declarationTime" in declaration:
+        path = "$.errorDeclaration.declarationTime"
+        declaration["declarationTime"] = _normal_time(path, declaration["declarationTime"])
+    if isinstance(known.get("sensorElementList"), list | tuple):
+        known["sensorElementList"] = [
+            _sensor_element(element, f"$.sensorElementList[{i}]")
+            for i, element in enumerate(known["sensorElementList"])
+        ]
     try:
         return msgspec.convert(known, type=_TYPES[name], strict=True)  # type: ignore[return-value]  # _TYPES holds exactly the members of Event
     except msgspec.ValidationError as error:
@@ -264,16 +300,66 @@ def parse_event(document: Mapping[str, Any]) -> Event:
 
 
 def document(event: Event) -> dict[str, Any]:
-    """Return the event as a JSON object without `@context`, ready for canonical bytes."""
-    built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(event))
-    built.update(built.pop("extensions", {}))
+    """Return the event as a JSON object without `@context`."""
+    plain: dict[str, Any] = _plain(unfolded(event))
+    return plain
+
+
+def unfolded(event: Event) -> dict[str, Any]:
+    """Return what `document` returns, its lists still tuples: enough for canonical bytes."""
+    built: dict[str, Any] = msgspec.to_builtins(event)
+    parts = [built, *(built[key] for key, _ in _PARTS if key in built)]
+    for element in built.get("sensorElementList", ()):
+        parts += [element, *element["sensorReport"]]
+        if "sensorMetadata" in element:
+            parts.append(element["sensorMetadata"])
+    for part in parts:
+        part.update(part.pop("extensions", {}))
     return built
 
 
-def _normal_time(key: str, value: object) -> str:
+def _split(part: Mapping[str, Any], cls: type[Struct], path: str) -> dict[str, Any]:
+    """Put what the standard does not name, but has a namespace, under `extensions`."""
+    known, extensions, names = {}, {}, _KNOWN[cls]
+    for key, value in part.items():
+        if key in names:
+            known[key] = value
+        elif ":" in key:
+            extensions[key] = value
+        else:
+            raise EventError(f"{path}.{key}", "is not a field of this part of an event, and has no namespace")
+    if extensions:
+        known["extensions"] = extensions
+    return known
+
+
+def _sensor_element(element: Any, path: str) -> Any:
+    if not isinstance(element, Mapping):
+        return element  # msgspec names the path and what is wrong
+    known = _split(element, SensorElement, path)
+    if isinstance(known.get("sensorMetadata"), Mapping):
+        known["sensorMetadata"] = _split(known["sensorMetadata"], SensorMetadata, f"{path}.sensorMetadata")
+    if isinstance(known.get("sensorReport"), list | tuple):
+        known["sensorReport"] = [
+            _split(report, SensorReport, f"{path}.sensorReport[{i}]") if isinstance(report, Mapping) else report
+            for i, report in enumerate(known["sensorReport"])
+        ]
+    return known
+
+
+def _plain(value: Any) -> Any:
+    """The same value with lists for tuples: what JSON would give back."""
+    if isinstance(value, dict):
+        return {key: item if type(item) is str else _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [item if type(item) is str else _plain(item) for item in value]
+    return value
+
+
+def _normal_time(path: str, value: object) -> str:
     if not isinstance(value, str):
-        raise EventError(f"$.{key}", "is not text")
+        raise EventError(path, "is not text")
     try:
         return format_time(parse_time(value))
     except TimeError as error:
-        raise EventError(f"$.{key}", str(error)) from error
+        raise EventError(path, str(error)) from error

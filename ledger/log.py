@@ -25,7 +25,7 @@ from ledger.errors import (
     LogInconsistentError,
     VerificationError,
 )
-from ledger.events import Event
+from ledger.events import Event, parse_event
 from ledger.kernel.clock import format_time, parse_time, whole_ms
 from ledger.kernel.columns import milliseconds
 from ledger.kernel.database import insert_rows
@@ -181,6 +181,8 @@ def _draft(event: Event, moment: datetime) -> _Draft:
     if event_time > moment + AHEAD_ALLOWED:
         raise FutureEventError(event.event_time, format_time(moment))
     built = entry_document(event, moment)
+    # What cannot be read back would stop every follower for good.
+    parse_event(built)
     data = canonical(built)
     if len(data) > MAX_ENTRY_BYTES:
         raise EntryTooLargeError(len(data))
