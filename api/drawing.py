@@ -12,11 +12,11 @@ from itertools import pairwise
 from typing import Final
 
 WIDTH: Final = 326
-HEIGHT: Final = 148
+HEIGHT: Final = 164
 _LEFT: Final = 30
 _RIGHT: Final = 4
 _TOP: Final = 22
-_BOTTOM: Final = 30
+_BOTTOM: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +197,8 @@ def _scale(low: float, high: float, wanted: tuple[float, float] | None) -> tuple
     if wanted:
         low, high = min(low, wanted[0]), max(high, wanted[1])
     span = max(high - low, 1.0)
-    pad = span * 0.15
-    ticks = [wanted[1], wanted[0]] if wanted else [float(v) for v in _round_ticks(low, high)]
-    return low - pad, high + pad, ticks
+    low, high = low - span * (0.15 if wanted else 0.3), high + span * 0.2
+    return low, high, [wanted[1], wanted[0]] if wanted else [float(v) for v in _round_ticks(low, high)]
 
 
 def _round_ticks(low: float, high: float) -> list[int]:
@@ -256,7 +255,10 @@ def plot_drawing(
     return PlotDrawing(
         outline=outline,
         is_outline_public=bool(polygon),
-        trees=_trees(points, min(tree_count, 400)),
+        trees=_trees(
+            [(centre[0] + (x - centre[0]) * 0.96, centre[1] + (y - centre[1]) * 0.94) for x, y in points],
+            min(tree_count, 400),
+        ),
         scale_m=scale_m,
         scale_px=scale_m * px,
         label=centre,

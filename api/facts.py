@@ -99,10 +99,6 @@ def _half_up(value: float, places: int) -> float:
     return math.floor(value * factor + 0.5) / factor
 
 
-def _celsius(speech: Speech, value: float) -> str:
-    return speech.number(_half_up(value, 1)) + "\N{NO-BREAK SPACE}°C"
-
-
 def _millimetres(speech: Speech, micrometres: int) -> str:
     return speech.number((micrometres + 500) // 1000)
 
@@ -128,9 +124,9 @@ FORMATS: Final[Mapping[str, Callable[[Speech, Any], str]]] = {
     "cm2": lambda speech, value: speech.number(_half_up(value / 100, 1), 1),
     "area": lambda speech, value: speech.area(value),
     "yuan": lambda speech, value: speech.yuan(value),
-    "celsius": _celsius,
-    "celsius-number": lambda speech, value: speech.number(_half_up(value, 1)),
-    "celsius-milli": lambda speech, value: speech.number(_half_up(value / 1000, 1)),
+    "celsius": lambda speech, value: speech.celsius(value),
+    "celsius-number": lambda speech, value: speech.celsius_number(value),
+    "celsius-milli": lambda speech, value: speech.celsius_number(value / 1000),
     "span": lambda speech, value: speech.span(value),
     "clock": lambda speech, value: speech.clock(parse_time(value)),
     "day": lambda speech, value: speech.day(parse_time(value)),
@@ -143,6 +139,7 @@ FORMATS: Final[Mapping[str, Callable[[Speech, Any], str]]] = {
     "treatment": _word("treatment"),
     "standard": _word("standard"),
     "tier-name": _word("tier"),
+    "reason": _word("reason"),
     "product": _word("product"),
 }
 

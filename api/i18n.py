@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -27,7 +27,7 @@ WEB: Final = Path(__file__).resolve().parent / "web"
 LANGUAGES: Final = ("zh", "en")
 DEFAULT_LANGUAGE: Final = "zh"
 HTML_LANG: Final[Mapping[str, str]] = {"zh": "zh-CN", "en": "en"}
-_LOCALES: Final[Mapping[str, Locale]] = {"zh": Locale("zh", script="Hans"), "en": Locale("en", "GB")}
+_LOCALES: Final[Mapping[str, Locale]] = {"zh": Locale("zh", script="Hans"), "en": Locale("en")}
 _DAY: Final[Mapping[str, str]] = {"zh": "M 月 d 日", "en": "d MMMM"}
 _DAY_SHORT: Final[Mapping[str, str]] = {"zh": "M 月 d 日", "en": "d MMM"}
 _DAY_FULL: Final[Mapping[str, str]] = {"zh": "y 年 M 月 d 日", "en": "d MMMM y"}
@@ -154,6 +154,14 @@ class Speech:
         shown = [f"{value}{_NBSP}{unit}" for value, unit in parts if value]
         return _NBSP.join(shown) or f"0{_NBSP}{units[2]}"
 
+    def celsius(self, degrees: float) -> str:
+        """Return `13.2 °C`, tenths rounded halves up."""
+        return f"{self.celsius_number(degrees)}{_NBSP}°C"
+
+    def celsius_number(self, degrees: float) -> str:
+        """Return `13.2`."""
+        return self.number(math.floor(degrees * 10 + 0.5) / 10)
+
     # --- times ---
 
     def local(self, moment: datetime) -> datetime:
@@ -195,35 +203,3 @@ class Speech:
 def speech(lang: str, zone: str) -> Speech:
     """Return the speech of a language in a time zone."""
     return Speech(lang, ZoneInfo(zone))
-
-
-def check_catalogues() -> list[str]:
-    """Return every way in which the two languages differ; empty when they are equals."""
-    problems: list[str] = []
-    for site in sorted(path.parent for path in WEB.glob("*/messages")):
-        files: dict[str, dict[str, Any]] = {}
-        for lang in LANGUAGES:
-            path = site / "messages" / f"{lang}.json"
-            files[lang] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        base = {lang: {k for k in files[lang] if not k.endswith(".one")} for lang in LANGUAGES}
-        first, second = LANGUAGES
-        problems += [f"{site.name}: {key} is only in {first}" for key in sorted(base[first] - base[second])]
-        problems += [f"{site.name}: {key} is only in {second}" for key in sorted(base[second] - base[first])]
-        problems += [
-            f"{site.name}: {key} wants different values in {first} and {second}"
-            for key in sorted(base[first] & base[second])
-            if placeholders(files[first][key]) != placeholders(files[second][key])
-        ]
-        for lang in LANGUAGES:
-            problems += [
-                f"{site.name}: {key} in {lang} is a singular of nothing, or wants other values"
-                for key, text in files[lang].items()
-                if key.endswith(".one")
-                and not placeholders(text) <= placeholders(files[lang].get(key.removesuffix(".one"), ""))
-            ]
-            problems += [
-                f"{site.name}: {key} in {lang} holds a straight quote or script markup"
-                for key, text in files[lang].items()
-                if '"' in text or (".js." in key and re.search(r"[<>&]", text))
-            ]
-    return problems

@@ -25,11 +25,11 @@ from markupsafe import Markup
 from api.i18n import HTML_LANG, LANGUAGES, WEB, Speech, choose_language, speech
 from ledger.kernel.settings import Settings
 
-SITES: Final = ("shared", "consumer", "farmer", "station", "host")
+SITES: Final = ("shared", "account", "consumer", "farmer", "station", "host")
 LANGUAGE_COOKIE: Final = "lang"
 _YEAR_S: Final = 365 * 24 * 3600
 _SPEECH_FILTERS: Final = (
-    "number", "kg", "kg_number", "grams", "yuan", "area", "span",
+    "number", "kg", "kg_number", "grams", "yuan", "area", "span", "celsius", "celsius_number",
     "clock", "day", "day_short", "day_full", "moment", "moment_full",
 )  # fmt: skip
 _TEXT_TYPES: Final = {

@@ -124,7 +124,8 @@ export async function request(method, url, body, { headers = {}, timeout_ms = 20
   } catch {
     answer = null;
   }
-  if (!response.ok) throw new Problem(response.status, answer ?? { title: `${response.status} ${response.statusText}` });
+  if (!response.ok)
+    throw new Problem(response.status, answer ?? { title: `${response.status} ${response.statusText}` });
   return answer;
 }
 

@@ -1,0 +1,452 @@
+"""The consumer's door: any GS1 Digital Link, the page behind it, its evidence, and where to type a code."""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import date
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from pydantic import BaseModel
+from sqlmodel import Session, col, select
+from starlette.background import BackgroundTask
+
+from api import accounts, evidence, pages
+from api.deps import RuntimeDep
+from api.drawing import tenths
+from api.errors import NotHereError
+from api.facts import show
+from api.history import public_names, read, tell
+from api.journey import link_of
+from api.runtime import Runtime
+from api.scans import note_scan, scans_of
+from api.sealing import Sealing
+from api.story import Fruit, Plate, Step, Story
+from contracts.outbox import latest_final
+from ledger.errors import UnknownIdentifierError
+from ledger.kernel.errors import IdentifierError
+from ledger.kernel.files import MissingFileError, ni_uri
+from ledger.kernel.ids import SERIAL_ALPHABET, DigitalLink, pack_id, parse_digital_link
+from ledger.log import latest_checkpoint, tree_size
+from ledger.models import Naming
+from ledger.trace import history
+
+router = APIRouter(tags=["consumer"])
+
+LINKSET: Final = "application/linkset+json"
+FOREVER: Final = "public, max-age=31536000, immutable"
+_WIDTHS: Final = frozenset({160, 320, 640})
+_GS1: Final = "https://ref.gs1.org/voc/"
+_CONFUSED: Final = str.maketrans({"I": "1", "L": "1", "O": "0", "U": "V"})
+_CODE_LENGTH: Final = 12
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+@router.get("/01/{rest:path}", include_in_schema=False)
+@router.get("/00/{rest:path}", include_in_schema=False)
+@router.get("/253/{rest:path}", include_in_schema=False)
+@router.get("/414/{rest:path}", include_in_schema=False)
+@router.get("/8003/{rest:path}", include_in_schema=False)
+def thing(
+    request: Request,
+    rt: RuntimeDep,
+    rest: Annotated[str, Path(max_length=300)],
+    link_type: Annotated[str | None, Query(alias="linkType", max_length=80)] = None,
+    fruit: Annotated[int, Query(ge=1, le=500)] = 1,
+) -> Response:
+    """Answer a GS1 Digital Link: the story of what it names, or a linkset of everything known about it."""
+    del rest  # the whole path is read below, still percent-encoded
+    path = request.scope["raw_path"].decode("ascii", "replace")
+    try:
+        link = parse_digital_link(path)
+    except IdentifierError:
+        return _unknown(request, rt, path)
+    if link_type in ("linkset", "all") or LINKSET in request.headers.get("accept", ""):
+        return _linkset(rt, link)
+    visitor = _visitor(request)
+    now = rt.clock.now()
+    with rt.db.read() as session:
+        try:
+            story = _story(rt, session, link.canonical())
+        except UnknownIdentifierError:
+            return _unknown(request, rt, link.path())
+        sealing = _sealing(rt, session, story)
+        size = tree_size(session)
+        scans = scans_of(session, story.identifier, visitor=visitor, now=now)
+        owner = accounts.name_of(session, story.owner) if story.owner else None
+        certified = story.step("certified")
+        promisor = certified.extra["promisor"] if certified else None
+        promisor_name = accounts.name_of(session, promisor) if promisor else None
+    hero = _hero(story, fruit)
+    response = pages.render(
+        request,
+        "consumer/thing.html",
+        headers={"link": f'<{link.uri(rt.settings.public_url)}?linkType=linkset>; rel="linkset"; type="{LINKSET}"'},
+        story=story,
+        sealing=sealing,
+        scans=scans,
+        owner_name=owner,
+        promisor_name=promisor_name,
+        hero=hero,
+        hero_href=_href(story, hero["photo"].digest) if hero else None,
+        small_href=lambda digest, width: _href(story, digest, width),
+        proof_url=f"/api/v1/proof?id={quote(story.identifier, safe='')}",
+        days_left=_days_left(story, now.astimezone(ZoneInfo(rt.settings.time_zone)).date()),
+        has_gaps=any(step.extra.get("has_gaps") for step in story.steps),
+        lang_query=request.query_params.get("lang"),
+        page_data=_page_data(story, size),
+    )
+    if request.method == "GET" and story.kind == "pack":
+        response.background = BackgroundTask(_note, rt, story.identifier, visitor)
+    return response
+
+
+def _note(rt: Runtime, subject: str, visitor: str) -> None:
+    with rt.db.write() as session:
+        note_scan(session, subject, visitor=visitor, now=rt.clock.now())
+
+
+def _visitor(request: Request) -> str:
+    """Return what tells one visitor from another for a day. It is hashed with that day's salt, never kept."""
+    address = request.client.host if request.client else ""
+    return f"{address}|{request.headers.get('user-agent', '')}"
+
+
+def _story(rt: Runtime, session: Session, identifier: str) -> Story:
+    found = history(session, identifier)
+    return tell(identifier, read(found.steps), files=_files(rt), is_cut=found.is_cut)
+
+
+def _files(rt: Runtime) -> evidence.Files:
+    def get(name: str) -> bytes | None:
+        try:
+            return rt.files.get(name)
+        except (MissingFileError, IdentifierError):
+            return None
+
+    return get
+
+
+def _sealing(rt: Runtime, session: Session, story: Story) -> Sealing:
+    checkpoint = latest_checkpoint(session)
+    anchor = latest_final(session, origin=rt.settings.log_origin)
+    return Sealing(
+        last_index=story.last_index,
+        published_size=checkpoint.size if checkpoint else 0,
+        anchored_size=anchor.size if anchor else 0,
+        block=anchor.block_number if anchor else None,
+        contract=anchor.contract if anchor else None,
+        chain_id=anchor.chain_id if anchor else None,
+    )
+
+
+def _hero(story: Story, number: int) -> dict[str, Any] | None:
+    """Return the photograph that stands first: the fruit asked for, any fruit, or the pack."""
+    shown: list[Fruit] = [f for f in story.fruits if f.photo is not None and f.photo.is_kept and f.photo.width]
+    fruit = next((f for f in shown if f.number == number), shown[0] if shown else None)
+    if fruit is not None:
+        return {"fruit": fruit, "photo": fruit.photo, "plate": fruit.plate}
+    photo = story.pack_photo
+    if photo is not None and photo.is_kept and photo.width:
+        return {"fruit": None, "photo": photo, "plate": None}
+    return None
+
+
+def _href(story: Story, digest: str, width: int | None = None) -> str:
+    query = {"of": story.path} | ({"w": width} if width else {})
+    return f"/files/{digest}?{urlencode(query, safe='/')}"
+
+
+def _days_left(story: Story, today: date) -> int | None:
+    try:
+        return (date.fromisoformat(story.best_before.value) - today).days if story.best_before else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _page_data(story: Story, size: int) -> dict[str, Any]:
+    """Return what the page's own script needs; `size` is the log's, so that later entries are no surprise."""
+    return {
+        "subject": story.identifier,
+        "path": story.path,
+        "proof": f"/api/v1/proof?id={quote(story.identifier, safe='')}",
+        "leaves": ranges(sorted({t.index for t in story.told if t.index is not None})),
+        "size": size,
+        "steps": len(story.steps),
+    }
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Return `3,5-9` for 3, 5, 6, 7, 8, 9."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    return ",".join("-".join(map(str, part)) for part in parts)
+
+
+# --- what we do not know --------------------------------------------------------------------------
+
+
+def _unknown(request: Request, rt: Runtime, path: str) -> Response:
+    link = link_of(path)
+    serial = link.values.get("21") if link else None
+    better = _corrected(serial) if serial else None
+    suggestion = None
+    if link is not None and better and better != serial:
+        with rt.db.read() as session:
+            known = _is_known(session, DigitalLink(link.key, (("21", better),)).canonical())
+        suggestion = {"code": better, "href": DigitalLink(link.key, (("21", better),)).path()} if known else None
+    return pages.render(
+        request,
+        "consumer/unknown.html",
+        status=HTTPStatus.NOT_FOUND,
+        code=serial or path.strip("/"),
+        is_malformed=link is None,
+        suggestion=suggestion,
+    )
+
+
+def _corrected(code: str) -> str:
+    """Return the code with the letters our alphabet leaves out replaced by what they are mistaken for."""
+    return "".join(c for c in code.upper() if c.isalnum()).translate(_CONFUSED)
+
+
+def _is_known(session: Session, identifier: str) -> bool:
+    return session.exec(select(Naming.entry_id).where(Naming.identifier == identifier).limit(1)).first() is not None
+
+
+@router.get("/", include_in_schema=False)
+def start(request: Request, rt: RuntimeDep, code: Annotated[str, Query(max_length=2000)] = "") -> Response:
+    """Show where to scan or type a code; with `?code=` go to what it names."""
+    typed = code.strip()
+    if not typed:
+        return pages.render(request, "consumer/start.html", code="")
+    link = link_of(typed)
+    if link is not None:
+        return RedirectResponse(link.path(), status_code=HTTPStatus.SEE_OTHER)
+    serial = _corrected(typed)
+    with rt.db.read() as session:
+        found = _find_serial(session, serial)
+    if found is not None:
+        return RedirectResponse(parse_digital_link(found).path(), status_code=HTTPStatus.SEE_OTHER)
+    return pages.render(
+        request,
+        "consumer/unknown.html",
+        status=HTTPStatus.NOT_FOUND,
+        code=typed[:80],
+        is_malformed=False,
+        suggestion=None,
+    )
+
+
+def _find_serial(session: Session, serial: str) -> str | None:
+    """Return the pack with this serial. Serials are random, so one is enough to tell packs of all products apart."""
+    if not serial or len(serial) > 20 or any(c not in SERIAL_ALPHABET for c in serial):
+        return None
+    for gtin in _pack_gtins(session):
+        identifier = pack_id(gtin, serial)
+        if _is_known(session, identifier):
+            return identifier
+    return None
+
+
+def _pack_gtins(session: Session) -> list[str]:
+    """Return the GTINs that packs were offered under: few, so that a serial alone finds its pack by index."""
+    rows = session.exec(
+        select(Naming.identifier)
+        .where(col(Naming.sentence).in_(["quota_granted/1"]), col(Naming.identifier).like("https://id.gs1.org/01/%"))
+        .distinct()
+    )
+    links = (link_of(identifier) for identifier in rows)
+    return sorted({link.values["01"] for link in links if link is not None and not link.qualifiers})
+
+
+# --- evidence -------------------------------------------------------------------------------------
+
+
+@router.get("/files/{digest}", response_class=Response, include_in_schema=True)
+def file(
+    rt: RuntimeDep,
+    digest: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
+    of: Annotated[str, Query(max_length=300, description="Digital Link path of the pack or lot it belongs to")],
+    w: Annotated[int | None, Query(description="for looking at: at most so many pixels wide")] = None,
+) -> Response:
+    """Return a piece of evidence that a history names for everyone, byte for byte.
+
+    With `w` a smaller picture, which no longer has the hash the log names.
+    """
+    link = link_of(of)
+    name = ni_uri(bytes.fromhex(digest))
+    if link is None or name not in _public(rt, link.canonical()):
+        raise NotHereError(f"{of} names no public file {digest}")
+    data = rt.files.get(name)
+    headers = {
+        "cache-control": FOREVER,
+        "content-security-policy": "default-src 'none'; sandbox",
+        "x-content-type-options": "nosniff",
+        "etag": f'"{digest}"',
+    }
+    if w in _WIDTHS:
+        small = _smaller(digest, data, w)
+        if small is not None:
+            return Response(small[0], media_type=small[1], headers=headers | {"etag": f'"{digest}-{w}"'})
+    kind = evidence.media_type(data)
+    if not kind.startswith("image/"):
+        headers["content-disposition"] = f'attachment; filename="{digest[:16]}"'
+    return Response(data, media_type=kind, headers=headers)
+
+
+def _public(rt: Runtime, identifier: str) -> frozenset[str]:
+    with rt.db.read() as session:
+        try:
+            story = _story(rt, session, identifier)
+        except UnknownIdentifierError:
+            return frozenset()
+    return public_names(story, _files(rt))
+
+
+@lru_cache(maxsize=512)
+def _smaller(digest: str, data: bytes, width: int) -> tuple[bytes, str] | None:
+    del digest  # the key; the bytes follow from it
+    return evidence.smaller(data, width)
+
+
+# --- for programs ---------------------------------------------------------------------------------
+
+
+class FactOut(BaseModel):
+    """A value, and where in which entry or file it stands."""
+
+    value: str | int | float | bool
+    refs: str
+    op: str
+
+
+class EntryOut(BaseModel):
+    """One entry of the log behind a step."""
+
+    index: int | None
+    event_id: str
+    sentence: str
+    leaf_hash: str
+    event: dict[str, Any]
+
+
+class StepOut(BaseModel):
+    """One station of the way."""
+
+    kind: str
+    at: str
+    is_one_sided: bool
+    facts: dict[str, FactOut]
+    entries: list[EntryOut]
+
+
+class HistoryOut(BaseModel):
+    """The history of one thing as the page shows it."""
+
+    identifier: str
+    kind: str
+    state: str
+    published_size: int
+    anchored_size: int
+    is_recalled: bool
+    is_cut: bool
+    steps: list[StepOut]
+
+
+@router.get("/api/v1/history")
+def history_of(rt: RuntimeDep, id: Annotated[str, Query(max_length=300)]) -> HistoryOut:  # noqa: A002  # the interface says id
+    """Return the history of a pack, lot or plot in steps, each with its entries and where its numbers stand."""
+    link = parse_digital_link(id)
+    with rt.db.read() as session:
+        story = _story(rt, session, link.canonical())
+        sealing = _sealing(rt, session, story)
+    return HistoryOut(
+        identifier=story.identifier,
+        kind=story.kind,
+        state=sealing.state,
+        published_size=sealing.published_size,
+        anchored_size=sealing.anchored_size,
+        is_recalled=story.recall is not None,
+        is_cut=story.is_cut,
+        steps=[_step_out(step) for step in story.steps],
+    )
+
+
+def _step_out(step: Step) -> StepOut:
+    return StepOut(
+        kind=step.kind,
+        at=step.main.event["eventTime"],
+        is_one_sided=step.is_one_sided,
+        facts={k: FactOut(value=f.value, refs=f.refs, op=f.op) for k, f in step.facts.items() if f is not None},
+        entries=[
+            EntryOut(
+                index=t.index,
+                event_id=t.event_id,
+                sentence=t.sentence,
+                leaf_hash=t.leaf_hash,
+                event=dict(t.event),
+            )
+            for t in step.told
+        ],
+    )
+
+
+def _linkset(rt: Runtime, link: DigitalLink) -> Response:
+    """Return an RFC 9264 linkset. It says where to ask, whether or not the log knows the thing."""
+    home = rt.settings.public_url.rstrip("/")
+    identifier = quote(link.canonical(), safe="")
+    here = link.uri(home)
+    entries: Mapping[str, list[dict[str, Any]]] = {
+        _GS1 + "defaultLink": [{"href": here, "title": "果源 Guoyuan", "type": "text/html", "hreflang": ["zh", "en"]}],
+        _GS1 + "pip": [{"href": here, "title": "果源 Guoyuan", "type": "text/html", "hreflang": ["zh", "en"]}],
+        _GS1 + "traceability": [
+            {"href": f"{home}/api/v1/history?id={identifier}", "title": "History", "type": "application/json"}
+        ],
+        _GS1 + "certificationInfo": [
+            {"href": f"{home}/api/v1/proof?id={identifier}", "title": "Proof", "type": "application/json"}
+        ],
+    }
+    body = {"linkset": [{"anchor": here, **entries}]}
+    headers = {"access-control-allow-origin": "*", "cache-control": "public, max-age=300", "vary": "Accept"}
+    return JSONResponse(body, media_type=LINKSET, headers=headers)
+
+
+# --- how a page writes what only it needs ---------------------------------------------------------
+
+
+def longest_gap(gaps: Iterable[tuple[float, float, Any, Any]]) -> tuple[float, float, Any, Any, float]:
+    """Return the widest gap of a curve, with its minutes."""
+    left, right, since, until = max(gaps, key=lambda gap: gap[1] - gap[0])
+    return left, right, since, until, (until - since).total_seconds() / 60
+
+
+def rule_ticks(place: Plate, left: float, side: float) -> list[tuple[float, int, int | None]]:
+    """Return the ticks of a millimetre rule whose zero is the fruit's left edge: place, length, label."""
+    zero = left + place.left
+    first = -math.floor(zero / place.px_per_mm)
+    last = math.floor((side - zero) / place.px_per_mm)
+    fine = 2 if (last - first) <= 160 else 5
+    label = 20 if (last - first) <= 160 else 50
+    ticks = []
+    for mm in range(first, last + 1):
+        if mm % fine:
+            continue
+        size = 9 if mm % 10 == 0 else 4
+        x = zero + mm * place.px_per_mm
+        is_labelled = mm % label == 0 and mm >= 0 and side * 0.03 < x < side * 0.97
+        ticks.append((x, size, mm if is_labelled else None))
+    return ticks
+
+
+pages.environment().filters.update(show=show, px=tenths, ranges=ranges, longest_gap=longest_gap, rule_ticks=rule_ticks)
