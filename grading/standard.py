@@ -11,7 +11,7 @@ from hashlib import sha256
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -314,9 +314,3 @@ def _shipped_names(prefix: str, *, invert: bool) -> list[str]:
 @cache
 def _shipped(name: str) -> bytes:
     return resources.files("grading.standards").joinpath(f"{name}.toml").read_bytes()
-
-
-def facts(value: Any) -> dict[str, Any]:
-    """Return a frozen value as plain JSON types."""
-    built: dict[str, Any] = msgspec.to_builtins(value)
-    return built
