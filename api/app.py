@@ -15,6 +15,13 @@ from api.observe import Observe
 from api.runtime import Runtime
 from ledger.kernel.settings import Settings
 
+_DESCRIPTION = """\
+People sign in on `/sign-in` and carry a cookie; machines open a session with their printed code
+(`POST /api/v1/sessions`) and send `Authorization: Bearer <token>`. Times are RFC 3339 UTC with
+milliseconds, masses end in `_g` (grams), money in `_fen`. Refusals are `application/problem+json`
+(RFC 9457) with a stable `code` and their facts as members of their own.
+"""
+
 
 def create_app(settings: Settings | None = None, *, runtime: Runtime | None = None) -> FastAPI:
     """Return the application over an opened runtime, or over one it opens now and closes when it stops."""
@@ -30,18 +37,21 @@ def create_app(settings: Settings | None = None, *, runtime: Runtime | None = No
     app = FastAPI(
         title="Guoyuan",
         summary="From the orchard to the eater, every step recorded and checkable",
+        description=_DESCRIPTION,
         version=version("guoyuan"),
         lifespan=lifespan,
         # The interactive pages would load scripts from elsewhere; the document itself is served.
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        responses={"default": problems.DOCUMENTED},
     )
     app.state.runtime = rt
     problems.install(app)
     for name in sorted(module.name for module in pkgutil.iter_modules(routers.__path__)):
         app.include_router(importlib.import_module(f"api.routers.{name}").router)
     pages.mount_static(app)
+    problems.describe(app)
     app.add_middleware(BodyLimits)
     app.add_middleware(GZipMiddleware, minimum_size=600)
     app.add_middleware(Observe)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from api.errors import NotSignedInError, UnsupportedMediaError, status_of
@@ -21,9 +22,27 @@ from ledger.kernel.errors import OriginError
 PROBLEMS: Final = "https://ns.guoyuan.example/problems/"
 MEDIA_TYPE: Final = "application/problem+json"
 
+DOCUMENTED: Final[dict[str, Any]] = {
+    "description": "The request was refused; `code` says why and further members carry the facts.",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+"""How every operation documents its refusals."""
+
 _log = logging.getLogger(__name__)
 _PAGELESS: Final = ("/api/", "/log/", "/rpc", "/metrics", "/healthz", "/readyz", "/.well-known/", "/openapi.json")
 _CODES: Final[Mapping[int, str]] = {404: "not_here", 405: "method_not_allowed"}
+
+
+class Problem(BaseModel):
+    """Why a request was refused (RFC 9457). Facts of the refusal stand beside these members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="an address that names the kind of problem")
+    title: str
+    status: int
+    detail: str = Field(description="what happened, for a person")
+    code: str = Field(description="a stable word a client may switch on")
 
 
 class RefusedBody(HTTPException):  # FastAPI passes only an HTTPException through its body reader
@@ -40,6 +59,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _surprised)
+
+
+def describe(app: FastAPI) -> None:
+    """Add the shape of a problem to the application's OpenAPI document."""
+    make = app.openapi
+
+    def described() -> dict[str, Any]:
+        document = make()
+        document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def problem(

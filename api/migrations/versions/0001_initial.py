@@ -40,6 +40,20 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('party'),
     sa.UniqueConstraint('ref')
     )
+    op.create_table('api_scan',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('subject', sa.String(length=200), nullable=False),
+    sa.Column('at', sa.BigInteger(), nullable=False),
+    sa.Column('region', sa.String(length=40), nullable=False),
+    sa.Column('visitor', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )
+    op.create_index('api_scan_subject', 'api_scan', ['subject', 'at'], unique=False)
+    op.create_table('api_scan_salt',
+    sa.Column('day', sa.String(length=10), nullable=False),
+    sa.Column('salt', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('day')
+    )
     op.create_table('api_sign_in_failure',
     sa.Column('key', sa.String(length=100), nullable=False),
     sa.Column('failures', sa.Integer(), nullable=False),
@@ -133,6 +147,15 @@ def upgrade() -> None:
     sa.Column('failed_index', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('failed_at', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('name')
+    )
+    op.create_table('ledger_naming',
+    sa.Column('identifier', sa.String(length=2048), nullable=False),
+    sa.Column('sentence', sa.String(length=80), nullable=False),
+    sa.Column('event_time', sa.BigInteger(), nullable=False),
+    sa.Column('entry_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('roles', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('identifier', 'sentence', 'event_time', 'entry_id'),
+    sqlite_with_rowid=False
     )
     op.create_table('ledger_tile',
     sa.Column('level', sa.Integer(), nullable=False),
@@ -422,16 +445,6 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('ref'),
     sa.UniqueConstraint('lot'),
     sa.UniqueConstraint('run')
-    )
-    op.create_table('ledger_naming',
-    sa.Column('identifier', sa.String(length=2048), nullable=False),
-    sa.Column('sentence', sa.String(length=80), nullable=False),
-    sa.Column('event_time', sa.BigInteger(), nullable=False),
-    sa.Column('entry_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('roles', sa.Integer(), nullable=False),
-    sa.ForeignKeyConstraint(['entry_id'], ['ledger_entry.id'], ),
-    sa.PrimaryKeyConstraint('identifier', 'sentence', 'event_time', 'entry_id'),
-    sqlite_with_rowid=False
     )
     op.create_table('orders_certificate',
     sa.Column('id', sa.String(), nullable=False),
