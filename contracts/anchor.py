@@ -8,6 +8,7 @@ installations share a key by mistake, the contract takes a head only once. No da
 open while the chain is asked.
 """
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -203,33 +204,45 @@ class Anchorer:
 
     def _send(self, db: Database, row: Anchor, newest: Attempt, *, now: datetime) -> None:
         """Send the newest attempt, again where the chain lost it, and a dearer one where it is stuck."""
-        is_known = newest.broadcast_at is not None and self._chain.knows(newest.tx_hash)
-        if is_known:
-            if not self._is_stuck(newest, now):
-                return
-            replacement = self._replace(db, row, newest, now=now)
-            if replacement is None:
-                return
-            newest = replacement
+        if newest.broadcast_at is not None and self._chain.knows(newest.tx_hash):
+            if self._is_stuck(newest, now):
+                self._send_dearer(db, row, newest, now=now)
+            return
+        try:
+            self._send_attempt(db, row, newest, now=now)
+        except UnderpricedError:
+            # The price rose past what was signed, or a dearer attempt is known after all.
+            if self._is_stuck(newest, now):
+                self._send_dearer(db, row, newest, now=now)
+
+    def _send_dearer(self, db: Database, row: Anchor, stuck: Attempt, *, now: datetime) -> None:
+        replacement = self._replace(db, row, stuck, now=now)
+        if replacement is not None:
+            with contextlib.suppress(UnderpricedError):  # it rose again; the next round raises once more
+                self._send_attempt(db, row, replacement, now=now)
+
+    def _send_attempt(self, db: Database, row: Anchor, attempt: Attempt, *, now: datetime) -> None:
+        """Send the bytes that were kept, and write down that they are sent. Raises UnderpricedError."""
         block = self._chain.block_number()
         try:
-            self._chain.send_raw(newest.raw_tx)
-        except (NonceSpentError, UnderpricedError):
-            return  # another attempt for this nonce is in a block or better paid; the next round finds it
+            self._chain.send_raw(attempt.raw_tx)
+        except NonceSpentError:
+            return  # another attempt is in a block by now; the next round finds it
         with db.write() as session:
-            attempt, anchor = session.get_one(Attempt, newest.id), session.get_one(Anchor, row.id)
-            if attempt.broadcast_at is None:
-                attempt.broadcast_at, attempt.broadcast_block = now, block
+            sent, anchor = session.get_one(Attempt, attempt.id), session.get_one(Anchor, row.id)
+            if sent.broadcast_at is None:
+                sent.broadcast_at, sent.broadcast_block = now, block
             if anchor.state in UNSETTLED:
                 anchor.state, anchor.broadcast_at = AnchorState.BROADCAST, anchor.broadcast_at or now
                 anchor.block_number = anchor.block_hash = anchor.included_at = None
-            session.add_all([attempt, anchor])
+            session.add_all([sent, anchor])
 
     def _is_stuck(self, attempt: Attempt, now: datetime) -> bool:
-        sent = attempt.broadcast_at
-        if sent is None or now - sent < self._stuck_after:
+        if now - (attempt.broadcast_at or attempt.signed_at) < self._stuck_after:
             return False
-        return self._chain.block_number() - (attempt.broadcast_block or 0) >= _PATIENT_BLOCKS
+        # Never sent at all: the price rose before it could be, which only new blocks can have done.
+        sent_at = attempt.broadcast_block
+        return sent_at is None or self._chain.block_number() - sent_at >= _PATIENT_BLOCKS
 
     def _replace(self, db: Database, row: Anchor, stuck: Attempt, *, now: datetime) -> Attempt | None:
         """Sign the same anchor at the same nonce for more, and keep it. None where it would pass the cap."""

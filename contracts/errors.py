@@ -11,7 +11,7 @@ ChainError
 ├── CallRefusedError          the contract says no, with the name of its error
 └── TransactionRefusedError   the node does not take the transaction
     ├── NonceSpentError       another transaction with this nonce is in the chain already
-    ├── UnderpricedError      a replacement must pay more
+    ├── UnderpricedError      the node wants more, for the next block or for a replacement
     └── InsufficientFundsError
 """
 
@@ -104,7 +104,7 @@ class NonceSpentError(TransactionRefusedError):
 
 
 class UnderpricedError(TransactionRefusedError):
-    """A transaction that replaces another must pay more than this one offers."""
+    """The node wants more: for the next block, or to put this in another transaction's place."""
 
     code = "underpriced"
 

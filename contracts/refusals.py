@@ -44,7 +44,7 @@ def explain(error: Exception) -> TransactionRefusedError | None:
         return None
     if "nonce too low" in lowered:
         return NonceSpentError(text)
-    if "underpriced" in lowered:
+    if "underpriced" in lowered or "less than block base fee" in lowered:
         return UnderpricedError(text)
     if "insufficient funds" in lowered:
         return InsufficientFundsError(text)
