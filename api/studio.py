@@ -36,6 +36,7 @@ from orders.models import (
     SalesOrder,
     TierStock,
 )
+from orders.picking import FILLED_PER_MILLE
 from orders.states import OPEN_STATES, LotState, OrderState
 from orders.tiers import SELLABLE
 
@@ -509,7 +510,8 @@ def _exceptions(
             plot=plots[order.plot_id],
         )
         for order in orders
-        if order.state == OrderState.SHORT and order.picked_g < order.ordered_g
+        if order.state in (OrderState.SHORT, OrderState.CLOSED)
+        and order.picked_g * 1000 < order.ordered_g * FILLED_PER_MILLE
     ]
     held = session.exec(
         select(Lot).where(col(Lot.pick_order_id).in_([order.id for order in orders]), Lot.state == LotState.HELD)

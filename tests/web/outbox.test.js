@@ -137,6 +137,11 @@ test("401 keeps the whole queue and asks to sign in; signing in sends it", async
   assert.deepEqual([summary.state, summary.unsent, field.order.length], ["idle", 0, 2]);
 });
 
+test("403 asks to sign in only where the whole role is wrong; about one order it parks that one", () => {
+  assert.equal(judge({ status: 403, body: { code: "role_not_allowed" } }, "x"), "sign_in");
+  assert.equal(judge({ status: 403, body: { code: "not_your_plot" } }, "x"), "parked");
+});
+
 test("another person's commands stay for her and are not sent under this name", async () => {
   const { outbox, field, store } = setUp();
   field.line = () => "lost_before";

@@ -5,7 +5,7 @@
  * The rules, in one place:
  *  - a command is kept before anything else happens, and sent in the order it was made;
  *  - only a JSON answer that repeats the command's own uuid removes it (a captive portal also says 200);
- *  - 401 and 403 keep the whole queue and ask to sign in again;
+ *  - 401, and 403 for the wrong role, keep the whole queue and ask to sign in again;
  *  - a command goes out under the name of whoever made it: another person's waits for her to sign in;
  *  - any other 4xx parks that one command where it can be seen, and the rest goes on;
  *  - no answer, 408, 429 and 5xx wait, 5 seconds first, 5 minutes at most, in the same order.
@@ -45,7 +45,8 @@ export function judge(answer, uuid) {
   if (answer === null) return "later";
   const { status, body } = answer;
   if (status >= 200 && status < 300) return body !== null && body?.command_id === uuid ? "done" : "later";
-  if (status === 401 || status === 403) return "sign_in";
+  // Signed in as somebody who cannot pick at all; any other 403 is about this one command.
+  if (status === 401 || (status === 403 && body?.code === "role_not_allowed")) return "sign_in";
   if (status === 408 || status === 429 || status < 400 || status >= 500) return "later";
   return "parked";
 }
