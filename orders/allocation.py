@@ -1,7 +1,7 @@
 """Holding stock: the one place that moves the scarce counters, and the one lock order.
 
-Lock order of the orders side: broadcast, then tier stock, then order lines, then graded lot, then
-quota; rows of one table by primary key. Stock never passes through memory between two transactions:
+Lock order of the orders side: broadcast, tier stock, graded lot, quota, order lines, packs; rows of
+one table by primary key. Stock never passes through memory between two transactions:
 it is read, judged and moved under one lock, and the moving statement carries its own guard.
 """
 
@@ -117,12 +117,11 @@ def reserve_many(session: Session, requests: Sequence[HoldRequest], *, now: date
 def release_many(session: Session, lines: Sequence[SalesLine]) -> None:
     """Give back what held lines hold and mark them cancelled. Lines already cancelled stay as they are.
 
-    Pieces already packed stay counted; the caller has freed what could be freed.
+    The caller has locked stock and lines, and freed the packs that could be freed: pieces still packed
+    stay counted.
     """
-    lock_stock(session, {line.listing_id for line in lines if line.listing_id is not None})
     back: defaultdict[int, int] = defaultdict(int)
-    for line in sorted(lines, key=lambda line: line.id or 0):
-        session.refresh(line, with_for_update=True)
+    for line in lines:
         if line.state == LineState.HELD and line.listing_id is not None:
             back[line.listing_id] += line.quantity - line.packed
         line.state = LineState.CANCELLED

@@ -1,6 +1,6 @@
 """Which sold line gets which pack, and what is still missing."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func
@@ -40,6 +40,7 @@ def assign(session: Session, pack: Pack) -> SalesLine | None:
         .order_by(col(SalesLine.taken_at), col(SalesLine.id))
         .limit(1)
         .with_for_update(of=SalesLine)
+        .execution_options(populate_existing=True)
     ).one_or_none()
     if line is None:
         return None
@@ -50,19 +51,18 @@ def assign(session: Session, pack: Pack) -> SalesLine | None:
     return line
 
 
-def free_packs(session: Session, line_ids: Collection[int]) -> list[Pack]:
-    """Take the packs that have not been loaded yet from some lines, and give them to those waiting."""
+def free_packs(session: Session, lines: Sequence[SalesLine]) -> list[Pack]:
+    """Take the packs that have not been loaded yet from some lines, which the caller has locked."""
+    by_id = {line.id: line for line in lines}
     freed = session.exec(
         select(Pack)
-        .where(col(Pack.line_id).in_(line_ids), col(Pack.load_id).is_(None))
+        .where(col(Pack.line_id).in_(by_id), col(Pack.load_id).is_(None))
         .order_by(Pack.id)
         .with_for_update()
+        .execution_options(populate_existing=True)
     ).all()
     for pack in freed:
-        line = session.get(SalesLine, pack.line_id)
-        if line is not None:
-            line.packed -= 1
-            session.add(line)
+        by_id[pack.line_id].packed -= 1
         pack.line_id = None
         session.add(pack)
     session.flush()

@@ -148,9 +148,9 @@ def close(session: Session, broadcast: str, *, now: datetime, zone: str) -> Broa
     show.closed_at = now
     session.add(show)
     session.flush()
-    write_sold(session, now=now, zone=zone, final=True, broadcast=show.id)
     offers = listings(session, show.id)
     stock = lock_stock(session, [_key(offer) for offer in offers])
+    write_sold(session, now=now, zone=zone, final=True, broadcast=show.id)
     for offer in offers:
         _record_offer(session, show, offer, Action.DELETE, stock[_key(offer)].offered, now=now, zone=zone, platform="")
     return show

@@ -20,10 +20,15 @@ def pack_product(
     session: Session, *, crop: str, variety: str, tier: str, nominal_mass_g: int, numbering: Numbering
 ) -> Product:
     """Return the product of such packs, with a new GTIN the first time."""
+    known = _find(session, PACK, variety, tier, nominal_mass_g)
+    if known is not None:
+        return known
+    number = next_number(session, "gtin-pack")
+    # The number is locked now: whoever else was first with this product has committed.
     return _find(session, PACK, variety, tier, nominal_mass_g) or _add(
         session,
         Product(
-            gtin=numbering.gtin(_FIRST_PACK + next_number(session, "gtin-pack")),
+            gtin=numbering.gtin(_FIRST_PACK + number),
             kind=PACK,
             crop=crop,
             variety=variety,
@@ -36,10 +41,14 @@ def pack_product(
 
 def harvest_product(session: Session, *, crop: str, variety: str, numbering: Numbering) -> Product:
     """Return the product a variety is harvested as (variable measure), with a new GTIN the first time."""
+    known = _find(session, HARVEST, variety, "", 0)
+    if known is not None:
+        return known
+    number = next_number(session, "gtin-harvest")
     return _find(session, HARVEST, variety, "", 0) or _add(
         session,
         Product(
-            gtin=numbering.gtin(_FIRST_HARVEST + next_number(session, "gtin-harvest"), indicator=_VARIABLE_MEASURE),
+            gtin=numbering.gtin(_FIRST_HARVEST + number, indicator=_VARIABLE_MEASURE),
             kind=HARVEST,
             crop=crop,
             variety=variety,

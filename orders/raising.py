@@ -15,7 +15,7 @@ from orders import events, products
 from orders.documents import next_document
 from orders.errors import LotStateError
 from orders.models import Broadcast, Listing, PickOrder, Plot, Product, SalesLine, TierStock, TierTotal
-from orders.picking import pick_order
+from orders.picking import FILLED_PER_MILLE, pick_order
 from orders.places import House
 from orders.planning import MARGIN_PER_MILLE, MINIMUM_LOT_G, Offer, PickTask, plan
 from orders.plots import yield_left_g
@@ -67,6 +67,9 @@ def withdraw(session: Session, name: str, *, recorder: PartyId, now: datetime, z
 
     What it would have brought is asked for again by the next `raise_orders`.
     """
+    # The planner's lock first: it must not plan with an order that is being taken back.
+    broadcast_id = pick_order(session, name).broadcast_id
+    session.exec(select(Broadcast.id).where(Broadcast.id == broadcast_id).with_for_update()).one()
     row = pick_order(session, name, is_for_update=True)
     if row.state == OrderState.WITHDRAWN:
         return row
@@ -167,9 +170,10 @@ def _on_the_way(
 
 
 def _still_expected(order: PickOrder) -> dict[Tier, int]:
-    """Return what an order brings per tier: what was asked, or what came where no more will come."""
-    is_over = order.state in (OrderState.SHORT, OrderState.CLOSED, OrderState.FILLED)
-    factor = order.picked_g if is_over else max(order.ordered_g, order.picked_g)
+    """Return what an order brings per tier: what was asked, or less where too little came and no more will."""
+    is_filled = order.picked_g * 1000 >= order.ordered_g * FILLED_PER_MILLE
+    keeps_promise = is_filled or order.state in OPEN_STATES
+    factor = max(order.ordered_g, order.picked_g) if keeps_promise else order.picked_g
     return {Tier(tier): grams * factor // order.ordered_g for tier, grams in order.expected_g.items()}
 
 

@@ -61,7 +61,7 @@ def take_many(session: Session, messages: Sequence[Message], *, now: datetime) -
         touched = {r.listing_id for r in requests} | {line.listing_id for line in _lines_of(session, off)}
         lock_stock(session, {listing_id for listing_id in touched if listing_id is not None})
     held = iter(reserve_many(session, requests, now=now))
-    _cancel(session, _lines_of(session, [*off, *(m for m in paid if _order(m) in orders.cancelled)]))
+    _cancel(session, [*off, *(m for m in paid if _order(m) in orders.cancelled)])
     answers: dict[int, Outcome] = {}
     for i, message in enumerate(messages):
         if i not in fresh:
@@ -194,17 +194,20 @@ def _requests(session: Session, paid: Sequence[PaidOrder], new: Collection[tuple
     return requests
 
 
-def _lines_of(session: Session, messages: Iterable[Message]) -> list[SalesLine]:
+def _lines_of(session: Session, messages: Iterable[Message], *, is_for_update: bool = False) -> list[SalesLine]:
     keys = sorted({_order(m) for m in messages})
     if not keys:
         return []
-    query = select(SalesLine).where(tuple_(SalesLine.source, SalesLine.order_ref).in_(keys))
-    return list(session.exec(query.order_by(col(SalesLine.id))))
+    query = select(SalesLine).where(tuple_(SalesLine.source, SalesLine.order_ref).in_(keys)).order_by(col(SalesLine.id))
+    if is_for_update:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    return list(session.exec(query))
 
 
-def _cancel(session: Session, lines: Sequence[SalesLine]) -> None:
+def _cancel(session: Session, messages: Sequence[Message]) -> None:
+    lines = _lines_of(session, messages, is_for_update=True)
     if lines:
-        free_packs(session, [line.id for line in lines if line.id is not None])
+        free_packs(session, lines)
         release_many(session, lines)
 
 

@@ -9,11 +9,11 @@ from sqlalchemy import update
 from sqlmodel import func, select
 
 from ledger.kernel.sequences import next_number
-from orders import allocation, packing, picking, sales, stock
+from orders import allocation, fulfilment, listings, packing, picking, sales, stock
 from orders.allocation import LineState
 from orders.errors import PackError, QuotaError
 from orders.models import Broadcast, Listing, Quota, SalesLine, TierStock
-from tests.orders.conftest import Farm
+from tests.orders.conftest import ZONE, Farm
 from tests.races.conftest import at_once
 
 THREADS = 8
@@ -159,6 +159,48 @@ def test_stations_at_once_never_pack_more_than_was_measured(race_farm: Farm) -> 
         quota = session.exec(select(Quota)).one()
     assert lot.packed_g == sum(pack.mass_g for pack in packs) == 3 * 2_600
     assert quota.activated == len(packs) == 3
+
+
+def test_order_cancelled_while_it_is_packed_keeps_the_books(race_farm: Farm) -> None:
+    show = race_farm.open({"A": 10, "B": 10}, mass_g=1_000)
+    orders = [f"S-{n}" for n in range(5)]
+    for order in orders:
+        race_farm.take(race_farm.paid(show, ("A", 1), order=order))
+    lots = race_farm.graded({"A": 10_000, "B": 6_000}, show, B=1)
+    gtin = race_farm.listing(show, "A").gtin
+    race_farm.grant(lots["A"], gtin)
+    results = at_once(
+        [partial(race_farm.take, race_farm.cancelled(order)) for order in orders[:3]]
+        + [partial(race_farm.pack, lots["A"], gtin, 1_020, fruits=race_farm.fruits()) for _ in range(5)]
+    )
+    assert [result for result in results if isinstance(result, BaseException)] == []
+    with race_farm.write() as session:
+        fulfilment.assign_spare(session)
+        assert allocation.recount(session) == []
+        served = session.exec(select(SalesLine.order_ref).where(SalesLine.packed > 0, SalesLine.tier == "A")).all()
+    assert set(served) >= {"S-3", "S-4"}
+
+
+def test_first_listings_of_a_new_pack_at_once_share_one_gtin(race_farm: Farm) -> None:
+    shows = [race_farm.open({}) for _ in range(4)]
+
+    def offer(show: Broadcast) -> str:
+        with race_farm.write() as session:
+            return listings.list_tier(
+                session,
+                show.id,
+                tier="A",
+                variety="Guifei",
+                nominal_mass_g=777,
+                price_fen=1,
+                pieces=1,
+                plots=[race_farm.numbering.place(1, "P01")],
+                numbering=race_farm.numbering,
+                now=race_farm.at,
+                zone=ZONE,
+            ).gtin
+
+    assert len(set(at_once([partial(offer, show) for show in shows]))) == 1
 
 
 def test_documents_numbered_at_once_get_different_numbers(race_farm: Farm) -> None:
