@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 import httpx
 from standardwebhooks.webhooks import Webhook
 
-from api.demo.stage import Door, Journal, Stage, StageError
+from api.demo.stage import Door, Journal, RefusedError, Stage, StageError
 from api.demo.world import Bought, Photographed, World, leg_curve, pulp_curve
 from farm_sensors.errors import TransportError
 from farm_sensors.gateway import Gateway, HttpTransport
@@ -43,7 +43,7 @@ _PLOT_POLYGONS: Final = {
 }
 _BY_MQTT: Final = {"W01", "W03", "LOGGER-1"}
 _TRIES: Final = 100
-_TRAYS_PER_CRATE: Final = 4
+_CRATE_G: Final = 15_000
 _NAMESPACE: Final = uuid.UUID("6f1c4b52-5d8e-4a0f-9a3c-5b1d6a0e7c11")
 
 
@@ -95,8 +95,8 @@ class Cooperative:
         for ref, gln in (("farm", 1), ("house", 10), ("studio", 20), ("receiver", 30)):
             yield f'[[place]]\nref = "{ref}"\ngln = {gln}'
         for number, plot in enumerate(self._world.plots, start=1):
-            # The first plot's young trees bear little yet, so that a day's sale reaches a second farmer too.
-            yield_cap_kg = 28 if number == 1 and len(self._world.plots) > 1 else 12_000
+            # Young trees bear little yet, so that one day's sale reaches two farmers.
+            yield_cap_kg = 28 if len(self._world.plots) > 1 else 12_000
             yield (
                 f'[[plot]]\nref = "{plot}"\nplace = "farm"\nname = "示例地块 Sample plot {number}"\ncrop = "mango"\n'
                 f'variety = "{VARIETY}"\nregion = "CN-460200"\narea_m2 = {4200 + 700 * number}\n'
@@ -219,7 +219,7 @@ class Host:
                 "nominal_mass_g": self._world.nominal_mass_g,
                 "price_fen": price_fen,
                 "pieces": pieces,
-                "plots": list(self._world.plots),
+                "plots": list(self._world.plots[:2]),
             }
             self._journal.once(f"listing {tier}", partial(self._list, body))
         return self.broadcast
@@ -371,7 +371,7 @@ class Farmer:
 
     def pick(self, order: dict[str, Any], trays: Sequence[Photographed], *, started: datetime) -> dict[str, Any]:
         """Fill crates with what the trays hold, confirm them and return the lot."""
-        crates = [trays[i : i + _TRAYS_PER_CRATE] for i in range(0, len(trays), _TRAYS_PER_CRATE)]
+        crates = _crates(trays)
         ended = started + timedelta(minutes=12 * len(crates))
         self._stage.at(ended)
         number = order["pick_order"].rpartition("/")[2][13:]
@@ -408,11 +408,24 @@ def harvest(farmers: Sequence[Farmer], world: World, *, started: datetime) -> li
     for farmer in farmers:
         for order in sorted(farmer.orders(), key=lambda each: str(each["number"])):
             trays: list[Photographed] = []
-            while trees and sum(tray.mass_g for tray in trays) < order["ordered_g"]:
-                trays.append(trees.pop(0))
+            for tray in list(trees):
+                # Exactly what was sold: a tray that would exceed the order stays on the tree.
+                if sum(each.mass_g for each in trays) + tray.mass_g <= order["ordered_g"]:
+                    trays.append(tray)
+                    trees.remove(tray)
             if trays:
                 lots.append(farmer.pick(order, trays, started=started))
     return lots
+
+
+def _crates(trays: Sequence[Photographed]) -> list[list[Photographed]]:
+    """Share the trays out to crates a person can carry."""
+    crates: list[list[Photographed]] = [[]]
+    for tray in trays:
+        if crates[-1] and sum(each.mass_g for each in crates[-1]) + tray.mass_g > _CRATE_G:
+            crates.append([])
+        crates[-1].append(tray)
+    return crates
 
 
 def oversold(board: Any) -> int:
@@ -466,8 +479,7 @@ class Station:
             for name in lot["trays"]:
                 path = f"batches/{batch['ref']}/photographs"
                 graded = self._journal.once(f"graded {name}", partial(self._inspect, path, trays[name].data))
-                seen["photographs"] += 1
-                seen["fruits"] += graded["fruits"]
+                seen.update(graded)
             self._judge(batch["ref"])
             closed = self._once(f"closed {lot['lot_number']}", f"batches/{batch['ref']}/close", {})
             for tier in closed["lots"]:
@@ -511,8 +523,14 @@ class Station:
         return self._door.post(f"/api/v1/station/{path}", content=picture, headers={"content-type": "image/jpeg"})
 
     def _inspect(self, path: str, picture: bytes) -> dict[str, int]:
-        graded = self._photograph(path, picture)
-        return {"fruits": graded["fruits"], "doubtful": graded["doubtful"]}
+        """Send a photograph; one the station cannot use (no scale, no whole fruit) counts for nothing."""
+        try:
+            graded = self._photograph(path, picture)
+        except RefusedError as error:
+            if error.status != httpx.codes.UNPROCESSABLE_ENTITY:
+                raise
+            return {"refused": 1}
+        return {"photographs": 1, "fruits": graded["fruits"], "doubtful": graded["doubtful"]}
 
     def _judge(self, batch: str) -> None:
         """A person looks at what the camera doubts and takes the lower of the tiers it wavers between."""

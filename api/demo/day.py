@@ -55,6 +55,7 @@ class Summary:
     seconds_total: float
     readings: int
     photographs: int
+    photographs_refused: int
     fruits: int
     packs: int
     orders: int
@@ -171,7 +172,8 @@ def play(stage: Stage, world: World, journal: Journal, say: Console, *, began: f
     station.calibrate()
     graded = station.grade(lots, at=times.grade)
     tiers = ", ".join(f"{tier} {graded[tier]}" for tier in ("A", "B", "C", "cull") if graded[tier])
-    step(f"{graded['photographs']} photographs graded: {graded['fruits']} fruits ({tiers})")
+    refused = f", {graded['refused']} refused" if graded["refused"] else ""
+    step(f"{graded['photographs']} photographs graded{refused}: {graded['fruits']} fruits ({tiers})")
     packs = station.pack(at=times.pack)
     step(f"{len(packs)} packs filled and labelled, codes issued against measured mass")
 
@@ -198,6 +200,7 @@ def play(stage: Stage, world: World, journal: Journal, say: Console, *, began: f
         seconds_total=round(time.monotonic() - began, 1),
         readings=devices.sent,
         photographs=graded["photographs"],
+        photographs_refused=graded["refused"],
         fruits=graded["fruits"],
         packs=len(packs),
         orders=burst.orders,

@@ -33,6 +33,17 @@ class StageError(OriginError):
     code = "demo"
 
 
+class RefusedError(StageError):
+    """The product answered an actor with a refusal."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        detail = answer.text[:500]
+        with contextlib.suppress(ValueError):
+            detail = answer.json().get("detail", detail)
+        super().__init__(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {detail}")
+        self.status = answer.status_code
+
+
 class Journal:
     """What has been done, kept in one small file."""
 
@@ -95,6 +106,7 @@ class Stage:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        (self.home / "up.pid").write_text(str(self._server.pid))
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.TransportError):
@@ -179,10 +191,7 @@ class Door:
 def _result(answer: httpx.Response) -> Any:
     if answer.is_success:
         return answer.json() if answer.content else None
-    detail = answer.text[:500]
-    with contextlib.suppress(ValueError):
-        detail = answer.json().get("detail", detail)
-    raise StageError(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {detail}")
+    raise RefusedError(answer)
 
 
 def free_port(preferred: int) -> int:

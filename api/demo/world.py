@@ -25,7 +25,7 @@ SEED: Final = 20260418
 TIERS: Final = ("A", "B", "C")
 PHOTOGRAPHS: Final = 16
 """Sample photographs of a dozen fruits each."""
-REAL_PHOTOGRAPHS: Final = 60
+REAL_PHOTOGRAPHS: Final = 80
 """At most so many real photographs are graded: about what a station sees in a quarter of an hour."""
 ORDERS: Final = 48
 
