@@ -5,6 +5,7 @@ hand. The scale holds on the plane of the reference. A fruit's widest circle sta
 to the camera, and looks too large: `measure.belt_to_fruit` takes that back when the camera's height is known.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -144,20 +145,15 @@ def _coin_scale(pixels: Pixels, reference: Coin) -> Scale:
         minRadius=round(short / 45),
         maxRadius=round(short / 8),
     )
-    candidates = [] if circles is None else [tuple(map(float, c)) for c in np.asarray(circles).reshape(-1, 3)[:60]]
-    candidates += _grey_blobs(lab, short)
     magnitude = _edges(blurred)
-    best: tuple[float, Polygon] | None = None
-    for x, y, radius in candidates:
-        rim = _rim(magnitude, x, y, radius)
-        if rim is None:
-            continue
-        score = _coin_score(lab, grey, rim)
-        if score > 0 and (best is None or score > best[0]):
-            best = score, rim
-    if best is None:
+    # On a coloured table a grey patch is the whole coin; circles may also be its relief, so they come second.
+    valid = _valid_coins(_grey_blobs(lab, short), magnitude, lab, grey)
+    if not valid and circles is not None:
+        drawn = [tuple(map(float, circle)) for circle in np.asarray(circles).reshape(-1, 3)[:60]]
+        valid = _valid_coins([(x, y, radius) for x, y, radius in drawn], magnitude, lab, grey)
+    if not valid:
         raise NoScaleError(f"a coin of {reference.diameter_um / 1000:.1f} mm")
-    rim = best[1] / shrink
+    rim = max(valid, key=lambda each: each[0])[1] / shrink
     centre, axes, _ = cv2.fitEllipse(rim.astype(np.float32))
     small_axis, large_axis = sorted((float(axes[0]), float(axes[1])))
     mean = (small_axis + large_axis) / 2
@@ -173,7 +169,21 @@ def _coin_scale(pixels: Pixels, reference: Coin) -> Scale:
     )
 
 
-def _grey_blobs(lab: NDArray[np.float32], short: int) -> list[tuple[float, float, float]]:
+_Circle: TypeAlias = tuple[float, float, float]
+
+
+def _valid_coins(circles: Sequence[_Circle], magnitude: Plane, lab: Plane, grey: Plane) -> list[tuple[float, Polygon]]:
+    """Return score and rim of every circle that has a rim and looks like metal."""
+    valid = []
+    for x, y, radius in circles:
+        rim = _rim(magnitude, x, y, radius)
+        score = 0.0 if rim is None else _coin_score(lab, grey, rim)
+        if rim is not None and score > 0:
+            valid.append((score, rim))
+    return valid
+
+
+def _grey_blobs(lab: NDArray[np.float32], short: int) -> list[_Circle]:
     """Return the round grey patches on a coloured table: coins too dim for the Hough transform."""
     chroma = np.hypot(lab[..., 1] - 128, lab[..., 2] - 128)
     table = float(
@@ -183,13 +193,18 @@ def _grey_blobs(lab: NDArray[np.float32], short: int) -> list[tuple[float, float
     )
     if table < 12:
         return []
-    grey = cv2.morphologyEx((chroma < 0.62 * table).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    contours, _ = cv2.findContours(grey, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     blobs = []
-    for contour in contours:
-        (x, y), radius = cv2.minEnclosingCircle(contour)
-        if short / 45 <= radius <= short / 8 and cv2.contourArea(contour) > 0.72 * np.pi * radius**2:
-            blobs.append((float(x), float(y), float(np.sqrt(cv2.contourArea(contour) / np.pi))))
+    for share in (0.5, 0.62, 0.75):
+        patches = cv2.morphologyEx(
+            (chroma < share * table).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)
+        )
+        patches = cv2.morphologyEx(patches, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        contours, _ = cv2.findContours(patches, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        for contour in contours:
+            (x, y), radius = cv2.minEnclosingCircle(contour)
+            area = cv2.contourArea(contour)
+            if short / 45 <= radius <= short / 8 and area > 0.74 * np.pi * radius**2:
+                blobs.append((float(x), float(y), float(np.sqrt(area / np.pi))))
     return blobs
 
 
@@ -198,7 +213,7 @@ def _edges(grey: Plane) -> NDArray[np.float32]:
     return np.asarray(cv2.magnitude(dx, dy), dtype=np.float32)
 
 
-def _rim(magnitude: NDArray[np.float32], x: float, y: float, radius: float) -> Polygon | None:
+def _rim(magnitude: Plane, x: float, y: float, radius: float) -> Polygon | None:
     """Return the rim as one point per ray with a strong edge, or None where too few have one."""
     angles = np.linspace(0, 2 * np.pi, _RAYS, endpoint=False)
     radii = np.linspace(0.82, 1.18, 37) * radius
@@ -221,7 +236,7 @@ def _rim(magnitude: NDArray[np.float32], x: float, y: float, radius: float) -> P
     return np.stack([xs[index, outermost[index]], ys[index, outermost[index]]], axis=1).astype(np.float32)
 
 
-def _coin_score(lab: NDArray[np.float32], grey: Plane, rim: Polygon) -> float:
+def _coin_score(lab: Plane, grey: Plane, rim: Polygon) -> float:
     (x, y), radius = cv2.minEnclosingCircle(rim)
     mask = np.zeros(grey.shape, np.uint8)
     cv2.circle(mask, (round(x), round(y)), max(2, round(radius * 0.85)), 255, -1)
