@@ -8,52 +8,32 @@ installations share a key by mistake, the contract takes a head only once. No da
 open while the chain is asked.
 """
 
-import contextlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Final, Protocol
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from contracts.chain import Chain
 from contracts.errors import (
     CallRefusedError,
     ChainMismatchError,
     ForkedHeadError,
-    NonceSpentError,
-    UnderpricedError,
 )
 from contracts.heads import AnchoredHead, Head, log_id
 from contracts.keys import PublisherKey
 from contracts.models import Anchor, AnchorState, Attempt
 from contracts.outbox import UNSETTLED, TreeHead, anchors, unsettled
-from contracts.transactions import Fees, Receipt, SignedTransaction, raise_fees
+from contracts.sending import Sender, Signed, Tree, attempts_of, new_attempt
+from contracts.transactions import Receipt
 from ledger import tree as ledger_tree
 from ledger.errors import LogInconsistentError
 from ledger.kernel.database import Database
 from ledger.kernel.settings import Settings
 
 _log = logging.getLogger(__name__)
-
-_GAS_MARGIN_PERCENT: Final = 125
-_PATIENT_BLOCKS: Final = 3
-"""Blocks that must pass a transaction by before it counts as stuck."""
-
-
-class Tree(Protocol):
-    """What anchoring asks of the log. `ledger.tree` is one."""
-
-    def root(self, session: Session, size: int) -> bytes:
-        """Return the root of the first `size` leaves. Raises LogInconsistentError where there are fewer."""
-        ...
-
-    def consistency(self, session: Session, first: int, second: int) -> Sequence[bytes]:
-        """Return the RFC 9162 proof that the tree of `second` leaves extends the tree of `first`."""
-        ...
 
 
 class Step(Enum):
@@ -79,16 +59,6 @@ def next_step(head: TreeHead, *, chain_head: Head, rows: Sequence[Anchor]) -> St
     return Step.DONE if known or head.size < chain_head.size else Step.ADOPT
 
 
-@dataclass(frozen=True, slots=True)
-class _Signed:
-    """A signed transaction and what it offers to pay."""
-
-    transaction: SignedTransaction
-    nonce: int
-    gas: int
-    fees: Fees
-
-
 class Anchorer:
     """Brings the heads of one log into the contract. One of them runs at a time; two do no harm."""
 
@@ -109,8 +79,9 @@ class Anchorer:
         self._log_id = log_id(origin)
         self._confirmations = confirmations
         self._tree = tree
-        self._stuck_after = stuck_after
-        self._fee_cap_wei = fee_cap_wei
+        self._sender = Sender(
+            chain, key, log_id=self._log_id, tree=tree, stuck_after=stuck_after, fee_cap_wei=fee_cap_wei
+        )
         self._is_ready = False
 
     @classmethod
@@ -162,7 +133,7 @@ class Anchorer:
         if step is not Step.SIGN:
             return None
         try:
-            signed = self._sign(head, proof)
+            signed = self._sender.sign(head, proof)
         except CallRefusedError as error:
             if error.name == "HeadNotNewer":  # another process was faster, between the question and now
                 return None
@@ -176,7 +147,7 @@ class Anchorer:
         """
         with db.read() as session:
             rows = unsettled(session, origin=self._origin)
-            attempts = {row.id: _attempts(session, row) for row in rows}
+            attempts = {row.id: attempts_of(session, row) for row in rows}
         if rows:
             self.prepare()
         for row in rows:
@@ -194,75 +165,13 @@ class Anchorer:
         if receipt is None and not attempts:
             self._leave(db, row, AnchorState.REFUSED)  # adopted, and reorganised away: nothing here to send again
         elif receipt is None:
-            self._send(db, row, attempts[-1], now=now)
+            self._sender.send(db, row, attempts[-1], now=now)
             receipt = self._receipt(hashes)
         if receipt is not None:
             self._settle(db, row, receipt, now=now)
 
     def _receipt(self, hashes: Sequence[bytes]) -> Receipt | None:
         return next((found for one in reversed(hashes) if (found := self._chain.receipt(one)) is not None), None)
-
-    def _send(self, db: Database, row: Anchor, newest: Attempt, *, now: datetime) -> None:
-        """Send the newest attempt, again where the chain lost it, and a dearer one where it is stuck."""
-        if newest.broadcast_at is not None and self._chain.knows(newest.tx_hash):
-            if self._is_stuck(newest, now):
-                self._send_dearer(db, row, newest, now=now)
-            return
-        try:
-            self._send_attempt(db, row, newest, now=now)
-        except UnderpricedError:
-            # The price rose past what was signed, or a dearer attempt is known after all.
-            if self._is_stuck(newest, now):
-                self._send_dearer(db, row, newest, now=now)
-
-    def _send_dearer(self, db: Database, row: Anchor, stuck: Attempt, *, now: datetime) -> None:
-        replacement = self._replace(db, row, stuck, now=now)
-        if replacement is not None:
-            with contextlib.suppress(UnderpricedError):  # it rose again; the next round raises once more
-                self._send_attempt(db, row, replacement, now=now)
-
-    def _send_attempt(self, db: Database, row: Anchor, attempt: Attempt, *, now: datetime) -> None:
-        """Send the bytes that were kept, and write down that they are sent. Raises UnderpricedError."""
-        block = self._chain.block_number()
-        try:
-            self._chain.send_raw(attempt.raw_tx)
-        except NonceSpentError:
-            return  # another attempt is in a block by now; the next round finds it
-        with db.write() as session:
-            sent, anchor = session.get_one(Attempt, attempt.id), session.get_one(Anchor, row.id)
-            if sent.broadcast_at is None:
-                sent.broadcast_at, sent.broadcast_block = now, block
-            if anchor.state in UNSETTLED:
-                anchor.state, anchor.broadcast_at = AnchorState.BROADCAST, anchor.broadcast_at or now
-                anchor.block_number = anchor.block_hash = anchor.included_at = None
-            session.add_all([sent, anchor])
-
-    def _is_stuck(self, attempt: Attempt, now: datetime) -> bool:
-        if now - (attempt.broadcast_at or attempt.signed_at) < self._stuck_after:
-            return False
-        # Never sent at all: the price rose before it could be, which only new blocks can have done.
-        sent_at = attempt.broadcast_block
-        return sent_at is None or self._chain.block_number() - sent_at >= _PATIENT_BLOCKS
-
-    def _replace(self, db: Database, row: Anchor, stuck: Attempt, *, now: datetime) -> Attempt | None:
-        """Sign the same anchor at the same nonce for more, and keep it. None where it would pass the cap."""
-        fees = raise_fees(Fees(stuck.max_fee_wei, stuck.priority_fee_wei), self._chain.fees())
-        if fees.max_wei > self._fee_cap_wei:
-            _log.warning("anchor of %d leaves waits: its fee would pass the cap", row.size)
-            return None
-        with db.read() as session:
-            proof = self._tree.consistency(session, row.previous_size, row.size) if row.previous_size else []
-        data = self._chain.anchor_call(self._log_id, size=row.size, root=row.root, proof=proof)
-        signed = self._chain.sign(self._key, data=data, nonce=stuck.nonce, gas=stuck.gas, fees=fees)
-        attempt = _attempt(_Signed(signed, stuck.nonce, stuck.gas, fees), row, now)
-        try:
-            with db.write() as session:
-                anchor = session.get_one(Anchor, row.id)
-                anchor.tx_hash = signed.tx_hash
-                session.add_all([attempt, anchor])
-        except IntegrityError:
-            return None  # another process signed the very same replacement
-        return attempt
 
     def _settle(self, db: Database, row: Anchor, receipt: Receipt, *, now: datetime) -> None:
         """Write down the block that holds an anchor, and whether it is deep enough."""
@@ -329,15 +238,8 @@ class Anchorer:
             session.add(anchor)
         return anchor
 
-    def _sign(self, head: TreeHead, proof: Sequence[bytes]) -> _Signed:
-        nonce, asked = self._chain.nonce(self._key.address), self._chain.fees()
-        fees = Fees(min(asked.max_wei, self._fee_cap_wei), min(asked.priority_wei, self._fee_cap_wei))
-        data = self._chain.anchor_call(self._log_id, size=head.size, root=head.root, proof=proof)
-        gas = self._chain.preflight(data, sender=self._key.address) * _GAS_MARGIN_PERCENT // 100
-        return _Signed(self._chain.sign(self._key, data=data, nonce=nonce, gas=gas, fees=fees), nonce, gas, fees)
-
     def _keep(
-        self, db: Database, head: TreeHead, signed: _Signed, *, previous_size: int, now: datetime
+        self, db: Database, head: TreeHead, signed: Signed, *, previous_size: int, now: datetime
     ) -> Anchor | None:
         """Keep a signed anchor, in one transaction. None where another process kept one first."""
         try:
@@ -351,7 +253,7 @@ class Anchorer:
                 anchor.nonce, anchor.tx_hash = signed.nonce, signed.transaction.tx_hash
                 session.add(anchor)
                 session.flush()
-                session.add(_attempt(signed, anchor, now))
+                session.add(new_attempt(signed, anchor, now))
         except IntegrityError:
             return None  # the head or the nonce has its row already
         return anchor
@@ -401,22 +303,3 @@ class Anchorer:
 def _row_of(session: Session, origin: str, size: int) -> Anchor | None:
     wanted = select(Anchor).where(Anchor.log_origin == origin, Anchor.size == size).with_for_update()
     return session.exec(wanted).one_or_none()
-
-
-def _attempts(session: Session, row: Anchor) -> list[Attempt]:
-    """Return the transactions signed under the row's nonce, oldest first."""
-    wanted = select(Attempt).where(Attempt.anchor_id == row.id, Attempt.nonce == row.nonce)
-    return list(session.exec(wanted.order_by(col(Attempt.id))))
-
-
-def _attempt(signed: _Signed, anchor: Anchor, now: datetime) -> Attempt:
-    return Attempt(
-        anchor_id=anchor.id or 0,
-        nonce=signed.nonce,
-        raw_tx=signed.transaction.raw,
-        tx_hash=signed.transaction.tx_hash,
-        max_fee_wei=signed.fees.max_wei,
-        priority_fee_wei=signed.fees.priority_wei,
-        gas=signed.gas,
-        signed_at=now,
-    )

@@ -1,23 +1,21 @@
-"""The chain we anchor in, spoken to through web3: one in a file of ours, or any EVM node.
+"""The chain we anchor in: our contract, on a chain in a file of ours or on any EVM node.
 
 Past this module nobody sees web3: bytes, whole numbers and our own small types come out, ChainErrors
 are raised.
 """
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from contracts import rpc
 from contracts.artifacts import anchor_log
 from contracts.deployment import Deployment, DeploymentFile
 from contracts.errors import (
     ChainMismatchError,
-    ChainUnreachableError,
     NonceSpentError,
     NotDeployedError,
     ReadOnlyChainError,
@@ -26,21 +24,16 @@ from contracts.errors import (
 )
 from contracts.heads import AnchoredHead, Head
 from contracts.keys import PublisherKey
-from contracts.refusals import asking, explain
+from contracts.node import Node, checksum
+from contracts.refusals import asking
 from contracts.transactions import Fees, Receipt, SignedTransaction
 from ledger.kernel.settings import Settings
 
 if TYPE_CHECKING:
-    from eth_typing import ChecksumAddress
     from web3 import Web3
     from web3.contract import Contract
 
     from contracts.embedded import EmbeddedNode
-
-T = TypeVar("T")
-
-PLAY_CHAIN_ID: Final = 31_337
-"""What anvil and its like call themselves; money there is worth nothing."""
 
 _DEPLOY_GAS: Final = 1_500_000
 _OPEN_GAS: Final = 120_000
@@ -59,13 +52,12 @@ def open_chain(settings: Settings, *, read_only: bool = False) -> "Chain":
     return Chain.embedded(path, funded=key.address)
 
 
-class Chain:
-    """An EVM chain and our contract on it. Threads may share one."""
+class Chain(Node):
+    """A chain, and our contract on it."""
 
-    def __init__(self, web3: "Web3", *, deployment: Path, node: "EmbeddedNode | None" = None) -> None:
-        self._web3 = web3
+    def __init__(self, web3: "Web3", *, deployment: Path, embedded: "EmbeddedNode | None" = None) -> None:
+        super().__init__(web3, embedded=embedded)
         self._file = DeploymentFile(deployment)
-        self._node = node
         self._deployed: Deployment | None = None
 
     @classmethod
@@ -95,23 +87,7 @@ class Chain:
         from contracts.embedded import EmbeddedNode, EmbeddedProvider  # noqa: PLC0415
 
         node = EmbeddedNode(path, funded=funded, read_only=read_only)
-        return cls(Web3(EmbeddedProvider(node)), deployment=path.with_suffix(".json"), node=node)
-
-    def close(self) -> None:
-        """Let go of the file or the connection. Closing twice is safe."""
-        if self._node is not None:
-            self._node.close()
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether this is the chain in a file: one machine's word, until it moves to a public one."""
-        return self._node is not None
-
-    @cached_property
-    def chain_id(self) -> int:
-        """The number wallets and explorers know the chain by."""
-        with asking():
-            return int(self._web3.eth.chain_id)
+        return cls(Web3(EmbeddedProvider(node)), deployment=path.with_suffix(".json"), embedded=node)
 
     @property
     def address(self) -> str:
@@ -155,7 +131,7 @@ class Chain:
         # The same step, sent before this process was killed, may be on its way.
         with contextlib.suppress(NonceSpentError, UnderpricedError):
             self.send_raw(signed.raw)
-        self._wait(lambda: self.publisher(name), patience_s, "the log's opening")
+        self.wait(lambda: self.publisher(name), patience_s, "the log's opening")
 
     def publisher(self, name: bytes) -> str | None:
         """Return who may anchor in a log, or None where the log is not open."""
@@ -175,72 +151,16 @@ class Chain:
         """Yield every head ever anchored in a log, oldest first."""
         first = self.deployment_block if since_block is None else since_block
         newest = self.block_number()
-        step = newest + 1 if self.is_embedded else _LOG_BLOCKS
-        for start in range(first, newest + 1, step):
-            yield from self._events(start, min(start + step - 1, newest), logId=name)
+        for start in range(first, newest + 1, _LOG_BLOCKS):
+            yield from self._events(start, min(start + _LOG_BLOCKS - 1, newest), logId=name)
 
     def find_anchor(self, name: bytes, size: int) -> AnchoredHead | None:
         """Return the event that anchored exactly this size, or None."""
         newest = self.block_number()
-        step = newest + 1 if self.is_embedded else _LOG_BLOCKS
-        for last in range(newest, self.deployment_block - 1, -step):
-            for event in self._events(max(last - step + 1, self.deployment_block), last, logId=name, size=size):
+        for last in range(newest, self.deployment_block - 1, -_LOG_BLOCKS):
+            for event in self._events(max(last - _LOG_BLOCKS + 1, self.deployment_block), last, logId=name, size=size):
                 return event
         return None
-
-    def take_play_money(self, address: str) -> None:
-        """Fill an empty account from a development node, which gives to whoever asks. Elsewhere this does nothing."""
-        if self.chain_id == PLAY_CHAIN_ID and self.balance(address) == 0:
-            self._ask("anvil_setBalance", [address, hex(10**21)])
-
-    def balance(self, address: str) -> int:
-        """Return an account's balance in wei."""
-        with asking():
-            return int(self._web3.eth.get_balance(_checksum(address)))
-
-    def fees(self) -> Fees:
-        """Return what the next block asks for, with room for its price to double."""
-        with asking():
-            base = self._web3.eth.get_block("latest").get("baseFeePerGas")
-            if base is None:  # a chain without EIP-1559 takes one price for both
-                price = int(self._web3.eth.gas_price)
-                return Fees(max_wei=price, priority_wei=price)
-            priority = int(self._web3.eth.max_priority_fee)
-        return Fees(max_wei=2 * int(base) + priority, priority_wei=priority)
-
-    def nonce(self, address: str, *, block: int | None = None) -> int:
-        """Return how many transactions of an account the chain holds, at a block or by now."""
-        with asking():
-            return int(self._web3.eth.get_transaction_count(_checksum(address), "latest" if block is None else block))
-
-    def block_number(self) -> int:
-        """Return the newest block's number."""
-        with asking():
-            return int(self._web3.eth.block_number)
-
-    def block_hash(self, number: int) -> bytes | None:
-        """Return the hash of the block that now stands at a height, or None above the newest."""
-        from web3.exceptions import BlockNotFound  # noqa: PLC0415
-
-        with asking():
-            try:
-                return bytes(self._web3.eth.get_block(number)["hash"])
-            except BlockNotFound:
-                return None
-
-    def finalized_block(self) -> int:
-        """Return the newest block the chain itself calls final; 0 where it says nothing about that."""
-        from web3.exceptions import BlockNotFound, Web3RPCError  # noqa: PLC0415
-
-        with asking():
-            try:
-                return int(self._web3.eth.get_block("finalized")["number"])
-            except (BlockNotFound, Web3RPCError):
-                return 0
-
-    def settled_block(self, *, confirmations: int) -> int:
-        """Return the newest block with so many blocks on it, or the newest the chain itself calls final."""
-        return max(self.block_number() - confirmations, self.finalized_block(), 0)
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """Return what became of a transaction, or None while no block holds it."""
@@ -263,16 +183,6 @@ class Chain:
             heads=tuple(self._heads_in(found["logs"])),
         )
 
-    def knows(self, tx_hash: bytes) -> bool:
-        """Whether the node has a transaction, in a block or waiting."""
-        from web3.exceptions import TransactionNotFound  # noqa: PLC0415
-
-        with asking():
-            try:
-                return self._web3.eth.get_transaction(tx_hash) is not None  # type: ignore[arg-type]  # bytes are taken
-            except TransactionNotFound:
-                return False
-
     def anchor_call(self, name: bytes, *, size: int, root: bytes, proof: Sequence[bytes]) -> str:
         """Return the call data of an anchor."""
         return str(self._contract.encode_abi("anchor", [name, size, root, list(proof)]))
@@ -281,7 +191,7 @@ class Chain:
         """Return the gas a call of our contract needs. Raises CallRefusedError where it would be refused."""
         with asking():
             return int(
-                self._web3.eth.estimate_gas({"from": _checksum(sender), "to": _checksum(self.address), "data": data})  # type: ignore[typeddict-item]  # hex text is taken
+                self._web3.eth.estimate_gas({"from": checksum(sender), "to": checksum(self.address), "data": data})  # type: ignore[typeddict-item]  # hex text is taken
             )
 
     def sign(self, key: PublisherKey, *, data: str, nonce: int, gas: int, fees: Fees) -> SignedTransaction:
@@ -300,32 +210,14 @@ class Chain:
             }
         )
 
-    def send_raw(self, raw: bytes) -> bytes:
-        """Hand a signed transaction to the chain and return its hash. Sending the same bytes again is harmless.
-
-        Raises NonceSpentError, UnderpricedError, InsufficientFundsError, TransactionRefusedError.
-        """
-        from web3 import Web3  # noqa: PLC0415
-        from web3.exceptions import Web3RPCError  # noqa: PLC0415
-
-        tx_hash = bytes(Web3.keccak(raw))
-        with asking():
-            try:
-                self._web3.eth.send_raw_transaction(raw)
-            except Web3RPCError as error:
-                refusal = explain(error)
-                if refusal is not None and not (isinstance(refusal, NonceSpentError) and self.knows(tx_hash)):
-                    raise refusal from error
-        return tx_hash
-
     def rpc(self, payload: object) -> dict[str, Any] | list[dict[str, Any]]:
         """Answer a decoded JSON-RPC request or batch from a stranger: reads of our contract, and no more."""
         contract = self.address if self.is_deployed else None
-        return rpc.answer(payload, contract=contract, ask=self._ask)
+        return rpc.answer(payload, contract=contract, ask=self.ask)
 
     @cached_property
     def _contract(self) -> "Contract":
-        return self._web3.eth.contract(address=_checksum(self.address), abi=anchor_log().abi)
+        return self._web3.eth.contract(address=checksum(self.address), abi=anchor_log().abi)
 
     def _read(self, function: str, *arguments: object) -> Any:
         with asking():
@@ -346,20 +238,13 @@ class Chain:
             for event in self._contract.events.HeadAnchored().process_receipt({"logs": ours}, errors=DISCARD):
                 yield _anchored(event)
 
-    def _ask(self, method: str, params: list[Any]) -> dict[str, Any]:
-        try:
-            with asking():
-                return dict(self._web3.provider.make_request(method, params))  # type: ignore[arg-type]  # checked names
-        except ChainUnreachableError:
-            return {"error": {"code": -32000, "message": "the chain does not answer"}}
-
     def _deployment(self) -> Deployment:
         if self._deployed is None:
             found = self._remembered()
             if found is None or found.raw is not None:
                 raise NotDeployedError
             with asking():
-                code = bytes(self._web3.eth.get_code(_checksum(found.address)))
+                code = bytes(self._web3.eth.get_code(checksum(found.address)))
             if not code:
                 raise ChainMismatchError(
                     f"the chain has no contract at {found.address}, where {self._file.path.name} remembers ours; "
@@ -370,22 +255,17 @@ class Chain:
 
     def _remembered(self) -> Deployment | None:
         found = self._file.read()
-        if found is not None and (found.chain_id, found.genesis) != (self.chain_id, self._genesis):
+        if found is not None and (found.chain_id, found.genesis) != (self.chain_id, self.genesis):
             raise ChainMismatchError(
                 f"{self._file.path.name} remembers a contract on chain {found.chain_id} ({found.genesis[:14]}...); "
-                f"this is chain {self.chain_id} ({self._genesis[:14]}...)"
+                f"this is chain {self.chain_id} ({self.genesis[:14]}...)"
             )
         return found
-
-    @cached_property
-    def _genesis(self) -> str:
-        found = self.block_hash(0)
-        return "0x" + (found or b"").hex()
 
     def _begin_deployment(self, key: PublisherKey) -> None:
         from web3.utils import get_create_address  # noqa: PLC0415
 
-        if self._node is not None and self._node.is_read_only:
+        if self.is_read_only:
             raise ReadOnlyChainError("the contract is not deployed yet, and this process may only read")
         nonce, fees = self.nonce(key.address), self.fees()
         argument = bytes.fromhex(key.address[2:]).rjust(32, b"\0")
@@ -403,7 +283,7 @@ class Chain:
             }
         )
         address = str(get_create_address(key.address, nonce))  # type: ignore[arg-type]  # a checksummed address
-        self._file.begin(Deployment(self.chain_id, self._genesis, address, block=None, raw=signed.raw.hex()))
+        self._file.begin(Deployment(self.chain_id, self.genesis, address, block=None, raw=signed.raw.hex()))
 
     def _finish_deployment(self, started: Deployment, patience_s: float) -> bool:
         """Whether the contract is there now; False where its nonce went to another transaction."""
@@ -412,25 +292,11 @@ class Chain:
         except NonceSpentError:
             self._file.forget()
             return False
-        receipt = self._wait(lambda: self.receipt(tx_hash), patience_s, "the contract's deployment")
+        receipt = self.wait(lambda: self.receipt(tx_hash), patience_s, "the contract's deployment")
         if not receipt.succeeded:
             raise TransactionRefusedError("the contract's deployment failed")
         self._file.finish(replace(started, block=receipt.block, raw=None))
         return True
-
-    def _wait(self, look: Callable[[], T | None], patience_s: float, what: str) -> T:
-        deadline = time.monotonic() + patience_s
-        while (found := look()) is None:
-            if time.monotonic() > deadline:
-                raise ChainUnreachableError(f"{what} was sent, and no block holds it after {patience_s:g} s")
-            time.sleep(0.25)
-        return found
-
-
-def _checksum(address: str) -> "ChecksumAddress":
-    from eth_utils.address import to_checksum_address  # noqa: PLC0415  # loaded already where a chain is open
-
-    return to_checksum_address(address)
 
 
 def _anchored(event: Any) -> AnchoredHead:

@@ -65,6 +65,8 @@ def is_due(session: Session, head: TreeHead, *, origin: str, after_s: float, now
     newest = next(iter(anchors(session, origin=origin, limit=1)), None)
     if newest is None:
         return head.size > 0
+    if newest.state is AnchorState.REFUSED:
+        return head.size >= newest.size
     if newest.state in (AnchorState.SIGNED, AnchorState.BROADCAST) or head.size <= newest.size:
         return False
     return now - newest.signed_at >= timedelta(seconds=after_s)

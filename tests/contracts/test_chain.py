@@ -8,10 +8,11 @@ import pytest
 from sqlmodel import SQLModel
 
 from contracts.anchor import Anchorer
-from contracts.chain import PLAY_CHAIN_ID, Chain, open_chain
+from contracts.chain import Chain, open_chain
 from contracts.errors import ChainFileError, ChainMismatchError, NotDeployedError
 from contracts.heads import log_id
 from contracts.keys import PublisherKey
+from contracts.node import PLAY_CHAIN_ID
 from ledger.kernel.database import Database
 from ledger.kernel.settings import Settings
 from tests.contracts.simulators import Anvil, Killed
