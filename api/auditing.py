@@ -11,11 +11,9 @@ from api.terminal import BAD_INPUT, OK, UNREACHABLE, WRONG, AsJson, installation
 
 if TYPE_CHECKING:
     from grading.calibrate import Reference
-    from grading.look import Seen
     from ledger.fsck import ChainHead, Report
     from ledger.proof import Verified
 
-_PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _SHOWN: Final[Mapping[str, str]] = {
     "entries_unchanged": "every entry stands in the log exactly as it was recorded",
     "signed_by_the_log": "the log's key signed the tree they stand in",
@@ -98,9 +96,8 @@ def verify(
     say(f"verifies: {len(verified.entries)} entries about {verified.subject}")
     say(f"log {verified.head.origin}, {verified.head.size} entries, key {verified.key.text()}")
     if verified.anchor is not None:
-        say(
-            f"anchored with {verified.anchor.size} entries in {verified.anchor.transaction} on chain {verified.anchor.chain_id}"
-        )
+        at = verified.anchor
+        say(f"anchored with {at.size} entries in {at.transaction} on chain {at.chain_id}")
     for shown in verified.shown:
         say(f"  shown:     {_SHOWN[shown]}")
     for unshown in verified.unshown:
@@ -216,41 +213,43 @@ def grade(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Photographs, or folders of them.", exists=True)
     ],
-    standard: Annotated[str, typer.Option(help="Crop, standard id or TOML file; empty: as installed, or mango.")] = "",
+    crop: Annotated[str, typer.Option(help="Whose standard: mango, apple.")] = "mango",
     scale: Annotated[
         str, typer.Option(help="What of known size lies in the picture, in millimetres: marker:60 or coin:25.")
-    ] = "marker:60",
+    ] = "",
     as_json: AsJson = False,
 ) -> int:
-    """Find, measure and grade the fruit in photographs. Records nothing."""
-    from grading.errors import CannotGradeError
-    from grading.look import Setup, look
-    from grading.standard import load_standard, load_tariff
+    """Find, measure and grade the fruit in photographs. Records nothing.
+
+    Without --scale a 60 mm marker is looked for, then a 25 mm coin.
+    """
+    from grading.report import grade_files, picture_paths
+    from grading.standard import load_tariff
     from ledger.kernel.settings import Settings
 
     settings = Settings.load()
-    setup = Setup(
-        standard=load_standard(standard or settings.standard_file or "mango"),
-        tariff=load_tariff(settings.price_file) if settings.price_file else load_tariff(),
-        reference=_reference(scale),
+    photographs = picture_paths(paths)
+    if not photographs:
+        raise typer.BadParameter("no photographs (.jpg, .png, .webp) there")
+    graded = grade_files(
+        photographs,
+        crop=crop,
+        reference=_reference(scale) if scale else None,
+        tariff=load_tariff(settings.price_file) if settings.price_file else None,
     )
-    answers: list[dict[str, Any]] = []
-    photographs = _photographs(paths)
+    reports: list[dict[str, Any]] = []
     with _bar("photographs", is_shown=not as_json and len(photographs) > 1) as step:
-        for number, path in enumerate(photographs, start=1):
-            try:
-                answers.append({"photograph": str(path), **_seen_json(look(path.read_bytes(), setup))})
-            except CannotGradeError as error:
-                answers.append({"photograph": str(path), "refused": error.code, "why": str(error)})
-            step(number, len(photographs))
+        for report in graded:
+            reports.append(report)
+            step(len(reports), len(photographs))
     if as_json:
-        print_json({"standard": setup.standard.id, "edition": setup.standard.edition, "photographs": answers})
+        print_json({"photographs": reports})
     else:
-        _say_grades(answers)
-    refused = [answer for answer in answers if "refused" in answer]
-    for answer in refused:
-        typer.echo(f"guoyuan: {answer['photograph']}: {answer['why']}", err=True)
-    return BAD_INPUT if refused or not answers else OK
+        _say_grades(reports)
+    refused = [report for report in reports if not report["ok"]]
+    for report in refused:
+        typer.echo(f"guoyuan: {report['path']}: {report['message']}", err=True)
+    return BAD_INPUT if refused else OK
 
 
 def _reference(text: str) -> "Reference":
@@ -266,52 +265,18 @@ def _reference(text: str) -> "Reference":
     return Marker(size_um) if kind == "marker" else Coin(size_um)
 
 
-def _photographs(paths: Sequence[Path]) -> list[Path]:
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(each for each in path.rglob("*") if each.suffix.lower() in _PICTURES)
-        else:
-            found.append(path)
-    if not found:
-        raise typer.BadParameter("no photographs (.jpg, .png, .webp) there")
-    return found
-
-
-def _seen_json(seen: "Seen") -> dict[str, Any]:
-    from grading.look import measured
-
-    return {
-        "fruit": [
-            {
-                "tier": fruit.verdict.tier,
-                "quality": fruit.verdict.quality,
-                "size": fruit.verdict.size,
-                "rule": fruit.verdict.rule,
-                "reason": {"zh": fruit.verdict.reason.zh, "en": fruit.verdict.reason.en},
-                "price_fen": fruit.verdict.price_fen,
-                "box": list(fruit.detection.box),
-                "measures": dict(measured(fruit.measures)),
-            }
-            for fruit in seen.fruit
-        ],
-        "cut": seen.cut,
-    }
-
-
-def _say_grades(answers: Sequence[Mapping[str, Any]]) -> None:
+def _say_grades(reports: Sequence[Mapping[str, Any]]) -> None:
     rows = table("photograph", "fruit", "tier", "size", "length", "width", "mass", "why")
-    for answer in answers:
-        for number, fruit in enumerate(answer.get("fruit", ()), start=1):
-            measures = fruit["measures"]
+    for report in reports:
+        for fruit in report["fruit"]:
             rows.add_row(
-                Path(answer["photograph"]).name,
-                str(number),
+                Path(report["path"]).name,
+                str(fruit["number"]),
                 fruit["tier"],
                 fruit["size"],
-                f"{measures['lengthUm'] / 1000:.0f} mm",
-                f"{measures['widthUm'] / 1000:.0f} mm",
-                f"{measures['massG']} g",
+                f"{fruit['length_um'] / 1000:.0f} mm",
+                f"{fruit['width_um'] / 1000:.0f} mm",
+                f"{fruit['mass_g']} g",
                 fruit["reason"]["en"],
             )
     say(rows)

@@ -224,18 +224,16 @@ def test_fsck_says_when_the_chain_could_not_be_asked(proof: Path, monkeypatch: p
 def test_photographs_are_graded_and_refused_by_name(tmp_path: Path) -> None:
     from grading import samples
 
-    tray = tmp_path / "trays" / "tray.jpg"
-    tray.parent.mkdir()
-    tray.write_bytes(samples.tray(seed=7).jpeg)
-    graded = as_json("grade", str(tray.parent))
-    assert graded["photographs"][0]["fruit"]
-    assert {"tier", "size", "rule", "reason", "measures"} <= graded["photographs"][0]["fruit"][0].keys()
-    assert "tray.jpg" in run("grade", str(tray)).stdout
-    (tmp_path / "trays" / "torn.jpg").write_bytes(tray.read_bytes()[:500])
-    result = CliRunner().invoke(app, ["grade", str(tray.parent), "--json"])
+    (tmp_path / "good.jpg").write_bytes(tray := samples.tray(seed=7).jpeg)
+    (tmp_path / "torn.jpg").write_bytes(tray[:500])
+    result = CliRunner().invoke(app, ["grade", str(tmp_path), "--json"])
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"guoyuan: {tray.parent / 'torn.jpg'}: ")
-    assert json.loads(result.stdout)["photographs"][0]["refused"] == "image_broken"
+    assert result.stderr.startswith(f"guoyuan: {tmp_path / 'torn.jpg'}: ")
+    good, torn = json.loads(result.stdout)["photographs"]
+    assert {"tier", "size", "rule", "reason", "length_um"} <= good["fruit"][0].keys()
+    assert torn["code"] == "image_broken"
+    result = CliRunner().invoke(app, ["grade", str(tmp_path / "torn.jpg")])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize("scale", ["ruler:10", "coin:", "coin:abc", "marker:-1"])
