@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from api.errors import NotSignedInError, UnsupportedMediaError, status_of
-from api.pages import finish, page, wants_page
+from api.pages import finish, page, speech_of, wants_page
 from ledger.kernel.clock import format_time
 from ledger.kernel.errors import OriginError
 
@@ -110,7 +110,9 @@ def _refused(request: Request, error: Exception) -> Response:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s: %s", error.code, error)
     if _for_people(request):
-        return _error_page(request, status, code=error.code, detail=str(error), headers=_headers(error))
+        return _error_page(
+            request, status, code=error.code, detail=str(error), facts=_facts(error), headers=_headers(error)
+        )
     return refusal(error)
 
 
@@ -149,7 +151,7 @@ def _surprised(request: Request, error: Exception) -> Response:
 
 def _answer(request: Request, status: HTTPStatus, *, code: str, detail: str, **facts: Any) -> Response:
     if _for_people(request):
-        return _error_page(request, status, code=code, detail=detail)
+        return _error_page(request, status, code=code, detail=detail, facts=facts)
     return problem(status, code=code, detail=detail, facts=facts)
 
 
@@ -158,10 +160,30 @@ def _for_people(request: Request) -> bool:
 
 
 def _error_page(
-    request: Request, status: HTTPStatus, *, code: str, detail: str, headers: Mapping[str, str] | None = None
+    request: Request,
+    status: HTTPStatus,
+    *,
+    code: str,
+    detail: str,
+    facts: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
-    text = page(request, "shared/error.html", status=int(status), code=code, detail=detail)
+    text = page(request, "shared/error.html", status=int(status), code=code, detail=_told(request, code, detail, facts))
     return finish(request, HTMLResponse(text, status_code=status), headers)
+
+
+def _told(request: Request, code: str, detail: str, facts: Mapping[str, Any]) -> str:
+    """Return what happened in the visitor's language, or in the refusal's own words where there are no others."""
+    speech, key = speech_of(request), f"account.problem.{code}"
+    if not speech.has(key):
+        return detail
+    said = {name: _plain(value) for name, value in facts.items()}
+    if isinstance(said.get("allowed"), list):
+        said["allowed"] = ", ".join(speech.word("account.role", role) for role in said["allowed"])
+    try:
+        return speech.text(key, **{"path": request.url.path, "detail": detail, **said})
+    except KeyError:  # this refusal carries other facts than the message asks for
+        return detail
 
 
 def _facts(error: OriginError) -> dict[str, Any]:

@@ -119,6 +119,11 @@ def test_a_person_gets_a_page_and_nothing_of_it_runs(strict: TestClient) -> None
     assert "content-security-policy" in answer.headers
 
 
+@pytest.mark.parametrize(("lang", "words"), [("en", "There is nothing at /nowhere"), ("zh", "/nowhere 这里什么也没有")])
+def test_a_person_is_told_in_their_own_language(strict: TestClient, lang: str, words: str) -> None:
+    assert words in strict.get(f"/nowhere?lang={lang}", headers=HTML).text
+
+
 def test_waiting_is_told_in_seconds(strict: TestClient) -> None:
     assert strict.get("/test/wait").headers["retry-after"] == "30"
     assert strict.get("/test/wait", headers=HTML).headers["retry-after"] == "30"
