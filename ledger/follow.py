@@ -69,9 +69,9 @@ def restart(session: Session, name: str) -> None:
 class _StoppedError(Exception):
     """A handler threw; carries what was handled before it in this batch."""
 
-    def __init__(self, handled: int, entry: Entry, cause: Exception) -> None:
+    def __init__(self, handled: int, index: int | None, cause: Exception) -> None:
         super().__init__(str(cause))
-        self.handled, self.entry, self.cause = handled, entry, cause
+        self.handled, self.index, self.cause = handled, index, cause
 
 
 def _advance(db: Database, follower: Follower, *, now: datetime, limit: int) -> int:
@@ -83,7 +83,7 @@ def _advance(db: Database, follower: Follower, *, now: datetime, limit: int) -> 
         with db.write() as session:
             cursor = _cursor(session, follower.name)
             cursor.error = f"{type(stop.cause).__name__}: {stop.cause}"[:2000]
-            cursor.failed_index, cursor.failed_at = stop.entry.leaf_index, now
+            cursor.failed_index, cursor.failed_at = stop.index, now
         return handled
 
 
@@ -98,11 +98,12 @@ def _handle_batch(db: Database, follower: Follower, *, limit: int) -> int:
         ).all()
         end = tree_size(session) if len(entries) < limit else (entries[-1].leaf_index or 0) + 1
         for handled, entry in enumerate(entries):
+            index = entry.leaf_index  # not to be had from the entry once the session has failed
             try:
                 follower.handle(session, entry, decode_entry(entry.data))
                 session.flush()
             except Exception as error:
-                raise _StoppedError(handled, entry, error) from error
+                raise _StoppedError(handled, index, error) from error
         cursor.position, cursor.error, cursor.failed_index, cursor.failed_at = end, None, None, None
         return len(entries)
 

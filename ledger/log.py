@@ -38,7 +38,7 @@ AHEAD_ALLOWED: Final = timedelta(minutes=5)
 """How far a recorder's clock may run ahead of the log's."""
 
 _ENTRY: Final[Table] = Entry.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
-_NAMING: Final[Table] = Naming.__table__  # type: ignore[attr-defined]
+NAMING_TABLE: Final[Table] = Naming.__table__  # type: ignore[attr-defined]
 _INTEGRATOR_LOCK: Final = 0x6779_6C6F_67  # "gylog": one integrator in the whole PostgreSQL database
 _MANAGER: Final = class_mapper(Entry).class_manager
 _PAGE: Final = 500
@@ -197,7 +197,7 @@ def _draft(event: Event, moment: datetime) -> _Draft:
 
 
 _ENTRY_COLUMNS: Final = ("event_id", "is_declaration", "sentence", "event_type", "event_time", "record_time", "data")
-_NAMING_COLUMNS: Final = ("identifier", "sentence", "event_time", "entry_id", "roles")
+NAMING_COLUMNS: Final = ("identifier", "sentence", "event_time", "entry_id", "roles")
 
 
 def _insert(session: Session, drafts: Sequence[_Draft], moment: datetime) -> dict[_Key, Entry]:
@@ -215,7 +215,7 @@ def _insert(session: Session, drafts: Sequence[_Draft], moment: datetime) -> dic
     ids = {(event_id, bool(is_declaration)): entry_id for entry_id, event_id, is_declaration in written}
     fresh = [draft for draft in drafts if draft.key in ids]
     namings = [row for d in fresh for row in naming_rows(ids[d.key], d.sentence, d.event_time, d.names)]
-    insert_rows(session, _NAMING, _NAMING_COLUMNS, namings)
+    insert_rows(session, NAMING_TABLE, NAMING_COLUMNS, namings)
     return {draft.key: _entry(draft, ids[draft.key], moment) for draft in fresh}
 
 

@@ -42,7 +42,7 @@ class Entry(SQLModel, table=True):
 
 
 class Naming(SQLModel, table=True):
-    """One identifier that an entry names, in which roles. Derived: `ledger.log.rebuild` makes it again."""
+    """One identifier that an entry names, in which roles. Derived: `ledger.rebuild` makes it again."""
 
     __tablename__ = "ledger_naming"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -60,7 +60,7 @@ class Naming(SQLModel, table=True):
 class Tile(SQLModel, table=True):
     """Up to 256 neighbouring node hashes of the tree and, once full, all nodes above them.
 
-    Derived: `ledger.log.rebuild` makes it again from the entries.
+    Derived: `ledger.rebuild` makes it again from the entries.
     """
 
     __tablename__ = "ledger_tile"

@@ -48,7 +48,7 @@ def parse_path(path: str) -> TileKey:
         raise VerificationError(f"{path[:80]!r} is not a tile path")
     number = int(match[3].replace("x", "").replace("/", ""))
     key = TileKey(-1 if match[1] else int(match[2]), number, int(match[4] or WIDTH))
-    if key.path() != path:
+    if key.width > WIDTH or key.path() != path:
         raise VerificationError(f"{path[:80]!r} is not the one spelling of a tile path")
     return key
 
