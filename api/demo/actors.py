@@ -98,7 +98,7 @@ class Cooperative:
             # Young trees bear little yet, so that one day's sale reaches two farmers.
             yield_cap_kg = 28 if len(self._world.plots) > 1 else 12_000
             yield (
-                f'[[plot]]\nref = "{plot}"\nplace = "farm"\nname = "示例地块 Sample plot {number}"\ncrop = "mango"\n'
+                f'[[plot]]\nref = "{plot}"\nplace = "farm"\nname = "示例 {number} 号地"\ncrop = "mango"\n'
                 f'variety = "{VARIETY}"\nregion = "CN-460200"\narea_m2 = {4200 + 700 * number}\n'
                 f'trees = {130 + 25 * number}\nseason = "2026"\nyield_cap_kg = {yield_cap_kg}\n'
                 f'holder = "{_holder(plot)}"\n'
@@ -174,14 +174,15 @@ class Devices:
 
     def _send(self, ref: str, readings: Sequence[Reading], *, name: str) -> None:
         if readings:
-            self._journal.once(f"readings {name}", lambda: self._deliver(ref, readings))
+            self._journal.once(f"readings {name}", lambda: self._deliver(ref, readings, name))
 
-    def _deliver(self, ref: str, readings: Sequence[Reading]) -> int:
+    def _deliver(self, ref: str, readings: Sequence[Reading], name: str) -> int:
         transport = self._transport(ref)
         store = self._stage.home / "devices" / f"{ref}.db"
         try:
             with Gateway(store, self._coop.ids[ref], self._coop.key(ref), transport) as gateway:
-                gateway.add(readings)
+                # Once in the gateway's file they need not be measured again, whatever dies now.
+                self._journal.once(f"measured {name}", lambda: gateway.add(readings))
                 for _ in range(_TRIES):
                     try:
                         if gateway.flush().left == 0:

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -84,6 +85,7 @@ class Stage:
         self.url = settings["GUOYUAN_PUBLIC_URL"]
         self.mqtt_url = settings.get("GUOYUAN_MQTT_URL") or f"mqtt://127.0.0.1:{settings['GUOYUAN_MQTT_PORT']}"
         self._server: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
 
     def command(self, *arguments: str) -> Any:
         """Run `guoyuan ARGUMENTS --json` and return what it printed. Raises StageError with its one line."""
@@ -95,9 +97,27 @@ class Stage:
         return json.loads(done.stdout)
 
     def raise_curtain(self) -> None:
-        """Start the product and wait until it is ready."""
-        if self._server is not None and self._server.poll() is None:
-            return
+        """Start the product unless it runs, and wait until it is ready. Any actor may ask, several at once."""
+        with self._starting:
+            deadline = time.monotonic() + _PATIENCE_S
+            while not self._is_ready():
+                if self._server is None or self._server.poll() == -signal.SIGKILL:
+                    self._start()
+                elif self._server.poll() is not None:
+                    tail = (self.home / "up.log").read_text(errors="replace")[-1500:]
+                    raise StageError(f"guoyuan up stopped at once:\n{tail}")
+                if time.monotonic() > deadline:
+                    raise StageError(f"guoyuan up is not ready after {_PATIENCE_S:.0f} s; see {self.home / 'up.log'}")
+                time.sleep(0.1)
+
+    def _is_ready(self) -> bool:
+        if self._server is None or self._server.poll() is not None:
+            return False
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == httpx.codes.OK
+        return False
+
+    def _start(self) -> None:
         with (self.home / "up.log").open("ab") as log:
             self._server = subprocess.Popen(  # our own command line
                 [sys.executable, "-m", "api.cli", "up"],
@@ -107,16 +127,6 @@ class Stage:
                 start_new_session=True,
             )
         (self.home / "up.pid").write_text(str(self._server.pid))
-        deadline = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
-                    return
-            if self._server.poll() is not None:
-                tail = (self.home / "up.log").read_text(errors="replace")[-1500:]
-                raise StageError(f"guoyuan up stopped at once:\n{tail}")
-            time.sleep(0.1)
-        raise StageError(f"guoyuan up is not ready after {_PATIENCE_S:.0f} s; see {self.home / 'up.log'}")
 
     def lower_curtain(self) -> None:
         """Stop the product as an operator would."""

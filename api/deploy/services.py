@@ -198,7 +198,7 @@ class Services:
 
     def _start_anvil(self, path: str) -> None:
         port = free_port()
-        options = ["--port", str(port), "--host", "127.0.0.1", "--hardfork", "prague", "--silent"]
+        options = ["--port", str(port), "--host", "127.0.0.1", "--hardfork", "prague", "--silent", "--block-time", "1"]
         self._spawn("anvil", [path, *options, "--slots-in-an-epoch", "1"], port)
         self.env["GUOYUAN_CHAIN_URL"] = f"http://127.0.0.1:{port}"
 

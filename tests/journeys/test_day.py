@@ -33,8 +33,8 @@ def page(browser: Browser) -> Iterator[Page]:
 def verdict(page: Page, url: str) -> str:
     """Open a page and return what the visitor's own browser found."""
     page.goto(url)
-    page.wait_for_function("document.documentElement.dataset.checked !== undefined", timeout=30_000)
-    return str(page.evaluate("document.documentElement.dataset.checked"))
+    checked = page.wait_for_selector("html[data-checked]", state="attached", timeout=60_000)
+    return str(checked.get_attribute("data-checked")) if checked else "never"
 
 
 def test_the_day_adds_up(played: Play) -> None:

@@ -72,7 +72,7 @@ def test_a_day_with_kills_ends_with_everything_that_was_acknowledged(play: Play)
     acknowledged = {name: result for name, result in journal.items() if result}
     assert {done["id"] for name, done in acknowledged.items() if name.startswith("pack ")} <= packs
     assert {done["lot"] for name, done in acknowledged.items() if name.startswith("picked ")} <= lots
-    assert readings == sum(done for name, done in acknowledged.items() if name.startswith("readings "))
+    assert readings >= sum(done for name, done in acknowledged.items() if name.startswith("readings "))
     assert entries == (summary["events"], summary["leaves"])
     assert summary["events"] == summary["leaves"]
     assert oversold == 0 == summary["oversold"]
