@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import anyio
 from anyio import CapacityLimiter, to_thread
+from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 LOOK_EVERY_S: Final = 0.4
@@ -28,14 +29,20 @@ class Visitor(Protocol):
         ...
 
 
-def stream(visitor: Visitor, name: str, look: Callable[[], tuple[str, str]]) -> StreamingResponse:
+def stream(request: Request, name: str, look: Callable[[], tuple[str, str]]) -> StreamingResponse:
     """Answer with a stream of events called `name`.
 
     `look` returns what stands and its JSON; it runs in a thread, and the JSON is sent when what stands
-    differs from what was sent last (the JSON may also hold the time of looking).
+    differs from what was sent last (the JSON may also hold the time of looking). The stream ends soon
+    after `app.state.is_stopping` is set: a server that stops must not wait for pages that stay.
     """
+
+    def is_stopping() -> bool:
+        return bool(getattr(request.app.state, "is_stopping", False))
+
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(events(visitor, name, look), media_type="text/event-stream", headers=headers)
+    body = events(request, name, look, is_stopping=is_stopping)
+    return StreamingResponse(body, media_type="text/event-stream", headers=headers)
 
 
 async def events(
@@ -45,13 +52,14 @@ async def events(
     *,
     every_s: float = LOOK_EVERY_S,
     lifetime_s: float = LIFETIME_S,
+    is_stopping: Callable[[], bool] = bool,
 ) -> AsyncIterator[str]:
     """Yield the stream's text: the first state at once, each change soon after it, a comment while all is quiet."""
     yield "retry: 2000\n\n"
     standing = None
     started = quiet_since = anyio.current_time()
     number = 0
-    while not await visitor.is_disconnected():
+    while not is_stopping() and not await visitor.is_disconnected():
         found, body = await to_thread.run_sync(look, limiter=_limiter())
         time = anyio.current_time()
         if found != standing:

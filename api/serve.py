@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.migrations import migrate
@@ -65,6 +66,12 @@ class _Server(uvicorn.Server):
                 f"Guoyuan listens on http://{self.config.host}:{self.config.port} as {self._settings.public_url}"
             )
             sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # sockets are passed through
+        """Let the live streams end by themselves, then stop."""
+        if isinstance(self.config.app, FastAPI):
+            self.config.app.state.is_stopping = True
+        await super().shutdown(sockets=sockets)  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -158,9 +158,12 @@ class Orchard:
         }
 
     def pick(
-        self, order: PickOrder, mass_g: int, *, by: str = "farmer-1", minutes_ago: int = 10
+        self, order: PickOrder, mass_g: int, *, by: str = "farmer-1", minutes_ago: int = 10, crate: str = ""
     ) -> picking.PickOutcome:
-        given = picking.PickConfirmation.model_validate(self.confirmation(order, mass_g, minutes_ago=minutes_ago))
+        changes = {"crates": [{"crate": crate, "mass_g": mass_g}]} if crate else {}
+        given = picking.PickConfirmation.model_validate(
+            self.confirmation(order, mass_g, minutes_ago=minutes_ago, **changes)
+        )
         with self.rt.db.write() as session:
             return picking.confirm(
                 session, given, actor=self.actors[by], numbering=self.rt.numbering, now=self.now, zone=ZONE

@@ -17,7 +17,7 @@ class Page:
         return self.looks < 0
 
 
-def said(look: Callable[[], tuple[str, str]], *, looks: int, **options: float) -> list[str]:
+def said(look: Callable[[], tuple[str, str]], *, looks: int, **options: object) -> list[str]:
     async def follow() -> list[str]:
         return [text async for text in live.events(Page(looks), "orders", look, every_s=0.001, **options)]
 
@@ -40,6 +40,10 @@ def test_what_stands_is_said_at_once_and_again_only_when_it_changes():
 
 def test_a_stream_that_has_lasted_long_enough_ends_so_that_the_page_comes_back():
     assert len(said(lambda: ("a", "1"), looks=1000, lifetime_s=0)) == 2
+
+
+def test_a_stream_ends_when_the_server_stops():
+    assert said(lambda: ("a", "1"), looks=1000, is_stopping=lambda: True) == ["retry: 2000\n\n"]
 
 
 def test_a_quiet_stream_keeps_the_line_alive(monkeypatch: pytest.MonkeyPatch):

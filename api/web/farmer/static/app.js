@@ -227,6 +227,7 @@ function render() {
 
 function leaveScreen() {
   camera.stop();
+  if (draft) draft.shutter = false;
 }
 
 /**
@@ -257,6 +258,7 @@ function theDraft(pick_order) {
       torch: false,
       weight: { text: "", unit: draft?.weight.unit ?? "kg" },
       camera: hasCamera(),
+      shutter: false,
       saving: "",
       position: draft?.position ?? false,
       corrects: "",
@@ -310,12 +312,12 @@ async function startScan(video) {
 
 /** @param {HTMLVideoElement} video */
 async function startCamera(video) {
-  try {
-    await camera.show(video);
-  } catch {
-    if (draft) draft.camera = false;
-    render();
-  }
+  let can = true;
+  await camera.show(video).catch(() => {
+    can = false;
+  });
+  if (draft) Object.assign(draft, { camera: can, shutter: can });
+  render();
 }
 
 // --- what a touch does ----------------------------------------------------------------------------
@@ -463,7 +465,7 @@ const keptSkew = await store.recall("skew");
 skew = keptSkew ?? Date.parse(page.state.as_of) - Date.now();
 started = (await store.recall("started")) ?? {};
 draft = (await store.recall("draft")) ?? null;
-if (draft) Object.assign(draft, { reader: reader !== null, camera: hasCamera(), scan: "starting", torch: false });
+if (draft) Object.assign(draft, { reader: reader !== null, camera: hasCamera(), scan: "starting", torch: false, shutter: false });
 if (draft && !reader) draft.mode = "type";
 const isKeptNewer = kept?.party === page.party && kept.state.as_of > page.state.as_of;
 learn(isKeptNewer ? kept.state : page.state, false);

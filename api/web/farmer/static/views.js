@@ -18,7 +18,7 @@ import { clock, day, exactKg, jin, kg, span, today, varietyName } from "./words.
  * @typedef {{
  *   pick_order: string, crate: string, code: string, typed: string, mode: "scan" | "type", reader: boolean,
  *   scan: "starting" | "aim" | "unknown" | "found", torch: boolean, weight: Weight,
- *   camera: boolean, saving: "" | "locating" | "saving", position: boolean, corrects: string,
+ *   camera: boolean, shutter: boolean, saving: "" | "locating" | "saving", position: boolean, corrects: string,
  * }} Draft
  * @typedef {{
  *   pick_order: string, uuid: string, code: string, mass_g: number, photo: boolean, position: "none" | "kept" | "not_found",
@@ -325,7 +325,7 @@ export function photoScreen(model, order, draft) {
         : html`<label class="choose">${icon("camera", 32)}<span>${t("farmer.js.photo.choose")}</span><input class="visually-hidden" type="file" accept="image/*" capture="environment" data-do="photo-file"></label>`
     }<p class="hint" role="status">${icon(busy ? "timer" : "info")}<span>${busy || t("farmer.js.photo.why")}</span></p></div>
     <label class="where" data-key="where">${icon("pin")}<span><b>${t("farmer.js.photo.position")}</b><small>${t(draft.position ? "farmer.js.photo.position_on" : "farmer.js.photo.position_off")}</small></span><input type="checkbox" role="switch" data-do="position" ${draft.position ? "checked" : ""}></label>
-    <footer class="foot" data-key="foot">${draft.camera && html`<div class="shutter"><p><b>${t("farmer.js.photo.take")}</b></p><button type="button" data-do="shoot" aria-label="${t("farmer.js.photo.shutter")}" ${busy ? "disabled" : ""}></button><p>${order.plot.name}<br>${varietyName(order.variety)}</p></div>`}
+    <footer class="foot" data-key="foot">${draft.camera && html`<div class="shutter"><p><b>${t("farmer.js.photo.take")}</b></p><button type="button" data-do="shoot" aria-label="${t("farmer.js.photo.shutter")}" ${busy || !draft.shutter ? "disabled" : ""}></button><p>${order.plot.name}<br>${varietyName(order.variety)}</p></div>`}
     <button class="btn btn-block ${draft.camera ? "" : "btn-main"}" type="button" data-do="no-photo" ${busy ? "disabled" : ""}>${t("farmer.js.photo.skip")}</button></footer>`;
 }
 
