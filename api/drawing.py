@@ -223,7 +223,8 @@ class PlotDrawing:
 
     outline: str
     is_outline_public: bool
-    trees: tuple[tuple[float, float], ...]
+    trees: str
+    """A dot for each tree: how many there are, not where they stand."""
     scale_m: int
     scale_px: float
     label: tuple[float, float]
@@ -271,10 +272,10 @@ def _metres(polygon: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
     return [((x - west) * east_m, (north - y) * 110_574) for x, y in polygon]
 
 
-def _trees(outline: Sequence[tuple[float, float]], count: int) -> tuple[tuple[float, float], ...]:
-    """Return so many places in rows inside the outline: how many trees there are, not where they stand."""
+def _trees(outline: Sequence[tuple[float, float]], count: int) -> str:
+    """Return so many dots in rows inside the outline."""
     if count <= 0:
-        return ()
+        return ""
     left, right = min(x for x, _ in outline), max(x for x, _ in outline)
     top, bottom = min(y for _, y in outline), max(y for _, y in outline)
     pitch = math.sqrt(max(_area(outline), 1.0) / count)
@@ -290,9 +291,12 @@ def _trees(outline: Sequence[tuple[float, float]], count: int) -> tuple[tuple[fl
             )
         ]
         if len(places) >= count:
-            return tuple((round(x, 1), round(y, 1)) for x, y in places[:count])
+            break
         pitch *= 0.95
-    return tuple((round(x, 1), round(y, 1)) for x, y in places)
+    rounded = [(math.floor(x * 10 + 0.5), math.floor(y * 10 + 0.5)) for x, y in places[:count]]
+    moves = [(bx - ax, by - ay) for (ax, ay), (bx, by) in pairwise(rounded)]
+    first = f"M{rounded[0][0] / 10:g} {rounded[0][1] / 10:g}h0" if rounded else ""
+    return first + "".join(f"m{dx / 10:g} {dy / 10:g}h0" for dx, dy in moves)
 
 
 def _area(outline: Sequence[tuple[float, float]]) -> float:

@@ -4,14 +4,14 @@ What cannot be read is left out: evidence is shown, never guessed at.
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from api.drawing import Reading
 from api.facts import fact_at, walk
@@ -33,6 +33,8 @@ _TEMPERATURES: Final = ("pulp-temperature", "load-temperature", "air-temperature
 _USABLE: Final = (1, 2)
 """QARTOD flags good and not evaluated: what a summary counts."""
 _LARGEST: Final = 4_000_000
+SHEET_SIDE: Final = 120
+SHEET_COLUMNS: Final = 8
 _MARGIN_PERMILLE: Final = 70
 """How much ground a crop keeps around the fruit, of its longer side (`grading.look`)."""
 _FRUIT_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -58,6 +60,7 @@ class Series:
     readings: tuple[Reading, ...]
 
 
+@lru_cache(maxsize=256)
 def kept_series(data: bytes) -> Series | None:
     """Return the temperatures in a file of readings: of several quantities pulp before load, air and room."""
     try:
@@ -120,24 +123,32 @@ def crop_names(files: Files, records: list[str]) -> set[str]:
     return names
 
 
-def smaller(data: bytes, width: int) -> tuple[bytes, str] | None:
-    """Return a picture at most `width` pixels wide as WebP, or None where it is no picture.
+def sheet(pictures: Sequence[bytes | None]) -> bytes:
+    """Return small square pictures side by side as one WebP, `SHEET_COLUMNS` in a row; None leaves its place empty.
 
-    For looking at only: its bytes are not those the log names.
+    For looking at only: one request instead of a dozen.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            opened.draft("RGB", (width, width))
-            picture = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
-        return None
-    if picture.width > width:
-        picture = picture.resize(
-            (width, max(1, round(picture.height * width / picture.width))), Image.Resampling.LANCZOS
-        )
+    rows = -(-len(pictures) // SHEET_COLUMNS)
+    size = (min(len(pictures), SHEET_COLUMNS) * SHEET_SIDE, rows * SHEET_SIDE)
+    whole = Image.new("RGB", size, (244, 241, 232))
+    for number, data in enumerate(pictures):
+        if data is None:
+            continue
+        try:
+            with Image.open(io.BytesIO(data)) as opened:
+                opened.draft("RGB", (SHEET_SIDE * 2, SHEET_SIDE * 2))
+                small = ImageOps.fit(opened.convert("RGB"), (SHEET_SIDE, SHEET_SIDE), Image.Resampling.LANCZOS)
+        except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+            continue
+        whole.paste(small, sheet_place(number))
     out = io.BytesIO()
-    picture.save(out, "WEBP", quality=72, method=4)
-    return out.getvalue(), "image/webp"
+    whole.save(out, "WEBP", quality=60, method=5)
+    return out.getvalue()
+
+
+def sheet_place(number: int) -> tuple[int, int]:
+    """Return where the picture of this number (from 0) stands in the sheet."""
+    return number % SHEET_COLUMNS * SHEET_SIDE, number // SHEET_COLUMNS * SHEET_SIDE
 
 
 def media_type(data: bytes) -> str:

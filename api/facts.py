@@ -16,7 +16,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from api.i18n import Speech
-from ledger.kernel.clock import parse_time
+from ledger.kernel.clock import TimeError, parse_time
 
 WHOLE_STEP: Final = "step"
 """The source of a fact made from every entry of its step."""
@@ -160,5 +160,5 @@ def written_as(speech: Speech, fact: Fact, kind: str) -> str:
     """Return a fact as plain text. A value that is not of its kind is shown as it stands."""
     try:
         return FORMATS[kind](speech, fact.value)
-    except (TypeError, ValueError, ArithmeticError):
+    except (TypeError, ValueError, ArithmeticError, TimeError):
         return str(fact.value)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -115,8 +115,7 @@ class Speech:
 
     def number(self, value: float, places: int | None = None) -> str:
         """Return `1,412`; with `places`, exactly that many decimals."""
-        pattern = "#,##0.###" if places is None else "#,##0" + ("." + "0" * places if places else "")
-        return format_decimal(value, format=pattern, locale=_LOCALES[self.lang])
+        return _decimal(value, places, self.lang)
 
     def kg_number(self, mass_g: int) -> str:
         """Return `2.31` for 2310 g; grouped above a thousand kilograms."""
@@ -198,6 +197,12 @@ class Speech:
         if isinstance(moment, datetime):
             moment = self.local(moment).date()
         return babel_date(moment, format=patterns[self.lang], locale=_LOCALES[self.lang]).replace(" ", _NBSP)
+
+
+@lru_cache(maxsize=8192)
+def _decimal(value: float, places: int | None, lang: str) -> str:
+    pattern = "#,##0.###" if places is None else "#,##0" + ("." + "0" * places if places else "")
+    return format_decimal(value, format=pattern, locale=_LOCALES[lang])
 
 
 def speech(lang: str, zone: str) -> Speech:

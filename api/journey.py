@@ -451,23 +451,32 @@ def _weather_step(place: str, windows: Sequence[Told], conflicts: Sequence[Told]
 
 def _air(windows: Sequence[Told]) -> Iterable[_Window]:
     """Return the air temperature of each window, from the device that reported most of them."""
-    found: dict[str, dict[datetime, _Window]] = {}
+    found: dict[str, dict[str, _Place]] = {}
     for told in windows:
         for i, element in enumerate(told.rows("sensorElementList")):
-            metadata = element.get("sensorMetadata", {})
             for j, report in enumerate(element.get("sensorReport", ())):
-                mean = report.get("meanValue", report.get("value"))
-                if report.get("type") != "Temperature" or _component(report) not in _AIR:
-                    continue
-                if not isinstance(mean, int | float):
-                    continue
-                try:
-                    start, end = parse_time(metadata["startTime"]), parse_time(metadata["endTime"])
-                except (KeyError, TimeError):
-                    continue
-                window = _Window(told, start, end, i, j, float(mean))
-                found.setdefault(str(metadata.get("deviceID")), {}).setdefault(start, window)
-    return max(found.values(), key=len, default={}).values()
+                if report.get("type") == "Temperature" and _component(report) in _AIR:
+                    metadata = element.get("sensorMetadata", {})
+                    device, start = str(metadata.get("deviceID")), str(metadata.get("startTime"))
+                    found.setdefault(device, {}).setdefault(start, (told, i, j))
+    best = max(found.values(), key=len, default={})
+    return [window for place in best.values() if (window := _window(*place)) is not None]
+
+
+_Place = tuple[Told, int, int]
+
+
+def _window(told: Told, element: int, report: int) -> _Window | None:
+    metadata = told.get("sensorElementList", element, "sensorMetadata")
+    measured = told.get("sensorElementList", element, "sensorReport", report)
+    mean = measured.get("meanValue", measured.get("value"))
+    if not isinstance(mean, int | float):
+        return None
+    try:
+        start, end = parse_time(metadata["startTime"]), parse_time(metadata["endTime"])
+    except (KeyError, TimeError):
+        return None
+    return _Window(told, start, end, element, report, float(mean))
 
 
 def _over_step(windows: Sequence[Told], *path: str) -> Fact | None:

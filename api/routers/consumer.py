@@ -1,21 +1,23 @@
 """The consumer's door: any GS1 Digital Link, the page behind it, its evidence, and where to type a code."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated, Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import BaseModel
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 from starlette.background import BackgroundTask
 
 from api import accounts, evidence, pages
+from api.caching import LruCache
 from api.deps import RuntimeDep
 from api.drawing import tenths
 from api.errors import NotHereError
@@ -32,17 +34,18 @@ from ledger.kernel.errors import IdentifierError
 from ledger.kernel.files import MissingFileError, ni_uri
 from ledger.kernel.ids import SERIAL_ALPHABET, DigitalLink, pack_id, parse_digital_link
 from ledger.log import latest_checkpoint, tree_size
-from ledger.models import Naming
+from ledger.models import Entry, Naming
 from ledger.trace import history
 
 router = APIRouter(tags=["consumer"])
 
 LINKSET: Final = "application/linkset+json"
 FOREVER: Final = "public, max-age=31536000, immutable"
-_WIDTHS: Final = frozenset({160, 320, 640})
 _GS1: Final = "https://ref.gs1.org/voc/"
 _CONFUSED: Final = str.maketrans({"I": "1", "L": "1", "O": "0", "U": "V"})
-_CODE_LENGTH: Final = 12
+_STORIES: Final[LruCache[tuple[str, str, tuple[int, int]], Story]] = LruCache(128)
+_PAGES: Final[LruCache[tuple[Any, ...], tuple[str, str]]] = LruCache(256)
+_SCANS_HERE: Final = "<!-- scans -->"
 
 
 # --- the page -------------------------------------------------------------------------------------
@@ -72,39 +75,73 @@ def thing(
     visitor = _visitor(request)
     now = rt.clock.now()
     with rt.db.read() as session:
+        version = _version(session)
         try:
-            story = _story(rt, session, link.canonical())
+            story = _story(rt, session, link.canonical(), version)
         except UnknownIdentifierError:
             return _unknown(request, rt, link.path())
-        sealing = _sealing(rt, session, story)
-        size = tree_size(session)
+        seen = _Seen(
+            version=version,
+            sealing=_sealing(rt, session, story),
+            owner_name=accounts.name_of(session, story.owner) if story.owner else None,
+            promisor_name=_promisor_name(session, story),
+            today=now.astimezone(ZoneInfo(rt.settings.time_zone)).date(),
+            fruit=fruit,
+        )
         scans = scans_of(session, story.identifier, visitor=visitor, now=now)
-        owner = accounts.name_of(session, story.owner) if story.owner else None
-        certified = story.step("certified")
-        promisor = certified.extra["promisor"] if certified else None
-        promisor_name = accounts.name_of(session, promisor) if promisor else None
-    hero = _hero(story, fruit)
-    response = pages.render(
-        request,
-        "consumer/thing.html",
-        headers={"link": f'<{link.uri(rt.settings.public_url)}?linkType=linkset>; rel="linkset"; type="{LINKSET}"'},
-        story=story,
-        sealing=sealing,
-        scans=scans,
-        owner_name=owner,
-        promisor_name=promisor_name,
-        hero=hero,
-        hero_href=_href(story, hero["photo"].digest) if hero else None,
-        small_href=lambda digest, width: _href(story, digest, width),
-        proof_url=f"/api/v1/proof?id={quote(story.identifier, safe='')}",
-        days_left=_days_left(story, now.astimezone(ZoneInfo(rt.settings.time_zone)).date()),
-        has_gaps=any(step.extra.get("has_gaps") for step in story.steps),
-        lang_query=request.query_params.get("lang"),
-        page_data=_page_data(story, size),
-    )
+    before, after = _drawn(request, rt, story, seen)
+    counted = pages.page(request, "consumer/scans.html", scans=scans, story=story) if story.kind == "pack" else ""
+    linkset = f'<{link.uri(rt.settings.public_url)}?linkType=linkset>; rel="linkset"; type="{LINKSET}"'
+    response = pages.finish(request, HTMLResponse(before + counted + after), {"link": linkset})
     if request.method == "GET" and story.kind == "pack":
         response.background = BackgroundTask(_note, rt, story.identifier, visitor)
     return response
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a drawn page depends on besides its story, the language and who looks."""
+
+    version: tuple[int, int]
+    sealing: Sealing
+    owner_name: str | None
+    promisor_name: str | None
+    today: date
+    fruit: int
+
+
+def _drawn(request: Request, rt: Runtime, story: Story, seen: _Seen) -> tuple[str, str]:
+    """Return the page before and after the one part that differs from visit to visit. Drawn once while it is true."""
+    key = (str(rt.settings.home), story.identifier, pages.language(request), request.url.query, seen)
+    found = _PAGES.get(key)
+    if found is not None:
+        return found
+    hero = _hero(story, seen.fruit)
+    whole = pages.page(
+        request,
+        "consumer/thing.html",
+        story=story,
+        sealing=seen.sealing,
+        owner_name=seen.owner_name,
+        promisor_name=seen.promisor_name,
+        hero=hero,
+        hero_href=_href(story, hero["photo"].digest) if hero else None,
+        sheet=_sheet(story),
+        proof_url=_proof_url(story),
+        days_left=_days_left(story, seen.today),
+        has_gaps=any(step.extra.get("has_gaps") for step in story.steps),
+        lang_query=request.query_params.get("lang"),
+        page_data=_page_data(story, seen.version[1]),
+        scans_here=_SCANS_HERE,
+    )
+    before, _, after = whole.partition(_SCANS_HERE)
+    return _PAGES.put(key, (before, after))
+
+
+def _promisor_name(session: Session, story: Story) -> str | None:
+    certified = story.step("certified")
+    promisor = certified.extra["promisor"] if certified else None
+    return accounts.name_of(session, promisor) if promisor else None
 
 
 def _note(rt: Runtime, subject: str, visitor: str) -> None:
@@ -118,9 +155,19 @@ def _visitor(request: Request) -> str:
     return f"{address}|{request.headers.get('user-agent', '')}"
 
 
-def _story(rt: Runtime, session: Session, identifier: str) -> Story:
-    found = history(session, identifier)
-    return tell(identifier, read(found.steps), files=_files(rt), is_cut=found.is_cut)
+def _story(rt: Runtime, session: Session, identifier: str, version: tuple[int, int] | None = None) -> Story:
+    """Return the story of an identifier as the log stands. Told once for each length of the log."""
+    key = (str(rt.settings.home), identifier, version or _version(session))
+    found = _STORIES.get(key)
+    if found is None:
+        steps = history(session, identifier)
+        found = _STORIES.put(key, tell(identifier, read(steps.steps), files=_files(rt), is_cut=steps.is_cut))
+    return found
+
+
+def _version(session: Session) -> tuple[int, int]:
+    """Return how long the log is and how much of it has its place: nothing else changes a history."""
+    return session.exec(select(func.max(Entry.id))).one() or 0, tree_size(session)
 
 
 def _files(rt: Runtime) -> evidence.Files:
@@ -158,9 +205,23 @@ def _hero(story: Story, number: int) -> dict[str, Any] | None:
     return None
 
 
-def _href(story: Story, digest: str, width: int | None = None) -> str:
-    query = {"of": story.path} | ({"w": width} if width else {})
-    return f"/files/{digest}?{urlencode(query, safe='/')}"
+def _href(story: Story, name: str) -> str:
+    return f"/files/{name}?of={quote(story.path)}"
+
+
+def _proof_url(story: Story) -> str:
+    return f"/api/v1/proof?id={quote(story.identifier, safe='')}"
+
+
+def _sheet(story: Story) -> dict[str, Any]:
+    count, columns = len(story.fruits), evidence.SHEET_COLUMNS
+    return {
+        "href": _href(story, "sheet"),
+        "side": evidence.SHEET_SIDE,
+        "width": min(count, columns) * evidence.SHEET_SIDE,
+        "height": -(-count // columns) * evidence.SHEET_SIDE,
+        "place": evidence.sheet_place,
+    }
 
 
 def _days_left(story: Story, today: date) -> int | None:
@@ -175,7 +236,8 @@ def _page_data(story: Story, size: int) -> dict[str, Any]:
     return {
         "subject": story.identifier,
         "path": story.path,
-        "proof": f"/api/v1/proof?id={quote(story.identifier, safe='')}",
+        "proof": _proof_url(story),
+        "records": _href(story, "records") if story.fruits else None,
         "leaves": ranges(sorted({t.index for t in story.told if t.index is not None})),
         "size": size,
         "steps": len(story.steps),
@@ -273,51 +335,68 @@ def _pack_gtins(session: Session) -> list[str]:
 # --- evidence -------------------------------------------------------------------------------------
 
 
-@router.get("/files/{digest}", response_class=Response, include_in_schema=True)
-def file(
-    rt: RuntimeDep,
-    digest: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
-    of: Annotated[str, Query(max_length=300, description="Digital Link path of the pack or lot it belongs to")],
-    w: Annotated[int | None, Query(description="for looking at: at most so many pixels wide")] = None,
-) -> Response:
-    """Return a piece of evidence that a history names for everyone, byte for byte.
+Of = Annotated[str, Query(max_length=300, description="Digital Link path of the pack or lot it belongs to")]
+_EVIDENCE_HEADERS: Final = {
+    "cache-control": FOREVER,
+    "content-security-policy": "default-src 'none'; sandbox",
+    "x-content-type-options": "nosniff",
+}
 
-    With `w` a smaller picture, which no longer has the hash the log names.
-    """
-    link = link_of(of)
+
+@router.get("/files/records", response_class=Response)
+def records(rt: RuntimeDep, of: Of) -> Response:
+    """Return the records of a pack's fruits, one per line: each line has the SHA-256 that the log names."""
+    story = _known(rt, of)
+    kept = (_files(rt)(ni_uri(bytes.fromhex(fruit.digest))) for fruit in story.fruits)
+    lines = b"\n".join(data for data in kept if data is not None)
+    return Response(lines, media_type="application/x-ndjson", headers=_EVIDENCE_HEADERS)
+
+
+@router.get("/files/sheet", response_class=Response)
+def sheet(rt: RuntimeDep, of: Of) -> Response:
+    """Return small pictures of a pack's fruits in one image. To look at: its bytes are not what the log names."""
+    story, get = _known(rt, of), _files(rt)
+    digests = tuple(fruit.photo.digest if fruit.photo else "" for fruit in story.fruits)
+    if not digests:
+        raise NotHereError(f"{of} has no pictures of fruits")
+    data = _drawn_sheet(digests, lambda: [get(ni_uri(bytes.fromhex(d))) if d else None for d in digests])
+    return Response(data, media_type="image/webp", headers=_EVIDENCE_HEADERS)
+
+
+@router.get("/files/{digest}", response_class=Response)
+def file(rt: RuntimeDep, digest: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], of: Of) -> Response:
+    """Return a piece of evidence that a history names for everyone, byte for byte."""
     name = ni_uri(bytes.fromhex(digest))
-    if link is None or name not in _public(rt, link.canonical()):
+    if name not in public_names(_known(rt, of), _files(rt)):
         raise NotHereError(f"{of} names no public file {digest}")
     data = rt.files.get(name)
-    headers = {
-        "cache-control": FOREVER,
-        "content-security-policy": "default-src 'none'; sandbox",
-        "x-content-type-options": "nosniff",
-        "etag": f'"{digest}"',
-    }
-    if w in _WIDTHS:
-        small = _smaller(digest, data, w)
-        if small is not None:
-            return Response(small[0], media_type=small[1], headers=headers | {"etag": f'"{digest}-{w}"'})
+    headers = _EVIDENCE_HEADERS | {"etag": f'"{digest}"'}
     kind = evidence.media_type(data)
     if not kind.startswith("image/"):
         headers["content-disposition"] = f'attachment; filename="{digest[:16]}"'
     return Response(data, media_type=kind, headers=headers)
 
 
-def _public(rt: Runtime, identifier: str) -> frozenset[str]:
+def _known(rt: Runtime, of: str) -> Story:
+    """Return the story of a path. Raises NotHereError where the log knows nothing of it."""
+    link = link_of(of)
     with rt.db.read() as session:
         try:
-            story = _story(rt, session, identifier)
+            if link is not None:
+                return _story(rt, session, link.canonical())
         except UnknownIdentifierError:
-            return frozenset()
-    return public_names(story, _files(rt))
+            pass
+    raise NotHereError(f"nothing is kept of {of}")
 
 
-@lru_cache(maxsize=512)
-def _smaller(digest: str, data: bytes, width: int) -> tuple[bytes, str] | None:
-    del digest  # the key; the bytes follow from it
-    return evidence.smaller(data, width)
+_SHEETS: Final[LruCache[tuple[str, ...], bytes]] = LruCache(64)
+
+
+def _drawn_sheet(digests: tuple[str, ...], pictures: Callable[[], list[bytes | None]]) -> bytes:
+    found = _SHEETS.get(digests)
+    if found is None:
+        found = _SHEETS.put(digests, evidence.sheet(pictures()))
+    return found
 
 
 # --- for programs ---------------------------------------------------------------------------------

@@ -51,8 +51,8 @@ def documents() -> Iterator[dict[str, Any]]:
         yield from json.loads(path.read_text(encoding="utf-8"))["epcisBody"]["eventList"]
 
 
-def furnish(files: FileStore, *, hours: int = 30, fruits: int = FRUITS, seed: int = 7) -> Golden:
-    """Return the golden chain with kept evidence, and `hours` of weather instead of one."""
+def furnish(files: FileStore, *, hours: int = 30, stations: int = 1, fruits: int = FRUITS, seed: int = 7) -> Golden:
+    """Return the golden chain with kept evidence, and `hours` of weather from so many stations instead of one."""
     draw = random.Random(seed)
     crops, records = _fruits(files, fruits, draw)
     built: list[dict[str, Any]] = []
@@ -60,7 +60,8 @@ def furnish(files: FileStore, *, hours: int = 30, fruits: int = FRUITS, seed: in
         event = copy.deepcopy(document)
         match event["gy:sentence"]:
             case "window_closed/1":
-                built += _windows(event, hours, draw)
+                for station in range(stations):
+                    built += _windows(event, hours, draw, station)
                 continue
             case "packed/1" if event["parentID"] == PACK:
                 event["gy:evidence"] = [files.put(box_picture(seed=3))]
@@ -187,20 +188,31 @@ def _fruits(files: FileStore, count: int, draw: random.Random) -> tuple[list[str
     return crops, records
 
 
-def _windows(first: dict[str, Any], hours: int, draw: random.Random) -> list[dict[str, Any]]:
+def _windows(first: dict[str, Any], hours: int, draw: random.Random, station: int) -> list[dict[str, Any]]:
     """Return hourly windows that end with the golden one; two hours in the middle have no window at all."""
     end = parse_time(first["eventTime"])
     built = []
+    if station:
+        first = copy.deepcopy(first)
+        first["eventID"] = first["eventID"][:-12] + f"{station:06x}{0:06x}"
+        first["gy:recorder"] = f"https://id.gs1.org/8004/9521001SENSOR1{station:03d}"
+        first["sensorElementList"][0]["sensorMetadata"]["deviceID"] = first["gy:recorder"]
     for back in range(hours - 1, 0, -1):
         if hours > 12 and back in (11, 12):
             continue
         event, closes = copy.deepcopy(first), end - timedelta(hours=back)
         local_hour = (closes + timedelta(hours=8)).hour
         mean = round(25.2 + 4.6 * math.sin((local_hour - 9) / 24 * 2 * math.pi) + draw.uniform(-0.4, 0.4), 1)
-        event["eventID"] = first["eventID"][:-12] + f"{back:012x}"
+        event["eventID"] = (
+            f"urn:uuid:019d9d75-3f00-7{draw.getrandbits(12):03x}-8{draw.getrandbits(12):03x}-{station:06x}{back:06x}"
+        )
         event["eventTime"] = format_time(closes)
         metadata = event["sensorElementList"][0]["sensorMetadata"]
-        metadata |= {"startTime": format_time(closes - timedelta(hours=1)), "endTime": format_time(closes)}
+        metadata |= {
+            "startTime": format_time(closes - timedelta(hours=1)),
+            "endTime": format_time(closes),
+            "rawData": ni_uri(draw.randbytes(32)),
+        }
         event["sensorElementList"][0]["sensorReport"][0] |= {
             "minValue": round(mean - 0.6, 1),
             "maxValue": round(mean + 0.7, 1),

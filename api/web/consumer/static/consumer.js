@@ -2,7 +2,6 @@
 // Every number, curve and photograph shown is looked for again in the verified bytes. Works on plain http.
 
 import { paths, readingsOf } from "/web/consumer/curves.js";
-import { openDrawer } from "/web/consumer/drawer.js";
 import { sealedValue, sourcesOf, Unavailable, written } from "/web/consumer/facts.js";
 import { formatClock, formatNumber, need, Problem, pageData, request, t } from "/web/shared/kit.js";
 import { toHex } from "/web/shared/verify/bytes.js";
@@ -10,7 +9,7 @@ import { chainQuestions, parseProof, VerificationError, verify } from "/web/shar
 import { sha256 } from "/web/shared/verify/merkle.js";
 
 /**
- * @typedef {{ subject: string, path: string, proof: string, leaves: string, size: number, steps: number }} Page
+ * @typedef {{ subject: string, path: string, proof: string, records: string | null, leaves: string, size: number, steps: number }} Page
  * @typedef {{ origin: string, log_key: string,
  *   chain: { chain_id: number, address: string, log_id: string, rpc_url: string } | null }} WellKnown
  * @typedef {import("/web/shared/verify/proof.js").Verified} Verified
@@ -107,11 +106,12 @@ async function fetchFiles(outcome) {
   for (const node of document.querySelectorAll("svg[data-curve]")) wanted.add(curveOf(node).file);
   wanted.delete(null);
   const named = namesIn(outcome);
+  const kept = await fetchRecords(wanted.size > 0);
   await Promise.all(
     [...wanted].map(async (digest) => {
       try {
         if (!named.has(digest)) throw new VerificationError("named by no entry");
-        const bytes = await fetchBytes(fileUrl(digest));
+        const bytes = kept.get(digest) ?? (await fetchBytes(fileUrl(digest)));
         if (toHex(sha256(bytes)) !== digest) throw new VerificationError("other bytes");
         outcome.sources.set(digest, JSON.parse(new TextDecoder().decode(bytes)));
         outcome.files += 1;
@@ -120,6 +120,19 @@ async function fetchFiles(outcome) {
       }
     }),
   );
+}
+
+/** The records of all fruits in one answer, by the hash of each line. @param {boolean} isWanted */
+async function fetchRecords(isWanted) {
+  /** @type {Map<string, Uint8Array>} */
+  const found = new Map();
+  if (!isWanted || page.records === null) return found;
+  const text = new TextDecoder().decode(await fetchBytes(page.records).catch(() => new Uint8Array()));
+  for (const line of text.split("\n")) {
+    const bytes = new TextEncoder().encode(line);
+    found.set(toHex(sha256(bytes)), bytes);
+  }
+  return found;
 }
 
 /** @param {HTMLElement} node @param {Outcome} outcome */
@@ -357,9 +370,10 @@ async function main() {
   if (outcome) await compare(outcome);
   report(outcome);
   for (const opener of document.querySelectorAll("summary.proof, #proof-line")) {
-    opener.addEventListener("click", (event) => {
+    opener.addEventListener("click", async (event) => {
       if (!outcome) return; // without a proof the plain list under the line is all there is
       event.preventDefault();
+      const { openDrawer } = await import("/web/consumer/drawer.js");
       openDrawer(outcome, opener.closest("[data-leaves]"));
     });
   }
