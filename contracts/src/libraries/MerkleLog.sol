@@ -36,8 +36,8 @@ library MerkleLog {
     /// @notice Whether the tree `second` begins with the whole tree `first` (RFC 9162, 2.1.4.2).
     /// @dev `first` of zero and equal sizes are the caller's to decide; both are false here.
     ///
-    /// The loop is in assembly because every anchor runs it some twenty times: written plainly it costs 4,700 gas
-    /// more on a log of a million leaves, and goes over the goal of 60,000. The tests hold it against the
+    /// The loop is in assembly because every anchor runs it some twenty times: written plainly it costs up to 4,700
+    /// gas more on a log of a million leaves, and goes over the goal of 60,000. The tests hold it against the
     /// specification's recursive definition.
     function verifyConsistency(
         uint64 first,
