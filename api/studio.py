@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from pydantic import BaseModel
-from sqlalchemy import BigInteger, func, type_coerce
+from sqlalchemy import BigInteger, func, literal_column, type_coerce
 from sqlmodel import Session, col, select
 
 from api.errors import NotHereError
@@ -397,7 +397,8 @@ def _broadcast_view(show: Broadcast) -> BroadcastView:
 
 
 def _sold_by_minute(session: Session, broadcast_id: str) -> list[Sold]:
-    minute = (type_coerce(col(SalesLine.taken_at), BigInteger) // _MINUTE_MS).label("minute")
+    # Written out, not bound: PostgreSQL takes two bound parameters in SELECT and GROUP BY for two expressions.
+    minute = type_coerce(col(SalesLine.taken_at), BigInteger) // literal_column(str(_MINUTE_MS), BigInteger)
     rows = session.exec(
         select(Listing.id, minute, func.sum(SalesLine.quantity * Listing.nominal_mass_g))
         .select_from(SalesLine)

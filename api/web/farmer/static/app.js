@@ -1,13 +1,23 @@
 // @ts-check
 /** The farmer's page: today's pick orders, kept live; three taps to confirm a crate; everything kept until it is sent. */
-import { live, pageData, Problem, request, t } from "/web/shared/kit.js";
+
+import { patch } from "/web/shared/dom.js";
+import { live, Problem, pageData, request, t } from "/web/shared/kit.js";
 import { Camera, codeReader, hasCamera, photograph } from "./camera.js";
 import { readCrate } from "./crate.js";
-import { patch } from "/web/shared/dom.js";
 import { heldBy, withUnsent } from "./orders.js";
 import { Outbox } from "./outbox.js";
 import { PhoneStore } from "./store.js";
-import { crateScreen, doneScreen, goneScreen, orderScreen, photoScreen, todayScreen, trayScreen, weightScreen } from "./views.js";
+import {
+  crateScreen,
+  doneScreen,
+  goneScreen,
+  orderScreen,
+  photoScreen,
+  todayScreen,
+  trayScreen,
+  weightScreen,
+} from "./views.js";
 import { grams, inUnit, press, problem } from "./weight.js";
 import { kg, varietyName } from "./words.js";
 
@@ -86,7 +96,11 @@ async function send(entry) {
 /** @param {Entry} entry */
 function sendPick(entry) {
   const body = JSON.stringify({ command_id: entry.uuid, ...entry.payload });
-  return ask("/api/v1/farmer/picks", { method: "POST", body, headers: { "content-type": "application/json" } }, SEND_TIMEOUT_MS);
+  return ask(
+    "/api/v1/farmer/picks",
+    { method: "POST", body, headers: { "content-type": "application/json" } },
+    SEND_TIMEOUT_MS,
+  );
 }
 
 /** @param {Entry} entry */
@@ -217,9 +231,11 @@ function render() {
   if (screen === "unsent") patch(root, trayScreen(shown, page.party));
   else if (screen === "today") patch(root, todayScreen(shown));
   else if (!order) patch(root, goneScreen(shown));
-  else if (screen === "crate") patch(root, crateScreen(shown, order, theDraft(order.pick_order), holderOf(theDraft(order.pick_order))));
+  else if (screen === "crate")
+    patch(root, crateScreen(shown, order, theDraft(order.pick_order), holderOf(theDraft(order.pick_order))));
   else if (screen === "weight" && draft?.crate) patch(root, weightScreen(shown, order, draft));
-  else if (screen === "photo" && draft?.crate && problem(draft.weight) === null) patch(root, photoScreen(shown, order, draft));
+  else if (screen === "photo" && draft?.crate && problem(draft.weight) === null)
+    patch(root, photoScreen(shown, order, draft));
   else if (screen === "done" && done) patch(root, doneScreen(shown, order, done));
   else patch(root, orderScreen(shown, order));
   if (isNew) enterScreen(key, screen);
@@ -434,7 +450,9 @@ async function finish(picture) {
   const uuid = crypto.randomUUID();
   await outbox.keep([
     { uuid, kind: "pick", payload, note: { code } },
-    ...(shot ? [{ kind: /** @type {const} */ ("photo"), payload: { pick: uuid, sha256: shot.sha256 }, note: { code } }] : []),
+    ...(shot
+      ? [{ kind: /** @type {const} */ ("photo"), payload: { pick: uuid, sha256: shot.sha256 }, note: { code } }]
+      : []),
   ]);
   if (refused) await outbox.putAway(refused.uuid);
   started[pick_order] = ended_at;
@@ -465,7 +483,14 @@ const keptSkew = await store.recall("skew");
 skew = keptSkew ?? Date.parse(page.state.as_of) - Date.now();
 started = (await store.recall("started")) ?? {};
 draft = (await store.recall("draft")) ?? null;
-if (draft) Object.assign(draft, { reader: reader !== null, camera: hasCamera(), scan: "starting", torch: false, shutter: false });
+if (draft)
+  Object.assign(draft, {
+    reader: reader !== null,
+    camera: hasCamera(),
+    scan: "starting",
+    torch: false,
+    shutter: false,
+  });
 if (draft && !reader) draft.mode = "type";
 const isKeptNewer = kept?.party === page.party && kept.state.as_of > page.state.as_of;
 learn(isKeptNewer ? kept.state : page.state, false);

@@ -70,7 +70,8 @@ export class Camera {
   /** Whether there is a light to switch. */
   get hasTorch() {
     const track = this.#stream?.getVideoTracks()[0];
-    return Boolean(/** @type {any} */ (track?.getCapabilities?.() ?? {}).torch);
+    const can = /** @type {any} */ (track?.getCapabilities?.());
+    return Boolean(can?.torch);
   }
 
   async toggleTorch() {

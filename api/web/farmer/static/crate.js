@@ -22,7 +22,10 @@ export function readCrate(text) {
     return null;
   }
   if (!checks(value.slice(1, 14))) return null;
-  return { crate: `https://id.gs1.org/8003/${encodeURIComponent(value)}`, code: value.slice(14).replace(/^([A-Z]{1,4})-?(\d+)$/i, "$1-$2") };
+  return {
+    crate: `https://id.gs1.org/8003/${encodeURIComponent(value)}`,
+    code: value.slice(14).replace(/^([A-Z]{1,4})-?(\d+)$/i, "$1-$2"),
+  };
 }
 
 /** @param {string} digits  13 digits, the last of which checks the others (GS1 General Specifications 7.9) */

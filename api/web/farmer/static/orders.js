@@ -30,7 +30,8 @@ export function withUnsent(orders, entries) {
   return orders.map((order) => {
     const known = new Set(order.crates.map((c) => c.command_id));
     const mine = entries.filter(
-      (e) => e.kind === "pick" && e.state !== "put_away" && e.payload.pick_order === order.pick_order && !known.has(e.uuid),
+      (e) =>
+        e.kind === "pick" && e.state !== "put_away" && e.payload.pick_order === order.pick_order && !known.has(e.uuid),
     );
     if (mine.length === 0) return order;
     /** @type {CrateLine[]} */
@@ -80,7 +81,9 @@ export const toGo = (order) => (order.picked_g >= order.enough_g ? 0 : order.ord
  * @param {Order} order
  */
 export function warm(order) {
-  const still = order.crates.filter((c) => c.cooling_started_at === null && c.unsent !== "parked" && c.lot_state !== "consumed");
+  const still = order.crates.filter(
+    (c) => c.cooling_started_at === null && c.unsent !== "parked" && c.lot_state !== "consumed",
+  );
   return still.sort((a, b) => a.ended_at.localeCompare(b.ended_at));
 }
 

@@ -21,7 +21,9 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(
     (async () => {
       const names = await caches.keys();
-      await Promise.all(names.filter((n) => n.startsWith("guoyuan-farmer-") && n !== CACHE).map((n) => caches.delete(n)));
+      await Promise.all(
+        names.filter((n) => n.startsWith("guoyuan-farmer-") && n !== CACHE).map((n) => caches.delete(n)),
+      );
       await self.clients.claim();
     })(),
   );
@@ -37,7 +39,8 @@ self.addEventListener("fetch", (event) => {
 
 /** The page from the network if it answers soon, otherwise as it last was. */
 async function pageOrKept(request) {
-  const kept = async () => (await caches.match(PAGE, { ignoreSearch: true, ignoreVary: true })) ?? caches.match("/farmer/offline");
+  const kept = async () =>
+    (await caches.match(PAGE, { ignoreSearch: true, ignoreVary: true })) ?? caches.match("/farmer/offline");
   const late = new Promise((resolve) => setTimeout(async () => resolve((await kept()) ?? null), NETWORK_PATIENCE_MS));
   const fresh = fetch(request).then(async (response) => {
     // Signed out, or a stranger's network: what was kept is older but ours. A redirect is followed by the browser.

@@ -1,7 +1,8 @@
 // @ts-check
 /** The screens, as markup. Each takes what it shows and nothing else; `data-do` names what a touch does. */
-import { lang, t } from "/web/shared/kit.js";
+
 import { html } from "/web/shared/dom.js";
+import { lang, t } from "/web/shared/kit.js";
 import { clashes, coolBy, inOrder, standing, toGo } from "./orders.js";
 import { grams, problem } from "./weight.js";
 import { clock, day, exactKg, jin, kg, span, today, varietyName } from "./words.js";
@@ -123,7 +124,9 @@ function card(model, order) {
       tomorrow: () => t("farmer.js.card.by_tomorrow", { time }),
       later: () => t("farmer.js.card.by_day", { time, day: day(by, model.zone) }),
     }[due(by, model)]();
-    status = late ? html`<b class="late">${t("farmer.js.card.late", { span: span(model.now - by) })}</b>` : html`<b>${words}</b>`;
+    status = late
+      ? html`<b class="late">${t("farmer.js.card.late", { span: span(model.now - by) })}</b>`
+      : html`<b>${words}</b>`;
   } else {
     const words = t(left < 0 ? "farmer.js.card.over" : "farmer.js.card.time_left", { n: wholeMinutes(left) });
     status = html`<span>${state === "bring" ? t("farmer.js.card.bring") : t("farmer.js.card.picked", { kg: kg(order.picked_g) })}</span>${cool && html`<b class="left ${left < 0 ? "over" : ""}">${ring(left, model.minutes, false)}${words}</b>`}`;
@@ -160,7 +163,9 @@ export function todayScreen(model) {
 /** @param {Model} model */
 function clashNotice(model) {
   return clashes(model.orders).map(
-    (c) => html`<section class="clash" data-key="clash-${c.lot}"><h2>${icon("warn")}${t("farmer.js.clash.title", { crate: c.code })}</h2>
+    (
+      c,
+    ) => html`<section class="clash" data-key="clash-${c.lot}"><h2>${icon("warn")}${t("farmer.js.clash.title", { crate: c.code })}</h2>
       <div class="pair num"><p>${t("farmer.js.clash.you", { time: clock(c.ended_at, model.zone) })}<b>${exactKg(c.lot_picked_g)} kg</b></p><p>${t("farmer.js.clash.house")}<b>${exactKg(c.lot_received_g ?? 0)} kg</b></p></div>
       <p>${t("farmer.js.clash.body")}</p></section>`,
   );
@@ -228,8 +233,12 @@ function bigRing(model, cool) {
   const time = clock(cool.by, model.zone);
   const words =
     left < 0
-      ? cool.crate ? t("farmer.js.ring.bring_now", { crate: cool.crate }) : t("farmer.js.ring.bring_now_first")
-      : cool.crate ? t("farmer.js.ring.bring", { time, crate: cool.crate }) : t("farmer.js.ring.bring_first", { time });
+      ? cool.crate
+        ? t("farmer.js.ring.bring_now", { crate: cool.crate })
+        : t("farmer.js.ring.bring_now_first")
+      : cool.crate
+        ? t("farmer.js.ring.bring", { time, crate: cool.crate })
+        : t("farmer.js.ring.bring_first", { time });
   return html`<div class="big-ring ${left < 0 ? "over" : ""}" data-key="ring" role="timer">${ring(left, model.minutes, true)}<p class="in"><span>${t(left < 0 ? "farmer.js.ring.over" : "farmer.js.ring.left")}</span><b class="num">${minutes}<small>${t("farmer.js.ring.min")}</small></b><span>${t("farmer.js.ring.of")}</span></p></div>
     <p class="bring num ${left < 0 ? "over" : ""}" data-key="bring">${words}</p>`;
 }
@@ -239,7 +248,16 @@ function bigRing(model, cool) {
  * @param {import("./orders.js").CrateLine} c
  */
 function crateLine(model, c) {
-  const state = c.unsent === "parked" ? "refused" : c.unsent ? "unsent" : c.cooling_started_at ? "cooled" : c.received_at ? "received" : "";
+  const state =
+    c.unsent === "parked"
+      ? "refused"
+      : c.unsent
+        ? "unsent"
+        : c.cooling_started_at
+          ? "cooled"
+          : c.received_at
+            ? "received"
+            : "";
   const mark = { refused: "warn", unsent: "unsent", cooled: "snow", received: "check", "": "crate" }[state];
   return html`<li data-key="${c.command_id}${c.crate}" data-state="${state}">${icon(mark ?? "crate")}<b>${c.code}</b><span class="num">${exactKg(c.mass_g)} kg${state && html`<em>${t(`farmer.js.crate.${state}`)}</em>`}</span><span class="num">${clock(c.ended_at, model.zone)}</span></li>`;
 }
@@ -269,13 +287,22 @@ export function crateScreen(model, order, draft, holder) {
   const inUse = holder && t("farmer.js.type.in_use", { crate: draft.code, kg: exactKg(holder.mass_g) });
   const next = html`<button class="btn btn-main btn-block" type="button" data-do="take-crate" ${ready ? "" : "disabled"}>${t("farmer.js.scan.yes")}</button>`;
   if (draft.mode === "type") {
-    const hint = inUse ?? (draft.crate ? t("farmer.js.scan.ready", { crate: draft.code }) : t(draft.reader ? "farmer.js.type.empty" : "farmer.js.scan.no_camera"));
+    const hint =
+      inUse ??
+      (draft.crate
+        ? t("farmer.js.scan.ready", { crate: draft.code })
+        : t(draft.reader ? "farmer.js.type.empty" : "farmer.js.scan.no_camera"));
     return html`${bar(model, { back })}${taps(0, "")}
       <div class="typed" data-key="typed"><p class="label">${t("farmer.js.type.title")}</p><output class="num">C-${draft.typed || html`<i></i>`}</output><p class="also ${inUse ? "bad" : ""}">${hint}</p></div>
       ${pad(false)}
       <footer class="foot two" data-key="foot">${draft.reader && html`<button class="btn" type="button" data-do="scan-mode" aria-label="${t("farmer.js.scan.camera")}">${icon("scan")}</button>`}${next}</footer>`;
   }
-  const hint = { starting: t("farmer.js.scan.starting"), aim: t("farmer.js.scan.aim"), unknown: t("farmer.js.scan.unknown"), found: inUse ?? t("farmer.js.scan.ready", { crate: draft.code }) }[draft.scan];
+  const hint = {
+    starting: t("farmer.js.scan.starting"),
+    aim: t("farmer.js.scan.aim"),
+    unknown: t("farmer.js.scan.unknown"),
+    found: inUse ?? t("farmer.js.scan.ready", { crate: draft.code }),
+  }[draft.scan];
   const good = draft.scan === "found" && ready;
   return html`${bar(model, { back })}${taps(0, "")}
     <div class="finder" data-key="finder-crate">
@@ -301,10 +328,22 @@ export function weightScreen(model, order, draft) {
   const mass = grams(draft.weight);
   const { unit, text } = draft.weight;
   const wrong = problem(draft.weight);
-  const other = unit === "kg" ? t("farmer.js.weight.also_jin", { jin: jin(mass) }) : t("farmer.js.weight.also_kg", { kg: exactKg(mass) });
-  const also = wrong === "too_much" ? t("farmer.js.weight.too_much", { kg: exactKg(mass) }) : wrong ? t("farmer.js.weight.empty") : other;
-  const record = unit === "kg" ? t("farmer.js.weight.record", { kg: text.replace(/\.$/, "") || "0" }) : t("farmer.js.weight.record_jin", { jin: text.replace(/\.$/, "") || "0" });
-  const button = (/** @type {"kg" | "jin"} */ u) => html`<button type="button" data-do="unit" data-arg="${u}" aria-pressed="${u === unit}">${t(`farmer.js.${u}`)}</button>`;
+  const other =
+    unit === "kg"
+      ? t("farmer.js.weight.also_jin", { jin: jin(mass) })
+      : t("farmer.js.weight.also_kg", { kg: exactKg(mass) });
+  const also =
+    wrong === "too_much"
+      ? t("farmer.js.weight.too_much", { kg: exactKg(mass) })
+      : wrong
+        ? t("farmer.js.weight.empty")
+        : other;
+  const record =
+    unit === "kg"
+      ? t("farmer.js.weight.record", { kg: text.replace(/\.$/, "") || "0" })
+      : t("farmer.js.weight.record_jin", { jin: text.replace(/\.$/, "") || "0" });
+  const button = (/** @type {"kg" | "jin"} */ u) =>
+    html`<button type="button" data-do="unit" data-arg="${u}" aria-pressed="${u === unit}">${t(`farmer.js.${u}`)}</button>`;
   return html`${bar(model, { back: { href: `${address(order.pick_order)}/crate`, text: draft.code } })}${taps(1, "")}
     <div class="weigh" data-key="weigh"><output class="num">${text || html`<span class="ghost">0</span>`}<i></i></output><div class="unit-switch" role="group" aria-label="${t("farmer.js.weight.unit")}">${button("kg")}${button("jin")}</div><p class="also num ${wrong === "too_much" ? "bad" : ""}">${also}</p></div>
     ${pad(true)}
@@ -336,7 +375,13 @@ export function photoScreen(model, order, draft) {
  */
 export function doneScreen(model, order, done) {
   const entry = model.outbox.entries.find((e) => e.uuid === done.uuid);
-  const sent = !entry ? "sent" : entry.state === "parked" ? "refused" : model.outbox.state === "sending" ? "sending" : "kept";
+  const sent = !entry
+    ? "sent"
+    : entry.state === "parked"
+      ? "refused"
+      : model.outbox.state === "sending"
+        ? "sending"
+        : "kept";
   const mark = { sent: "check", sending: "signal", kept: "unsent", refused: "warn" }[sent];
   const isEnough = toGo(order) === 0;
   return html`${bar(model, { back: { href: "#/", text: t("farmer.js.today") } })}
@@ -374,12 +419,14 @@ export function trayScreen(model, owner) {
     <div class="sum" data-key="sum"><h1>${t("farmer.js.tray.title", { n: unsent })}</h1><p>${t("farmer.js.tray.safe")}</p></div>
     ${parked.map((e) => refusedEntry(model, e))}
     <ul class="waiting" data-key="waiting">${waiting.map(
-      (e) => html`<li data-key="${e.uuid}">${icon(e.kind === "pick" ? "crate" : "image")}<span><b>${e.kind === "pick" ? t("farmer.js.tray.pick", { crate: e.note.code, kg: exactKg(e.payload.crates[0].mass_g) }) : t("farmer.js.tray.photo", { crate: e.note.code })}</b><small>${e.owner === owner ? t(`farmer.js.tray.${state === "sending" || state === "sign_in" ? state : "waiting"}`) : t("farmer.js.tray.other")}</small></span><span class="num">${clock(e.payload.ended_at ?? e.created_at, model.zone)}</span></li>`,
+      (e) =>
+        html`<li data-key="${e.uuid}">${icon(e.kind === "pick" ? "crate" : "image")}<span><b>${e.kind === "pick" ? t("farmer.js.tray.pick", { crate: e.note.code, kg: exactKg(e.payload.crates[0].mass_g) }) : t("farmer.js.tray.photo", { crate: e.note.code })}</b><small>${e.owner === owner ? t(`farmer.js.tray.${state === "sending" || state === "sign_in" ? state : "waiting"}`) : t("farmer.js.tray.other")}</small></span><span class="num">${clock(e.payload.ended_at ?? e.created_at, model.zone)}</span></li>`,
     )}</ul>
     <footer class="foot" data-key="foot">${netLine(model)}${
       state === "sign_in"
         ? html`<a class="btn btn-main btn-block" href="/sign-in?next=/farmer">${t("farmer.js.sign_in")}</a>`
-        : waiting.length > 0 && html`${retry_at && html`<p class="net">${icon("timer")}<span>${t("farmer.js.tray.retry_at", { time: clock(retry_at + model.now - Date.now(), model.zone) })}</span></p>`}<button class="btn btn-main btn-block" type="button" data-do="retry-all" ${state === "sending" ? "disabled" : ""}>${t("farmer.js.tray.retry")}</button>`
+        : waiting.length > 0 &&
+          html`${retry_at && html`<p class="net">${icon("timer")}<span>${t("farmer.js.tray.retry_at", { time: clock(retry_at + model.now - Date.now(), model.zone) })}</span></p>`}<button class="btn btn-main btn-block" type="button" data-do="retry-all" ${state === "sending" ? "disabled" : ""}>${t("farmer.js.tray.retry")}</button>`
     }</footer>`;
 }
 

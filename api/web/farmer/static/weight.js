@@ -21,7 +21,7 @@ export const MOST_IN_A_CRATE_G = 60_000;
 export function press(weight, key) {
   const { text } = weight;
   if (key === "back") return { ...weight, text: text.slice(0, -1) };
-  if (key === ".") return text.includes(".") ? weight : { ...weight, text: (text || "0") + "." };
+  if (key === ".") return text.includes(".") ? weight : { ...weight, text: `${text || "0"}.` };
   if (!/^\d$/.test(key)) return weight;
   const next = text === "0" ? key : text + key;
   return /^\d{1,3}(\.\d{0,2})?$/.test(next) ? { ...weight, text: next } : weight;

@@ -1,7 +1,7 @@
 // @ts-check
 /** The host's console: the server draws the board, this keeps it live, counts the seconds and sends what is touched. */
 import { patch } from "/web/shared/dom.js";
-import { formatClock, live, need, pageData, postJson, Problem, t } from "/web/shared/kit.js";
+import { formatClock, live, need, Problem, pageData, postJson, t } from "/web/shared/kit.js";
 
 const REFRESH_AT_MOST_EVERY_MS = 400;
 const TOAST_MS = 4_000;

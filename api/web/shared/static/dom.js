@@ -11,7 +11,13 @@ class Markup {
   }
 }
 
-const ESCAPES = /** @type {Record<string, string>} */ ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" });
+const ESCAPES = /** @type {Record<string, string>} */ ({
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+});
 
 /**
  * @param {unknown} value
@@ -59,7 +65,8 @@ function patchChildren(from, to) {
   /** @type {Map<string, Element>} */
   const keyed = new Map();
   for (const child of from.childNodes) {
-    if (child instanceof Element && child.hasAttribute("data-key")) keyed.set(child.getAttribute("data-key") ?? "", child);
+    if (child instanceof Element && child.hasAttribute("data-key"))
+      keyed.set(child.getAttribute("data-key") ?? "", child);
   }
   let at = from.firstChild;
   for (const node of wanted) {
