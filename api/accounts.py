@@ -15,13 +15,14 @@ from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
+from sqlalchemy import Table
 from sqlmodel import Session, col, delete, select
 
 from api.errors import SignInRefusedError, TooManyAttemptsError, UnknownPersonError
 from api.models import AccountSession, Credential, Name, Person, SignInFailure
 from ledger import disclosure
 from ledger.kernel.actors import Actor, Role
-from ledger.kernel.database import Database
+from ledger.kernel.database import Database, insert_into
 from ledger.kernel.ids import SERIAL_ALPHABET, Numbering, PartyId, PlaceId, new_serial
 from orders import plots
 
@@ -31,6 +32,8 @@ FAILURES_ALLOWED: Final = 10
 FAILURES_FORGOTTEN_AFTER: Final = timedelta(minutes=10)
 
 _CODE_LENGTH, _LOOKUP_LENGTH = 12, 4
+
+_FAILURE: Final[Table] = SignInFailure.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
 
 # 19 MiB, 2 passes: OWASP's smaller argon2id setting. The semaphore keeps a burst of guesses from taking
 # more than 40 MiB of a small machine.
@@ -257,10 +260,11 @@ def _refuse_throttled(session: Session, keys: list[str], *, now: datetime) -> No
 
 def _count_failure(session: Session, keys: list[str], *, now: datetime) -> None:
     session.exec(delete(SignInFailure).where(col(SignInFailure.since) <= now - FAILURES_FORGOTTEN_AFTER))
+    insert = insert_into(session, _FAILURE)
+    # Two guesses at once both count: the row is counted up where it stands. Keys are always in this order.
+    counted = insert.on_conflict_do_update(index_elements=["key"], set_={"failures": _FAILURE.c.failures + 1})
     for key in keys:
-        row = session.get(SignInFailure, key, with_for_update=True) or SignInFailure(key=key, since=now)
-        row.failures += 1
-        session.add(row)
+        session.execute(counted, {"key": key, "failures": 1, "since": now})
 
 
 # --- sessions --------------------------------------------------------------------------------------

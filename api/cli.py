@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 channels_app = typer.Typer(help="Sale platforms that send webhooks.", no_args_is_help=True)
 people_app = typer.Typer(help="Accounts, their codes and their names.", no_args_is_help=True)
+WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="End when the starting process does.")]
+
 app.add_typer(channels_app, name="channels")
 app.add_typer(people_app, name="people")
 
@@ -77,18 +79,22 @@ def migrate(as_json: AsJson = False) -> None:
 @command(app)
 def worker(
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 2,
+    with_parent: WithParent = False,
 ) -> int:
     """Run a Celery worker on the broker that GUOYUAN_REDIS_URL names."""
-    return _celery("worker", f"--concurrency={concurrency}", "--loglevel=WARNING", "--without-mingle")
+    concurrent = f"--concurrency={concurrency}"
+    return _celery("worker", concurrent, "--loglevel=WARNING", "--without-mingle", with_parent=with_parent)
 
 
 @command(app)
-def beat() -> int:
+def beat(with_parent: WithParent = False) -> int:
     """Run the beat that starts the tasks; one is enough, a second does no harm."""
-    return _celery("beat", "--scheduler=celery.beat:Scheduler", "--loglevel=WARNING", "--pidfile=")
+    return _celery(
+        "beat", "--scheduler=celery.beat:Scheduler", "--loglevel=WARNING", "--pidfile=", with_parent=with_parent
+    )
 
 
-def _celery(*arguments: str) -> int:
+def _celery(*arguments: str, with_parent: bool) -> int:
     from api import worker
     from api.observe import configure_logging
     from ledger.kernel.errors import SettingsError
@@ -98,6 +104,8 @@ def _celery(*arguments: str) -> int:
     if not settings.redis_url:
         raise SettingsError("GUOYUAN_REDIS_URL is empty: the tasks run inside `guoyuan up`")
     configure_logging(settings)
+    if with_parent:
+        worker.end_with_parent()
     worker.app.start(["--quiet", *arguments])
     return OK
 

@@ -14,7 +14,7 @@ from ledger.kernel.clock import format_time
 from ledger.kernel.ids import uuid7
 from ledger.kernel.settings import Environment, Settings
 
-disable_created_metrics()  # a second series for each counter, which nothing here asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nothing here asks for
 REGISTRY: Final = CollectorRegistry()
 REQUESTS: Final = Counter(
     "guoyuan_requests", "HTTP requests by route and status", ["method", "route", "status"], registry=REGISTRY

@@ -4,8 +4,11 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Self
 
 import typer
 import uvicorn
@@ -20,6 +23,8 @@ from ledger.kernel.settings import Settings
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 5
+_WORKERS_GRACE_S = 20
+_LOOK_EVERY_S = 1.0
 
 
 def serve(settings: Settings, *, with_tasks: bool, with_sensors: bool) -> int:
@@ -33,7 +38,7 @@ def serve(settings: Settings, *, with_tasks: bool, with_sensors: bool) -> int:
         if with_sensors:
             stack.enter_context(_sensors(rt))
         if with_tasks:
-            stack.enter_context(_workers() if settings.redis_url else _beat(rt))
+            stack.enter_context(_Workers() if settings.redis_url else _beat(rt))
         config = uvicorn.Config(
             application,
             host=settings.host,
@@ -84,24 +89,42 @@ def _beat(rt: Runtime) -> Iterator[None]:
         beat.stop()
 
 
-@contextmanager
-def _workers() -> Iterator[None]:
-    """Run a worker and a beat as processes of their own, and stop them with us."""
-    processes = [
-        subprocess.Popen([sys.executable, "-m", "api.cli", name])  # noqa: S603  # our own command line
-        for name in ("worker", "beat")
-    ]
-    try:
-        yield
-    finally:
-        for process in processes:
+class _Workers:
+    """A worker and a beat as processes of their own: started again when they die, stopped with us."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._watch = threading.Thread(target=self._keep_running, name="workers", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._watch.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stopping.set()
+        self._watch.join()
+        for process in self._running.values():
             process.send_signal(signal.SIGTERM)
-        for process in processes:
+        for process in self._running.values():
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=_WORKERS_GRACE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def _keep_running(self) -> None:
+        while not self._stopping.is_set():
+            for name in ("worker", "beat"):
+                process = self._running.get(name)
+                if process is not None and process.poll() is None:
+                    continue
+                if process is not None:
+                    _log.error("the %s ended with %d; starting it again", name, process.returncode)
+                # Should we be killed, it sees that its parent is gone and ends too.
+                command = [sys.executable, "-m", "api.cli", name, "--with-parent"]
+                self._running[name] = subprocess.Popen(command)  # noqa: S603  # our own command line
+            self._stopping.wait(_LOOK_EVERY_S)
 
 
 @contextmanager

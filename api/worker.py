@@ -9,6 +9,8 @@ import contextlib
 import fcntl
 import importlib
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -163,6 +165,18 @@ def _alone(rt: Runtime, name: str) -> Iterator[bool]:
             yield True
         finally:
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+def end_with_parent() -> None:
+    """Send this process SIGTERM once the process that started it is gone, killed or not."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 class Beat:

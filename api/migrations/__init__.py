@@ -26,6 +26,7 @@ def migrate(settings: Settings) -> None:
 
 def current(settings: Settings) -> str | None:
     """Return the revision the database is at, or None where no step was taken yet."""
+    settings.home.mkdir(parents=True, exist_ok=True)
     engine = create_engine(settings.sqlalchemy_url)
     try:
         with engine.connect() as connection:

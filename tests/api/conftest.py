@@ -1,9 +1,12 @@
 """An installation in a temporary folder, a browser for it, and people to sign in."""
 
+import os
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from fastapi import FastAPI
 from sqlmodel import SQLModel
@@ -27,6 +30,27 @@ SignIn = Callable[..., TestClient]
 def settings(tmp_path: Path) -> Settings:
     """The settings of an installation that keeps everything under the test's own folder."""
     return Settings(home=tmp_path / "home", public_url="http://testserver", mqtt_port=0)
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """An empty PostgreSQL database of this test's own, where GUOYUAN_TEST_POSTGRES names a server."""
+    server = os.environ.get("GUOYUAN_TEST_POSTGRES")
+    if not server:
+        pytest.skip("GUOYUAN_TEST_POSTGRES names no server")
+    name = f"guoyuan_{uuid.uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        yield server.rpartition("/")[0] + f"/{name}"
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def either(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """The settings of an installation on each kind of database; nothing is in it yet."""
+    if request.param == "sqlite":
+        return settings
+    return settings.model_copy(update={"database_url": request.getfixturevalue("postgres_url")})
 
 
 @pytest.fixture

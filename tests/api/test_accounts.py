@@ -1,4 +1,6 @@
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -9,7 +11,8 @@ from sqlmodel import select
 from api import accounts
 from api.app import create_app
 from api.errors import SignInRefusedError, TooManyAttemptsError, UnknownPersonError
-from api.models import AccountSession, Credential, Person
+from api.migrations import migrate
+from api.models import AccountSession, Credential, Person, SignInFailure
 from api.runtime import Runtime
 from ledger.kernel.actors import Role
 from ledger.kernel.ids import Numbering
@@ -111,6 +114,41 @@ def test_guesses_at_one_code_are_counted_whatever_address_they_come_from(rt: Run
             sign_in(rt, right[:5] + "0000-0000", address=f"10.0.0.{number}")
     with pytest.raises(TooManyAttemptsError):
         sign_in(rt, right, address="10.0.1.1")
+
+
+def test_guesses_at_once_all_count_and_one_link_opens_one_session(either: Settings) -> None:
+    migrate(either)
+    rt = Runtime.open(either)
+    person = a_person(rt)
+    code, token = a_code(rt, person), a_link_token(rt, person)
+    begin = threading.Barrier(8)
+
+    def guess(_: int) -> type[Exception] | None:
+        begin.wait()
+        try:
+            sign_in(rt, code[:5] + "0000-0000", address="10.0.0.1")
+        except Exception as error:  # noqa: BLE001  # what it is, is what is tested
+            return type(error)
+        return None
+
+    def follow(_: int) -> bool:
+        begin.wait()
+        try:
+            with rt.db.write() as session:
+                accounts.sign_in_with_link(session, token, now=rt.clock.now())
+        except SignInRefusedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(guess, range(8))) == {SignInRefusedError}
+        assert sorted(pool.map(follow, range(8))) == [False] * 7 + [True]
+    with rt.db.read() as session:
+        assert {row.key: row.failures for row in session.exec(select(SignInFailure))} == {
+            "address:10.0.0.1": 8,
+            f"code:{code[:4]}": 8,
+        }
+    rt.close()
 
 
 def test_a_link_signs_in_once_and_shows_whom_first(rt: Runtime) -> None:

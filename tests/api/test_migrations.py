@@ -2,12 +2,8 @@ import os
 import subprocess
 import sys
 import threading
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
-import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
@@ -20,27 +16,11 @@ from ledger.kernel.settings import Settings
 from tests.api.test_errors import every_refusal
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    """The settings of an installation whose database is empty."""
-    if request.param == "sqlite":
-        yield Settings(home=tmp_path)
-        return
-    server = os.environ.get("GUOYUAN_TEST_POSTGRES")
-    if not server:
-        pytest.skip("GUOYUAN_TEST_POSTGRES names no server")
-    name = f"guoyuan_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        yield Settings(home=tmp_path, database_url=server.rpartition("/")[0] + f"/{name}")
-        connection.execute(f'DROP DATABASE "{name}"')
-
-
-def test_migrating_an_empty_database_makes_exactly_our_tables(empty: Settings) -> None:
-    assert current(empty) is None
-    migrate(empty)
-    assert current(empty) == "0001"
-    database = Database(empty.sqlalchemy_url)
+def test_migrating_an_empty_database_makes_exactly_our_tables(either: Settings) -> None:
+    assert current(either) is None
+    migrate(either)
+    assert current(either) == "0001"
+    database = Database(either.sqlalchemy_url)
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         differences = compare_metadata(context, metadata)
@@ -48,20 +28,20 @@ def test_migrating_an_empty_database_makes_exactly_our_tables(empty: Settings) -
     assert differences == [], "run: python -m api.migrations.regenerate"
 
 
-def test_migrating_again_changes_nothing(empty: Settings) -> None:
-    migrate(empty)
-    migrate(empty)
-    assert current(empty) == "0001"
+def test_migrating_again_changes_nothing(either: Settings) -> None:
+    migrate(either)
+    migrate(either)
+    assert current(either) == "0001"
 
 
-def test_two_that_migrate_at_once_wait_for_each_other(empty: Settings) -> None:
+def test_two_that_migrate_at_once_wait_for_each_other(either: Settings) -> None:
     failed: list[BaseException] = []
 
     def run() -> None:
         done = subprocess.run(
             [sys.executable, "-m", "api.cli", "migrate"],
             env=os.environ
-            | {"GUOYUAN_HOME": str(empty.home), "GUOYUAN_DATABASE_URL": empty.database_url, "GUOYUAN_MQTT_PORT": "0"},
+            | {"GUOYUAN_HOME": str(either.home), "GUOYUAN_DATABASE_URL": either.database_url, "GUOYUAN_MQTT_PORT": "0"},
             capture_output=True,
             text=True,
             check=False,
@@ -75,7 +55,7 @@ def test_two_that_migrate_at_once_wait_for_each_other(empty: Settings) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
-    assert current(empty) == "0001"
+    assert current(either) == "0001"
 
 
 def test_no_table_of_any_module_is_left_out() -> None:

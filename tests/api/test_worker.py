@@ -1,18 +1,17 @@
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-from sqlmodel import SQLModel, select
+from sqlmodel import select
 
 from api import tasks, worker
 from api.runtime import Runtime
 from ledger.events import ObjectEvent
 from ledger.kernel.clock import format_time
-from ledger.kernel.database import Database
 from ledger.kernel.ids import new_event_id
+from ledger.kernel.settings import Settings
 from ledger.log import latest_checkpoint, record, tree_size
 from ledger.vocabulary import Action
 
@@ -132,17 +131,9 @@ def test_a_task_does_not_overlap_itself_and_does_not_keep_others_waiting(rt: Run
 
 
 @pytest.mark.postgres
-def test_a_task_does_not_overlap_itself_on_another_machine(rt: Runtime) -> None:
-    url = os.environ.get("GUOYUAN_TEST_POSTGRES")
-    if not url:
-        pytest.skip("GUOYUAN_TEST_POSTGRES names no server")
-    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    rt.db.dispose()
-    machines = []
-    for _ in range(2):
-        machine = Runtime(rt.settings, Database(url), rt.files, rt.clock, rt.numbering, rt.signer)
-        machines.append(machine)
-    SQLModel.metadata.create_all(machines[0].db.engine)
+def test_a_task_does_not_overlap_itself_on_another_machine(settings: Settings, postgres_url: str) -> None:
+    there = settings.model_copy(update={"database_url": postgres_url})
+    machines = [Runtime.open(there), Runtime.open(there)]
     try:
         assert overlap(*machines, other_name="guoyuan.slow") == "busy"
         assert overlap(*machines, other_name="guoyuan.other") == "done"
