@@ -5,7 +5,6 @@ finds entry 25 among the entries it has verified, walks the JSON pointer, format
 rule (`api/web/consumer/static/facts.js`) and compares the text. Both sides round halves up.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +14,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
-from api.i18n import Speech
+from api.i18n import Speech, half_up
 from ledger.kernel.clock import TimeError, parse_time
 
 WHOLE_STEP: Final = "step"
@@ -94,11 +93,6 @@ def _joined(first: Fact, second: Fact) -> str:
 # --- how a value is written ------------------------------------------------------------------------
 
 
-def _half_up(value: float, places: int) -> float:
-    factor = 10**places
-    return math.floor(value * factor + 0.5) / factor
-
-
 def _millimetres(speech: Speech, micrometres: int) -> str:
     return speech.number((micrometres + 500) // 1000)
 
@@ -120,8 +114,8 @@ FORMATS: Final[Mapping[str, Callable[[Speech, Any], str]]] = {
     "kg-signed": _signed_kg,
     "grams-number": lambda speech, value: speech.number(value),
     "mm-number": _millimetres,
-    "mm-tenths": lambda speech, value: speech.number(_half_up(value / 1000, 1), 1),
-    "cm2": lambda speech, value: speech.number(_half_up(value / 100, 1), 1),
+    "mm-tenths": lambda speech, value: speech.number(half_up(value / 1000, 1), 1),
+    "cm2": lambda speech, value: speech.number(half_up(value / 100, 1), 1),
     "area": lambda speech, value: speech.area(value),
     "yuan": lambda speech, value: speech.yuan(value),
     "celsius": lambda speech, value: speech.celsius(value),

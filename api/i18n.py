@@ -137,8 +137,8 @@ class Speech:
     def area(self, square_metres: int) -> str:
         """Return an area as people say it: 亩 in Chinese, hectares in English."""
         if self.lang == "zh":
-            return f"{self.number(round(square_metres * 3 / 2000, 1))}{_NBSP}亩"
-        return f"{self.number(round(square_metres / 10_000, 2))}{_NBSP}ha"
+            return f"{self.number(half_up(square_metres * 3 / 2000, 1))}{_NBSP}亩"
+        return f"{self.number(half_up(square_metres / 10_000, 2))}{_NBSP}ha"
 
     def span(self, minutes: float) -> str:
         """Return `1 小时 24 分` or `1 h 24 min` for 84 minutes, rounded down; days above two."""
@@ -159,7 +159,7 @@ class Speech:
 
     def celsius_number(self, degrees: float) -> str:
         """Return `13.2`."""
-        return self.number(math.floor(degrees * 10 + 0.5) / 10)
+        return self.number(half_up(degrees, 1))
 
     # --- times ---
 
@@ -200,6 +200,12 @@ class Speech:
 
 
 @lru_cache(maxsize=8192)
+def half_up(value: float, places: int) -> float:
+    """Return the value rounded, halves up: the very arithmetic `consumer/static/facts.js` checks it with."""
+    factor = 10**places
+    return math.floor(value * factor + 0.5) / factor
+
+
 def _decimal(value: float, places: int | None, lang: str) -> str:
     pattern = "#,##0.###" if places is None else "#,##0" + ("." + "0" * places if places else "")
     return format_decimal(value, format=pattern, locale=_LOCALES[lang])
