@@ -8,11 +8,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlmodel import Session
 
 from api import accounts, live, studio
+from api.board import HostView, host_view, overlay_view
 from api.deps import RuntimeDep, allow, page_actor
 from api.farm import Moment
 from api.pages import render
 from api.runtime import Runtime
-from api.studio import HostView
 from ledger.kernel.actors import Actor, Role
 from orders import listings, plots
 from orders.models import Broadcast
@@ -130,7 +130,7 @@ def overlay_page(request: Request, rt: RuntimeDep, token: str, part: bool = Fals
     """Show the transparent page that broadcasting software lays over the picture."""
     with rt.db.read() as session:
         show = studio.overlay_broadcast(session, rt.settings, token)
-        view = studio.overlay_view(session, show, settings=rt.settings, now=rt.clock.now())
+        view = overlay_view(session, show, settings=rt.settings, now=rt.clock.now())
         cooperative = accounts.name_of(session, rt.numbering.party(1))
     shown = next((row for row in view.listings if row.is_on_air), None)
     picture = next((each for each in view.photographs if each.is_on_air), None)
@@ -164,7 +164,7 @@ def overlay_stream(request: Request, rt: RuntimeDep, token: str) -> StreamingRes
     def look() -> tuple[str, str]:
         with rt.db.read() as session:
             show = studio.overlay_broadcast(session, rt.settings, token)
-            view = studio.overlay_view(session, show, settings=rt.settings, now=rt.clock.now())
+            view = overlay_view(session, show, settings=rt.settings, now=rt.clock.now())
         return _standing(view), view.model_dump_json(include={"as_of"})
 
     return live.stream(request, "changed", look)
@@ -284,7 +284,7 @@ def _board(
 ) -> Response:
     with rt.db.read() as session:
         show = _show(session, actor, broadcast)
-        view = studio.host_view(session, show, actor=actor, settings=rt.settings, now=rt.clock.now())
+        view = host_view(session, show, actor=actor, settings=rt.settings, now=rt.clock.now())
         fields = [(row, yield_left_g(row)) for row in plots.plots(session)]
         name = accounts.name_of(session, actor.party)
     listed = {row.tier for row in view.listings}
@@ -309,7 +309,7 @@ def _show(session: Session, actor: Actor, broadcast: str) -> Broadcast | None:
 def _view(rt: Runtime, actor: Actor, broadcast: str) -> HostView:
     with rt.db.read() as session:
         show = _show(session, actor, broadcast)
-        return studio.host_view(session, show, actor=actor, settings=rt.settings, now=rt.clock.now())
+        return host_view(session, show, actor=actor, settings=rt.settings, now=rt.clock.now())
 
 
 def _standing(view: HostView) -> str:

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api import studio
+from api.board import host_view
 from api.runtime import Runtime
 from grading.models import Batch, Calibration, Fruit, Photograph
 from ledger.kernel.clock import format_time
@@ -324,7 +325,7 @@ def test_an_order_nobody_looked_at_is_late_and_stands_first(host: TestClient, or
     (order,) = orchard.raise_orders()
     later = orchard.now + timedelta(minutes=4)
     with rt.db.read() as session:
-        view = studio.host_view(session, show, actor=orchard.actors["host-1"], settings=rt.settings, now=later)
+        view = host_view(session, show, actor=orchard.actors["host-1"], settings=rt.settings, now=later)
     assert [(each.is_late, each.seen_at) for each in view.answers] == [(True, None)]
     with rt.db.write() as session:
         picking.seen(session, order.id, actor=orchard.actors["farmer-1"], now=later)
