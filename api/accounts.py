@@ -274,7 +274,6 @@ def open_session(session: Session, person: Person, *, now: datetime) -> SignedIn
     """Open a session for someone who has proved who they are."""
     token = secrets.token_urlsafe(32)
     expires_at = now + SESSION_LASTS
-    session.exec(delete(AccountSession).where(col(AccountSession.expires_at) <= now))
     session.add(AccountSession(token_hash=_digest(token), party=person.party, created_at=now, expires_at=expires_at))
     session.flush()
     return SignedIn(token, actor_of(person), expires_at)
@@ -295,6 +294,16 @@ def actor_of_token(session: Session, token: str, *, now: datetime) -> Actor | No
 def close_session(session: Session, token: str) -> None:
     """End a session. Ending one that is not there changes nothing."""
     session.exec(delete(AccountSession).where(col(AccountSession.token_hash) == _digest(token)))
+
+
+def forget_ended(session: Session, *, now: datetime) -> int:
+    """Delete sessions, links and counted failures that are over; return how many. Calling twice is safe."""
+    over = (
+        delete(AccountSession).where(col(AccountSession.expires_at) <= now),
+        delete(Credential).where(col(Credential.expires_at) <= now),
+        delete(SignInFailure).where(col(SignInFailure.since) <= now - FAILURES_FORGOTTEN_AFTER),
+    )
+    return sum(session.exec(statement).rowcount for statement in over)
 
 
 def _digest(token: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from api import accounts
 from api.runtime import Runtime
 from api.worker import periodic
 from contracts import outbox
@@ -73,3 +74,10 @@ def assign_spare_packs(rt: Runtime) -> None:
     """Give packs that nobody has yet to the buyers who wait for them."""
     with rt.db.write() as session:
         fulfilment.assign_spare(session)
+
+
+@periodic(every=600)
+def forget_ended(rt: Runtime) -> None:
+    """Delete sessions, links and counted failures that are over."""
+    with rt.db.write() as session:
+        accounts.forget_ended(session, now=rt.clock.now())

@@ -177,6 +177,22 @@ def test_a_session_ends(rt: Runtime) -> None:
         assert accounts.actor_of_token(session, token, now=rt.clock.now()) is None
 
 
+def test_what_is_over_is_forgotten_and_the_rest_stays(rt: Runtime) -> None:
+    person = a_person(rt)
+    code = a_code(rt, person)
+    token = sign_in(rt, code).token
+    a_link_token(rt, person)
+    with pytest.raises(SignInRefusedError):
+        sign_in(rt, "ZZZZ-ZZZZ-ZZZZ")
+    now = rt.clock.now()
+    with rt.db.write() as session:
+        assert accounts.forget_ended(session, now=now) == 0
+        assert accounts.forget_ended(session, now=now + accounts.LINK_LASTS) == 3
+        assert accounts.actor_of_token(session, token, now=now) is not None
+        assert accounts.forget_ended(session, now=now + accounts.SESSION_LASTS) == 1
+    assert sign_in(rt, code).actor.party == person.party
+
+
 def test_erasing_a_person_leaves_the_party_and_nothing_to_sign_in_with(rt: Runtime) -> None:
     person = a_person(rt)
     code, link = a_code(rt, person), a_link_token(rt, person)
