@@ -226,7 +226,11 @@ def _rim(magnitude: Plane, x: float, y: float, radius: float) -> Polygon | None:
     # The outermost strong edge of a ray is the rim; relief and shadow lie inside or are weaker.
     strong = along >= np.maximum(0.6 * along.max(axis=1, keepdims=True), 24.0)
     has_edge = strong.any(axis=1)
-    outermost = along.shape[1] - 1 - strong[:, ::-1].argmax(axis=1)
+    outer = along.shape[1] - 1 - strong[:, ::-1].argmax(axis=1)
+    # The rim lies between the edge's outer flank and its crest: metal shines over into the table.
+    inward = np.maximum(outer[:, None] - np.arange(10)[None, :], 0)
+    crest = outer - np.take_along_axis(along, inward, axis=1).argmax(axis=1)
+    outermost = np.maximum((outer + crest + 1) // 2, 0)
     middle = float(np.median(radii[outermost[has_edge]])) if has_edge.any() else 0.0
     at = radii[outermost]
     kept = has_edge & (np.abs(at - middle) < 0.08 * radius)

@@ -7,6 +7,7 @@ themselves stay in the file store.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -115,10 +116,9 @@ def regrade(record: bytes, frame: bytes, *, standard: bytes, tariff: bytes) -> V
         fruit = next((each for each in seen.fruit if list(each.detection.box) == told["box"]), None)
         if fruit is None:
             raise EvidenceError("no fruit stands where the record says")
-        if dict(measured(fruit.measures)) != told["measures"]:
-            raise EvidenceError("the measures come out otherwise")
-        if decided(fruit.verdict) != told["verdict"]:
-            raise EvidenceError("the verdict comes out otherwise")
+        again = fruit_record(seen, fruit, crop=told["crop"], number=told["number"], run=told["run"], setup=setup)
+        if again != record:
+            raise EvidenceError(f"{', '.join(_differing(_parsed(again), told))} come out otherwise")
     except (KeyError, TypeError, ValueError) as error:
         raise EvidenceError(f"the record is not complete: {error}") from error
     except GradingError as error:
@@ -145,6 +145,10 @@ def regrade_kept(files: FileStore, record: str) -> Verdict:
         if isinstance(error, EvidenceError):
             raise
         raise EvidenceError(str(error)) from error
+
+
+def _differing(again: Mapping[str, Any], told: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in {*again, *told} if again.get(name) != told.get(name))
 
 
 def _parsed(record: bytes) -> dict[str, Any]:

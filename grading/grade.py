@@ -113,8 +113,11 @@ def _decide(measures: Measures, standard: Standard, tariff: Tariff) -> _Outcome:
 def _quality(measures: Measures, standard: Standard, code: str) -> tuple[QualityClass | None, str, Text]:
     """Return the best class the fruit meets, with the rule that kept it from a better one, or let it in."""
     barred: tuple[str, Text] | None = None
-    for quality in standard.content.classes:
-        broken = next((limit for limit in quality.limits if _value(measures, limit) > limit.at_most[code]), None)
+    classes = standard.content.classes
+    for index, quality in enumerate(classes):
+        # What a lower class forbids, a higher one forbids as well.
+        limits = [limit for each in classes[index:] for limit in each.limits]
+        broken = next((limit for limit in limits if _value(measures, limit) > limit.at_most[code]), None)
         if broken is None:
             met = quality.limits[0]
             rule, reason = barred or (met.rule, _told(measures, met, code))

@@ -119,8 +119,10 @@ def marks(lab: Floats, mask: Mask) -> Mask:
     terms = _cubic(xs, ys, mask.shape)
     light = _smoothed(lab[..., 0], mask)[ys, xs]
     colour = _smoothed(np.hypot(lab[..., 1], lab[..., 2]), mask)[ys, xs]
-    darker, usable = _below_surface(terms, light, _MARK_DEPTH)
-    duller = colour - terms @ _fitted(terms[usable], colour[usable])
+    sample = slice(None, None, max(1, len(light) // 2500))
+    light_surface, sound = _sound_surface(terms[sample], light[sample])
+    colour_surface = _fitted(terms[sample][sound], colour[sample][sound])
+    darker, duller = light - terms @ light_surface, colour - terms @ colour_surface
     noise = 1.4826 * float(np.median(np.abs(darker - np.median(darker))))
     is_mark = (darker < -max(_MARK_DEPTH, 3.2 * noise)) & ((duller < -_MARK_DULLNESS) | (darker < -3 * _MARK_DEPTH))
     found = none
@@ -129,29 +131,30 @@ def marks(lab: Floats, mask: Mask) -> Mask:
     return np.asarray(found & (_box_sum(found.astype(np.float64), 1) >= 5), dtype=bool)
 
 
-def _below_surface(terms: Floats, values: Floats, depth: float) -> tuple[Floats, Mask]:
-    """Return how far values lie above a surface through the sound skin, and which of them it was fitted to."""
-    sample = np.zeros(len(values), dtype=bool)
-    sample[:: max(1, len(values) // 3000)] = True
-    usable, residual = sample, values
-    for _ in range(3):
-        residual = values - terms @ _fitted(terms[usable], values[usable])
-        sound = sample & (residual > -depth * 0.6)
-        if sound.sum() < 40:
+def _sound_surface(terms: Floats, values: Floats) -> tuple[Floats, Mask]:
+    """Return a surface through the sound skin, and which values it was fitted to: those not far below it."""
+    sound = np.ones(len(values), dtype=bool)
+    surface = _fitted(terms, values)
+    for _ in range(2):
+        above = values - terms @ surface > -_MARK_DEPTH * 0.6
+        if above.sum() < 40:
             break
-        usable = sound
-    return residual, usable
+        sound = above
+        surface = _fitted(terms[sound], values[sound])
+    return surface, sound
 
 
 def _fitted(terms: Floats, values: Floats) -> Floats:
     # Normal equations: ten terms in [-1, 1] are well conditioned, and this is thirty times faster than by SVD.
-    return np.asarray(np.linalg.solve(terms.T @ terms + 1e-6 * np.eye(terms.shape[1]), terms.T @ values))
+    square = (terms.T @ terms).astype(np.float64) + 1e-6 * np.eye(terms.shape[1])
+    return np.asarray(np.linalg.solve(square, terms.T @ values).astype(np.float32))
 
 
 def _cubic(xs: NDArray[np.intp], ys: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
-    x = 2 * xs / max(1, shape[1] - 1) - 1
-    y = 2 * ys / max(1, shape[0] - 1) - 1
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y, x**3, x * x * y, x * y * y, y**3], axis=1)
+    x = (2 * xs / max(1, shape[1] - 1) - 1).astype(np.float32)
+    y = (2 * ys / max(1, shape[0] - 1) - 1).astype(np.float32)
+    xx, yy = x * x, y * y
+    return np.stack([np.ones_like(x), x, y, xx, x * y, yy, x * xx, xx * y, x * yy, y * yy], axis=1)
 
 
 def _smoothed(values: Floats, mask: Mask) -> Floats:

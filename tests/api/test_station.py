@@ -1,19 +1,18 @@
 """The station over HTTP: a lot from the dock to the receiver, and what is refused on the way."""
 
 import io
-from datetime import timedelta
 
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from PIL import Image
 
 from api.runtime import Runtime
-from grading import models, samples  # tables must be known before the installation is opened
+from grading import samples  # tables must be known before the installation is opened
 from ledger.follow import drain
 from ledger.kernel.actors import Role
 from orders.stock import GradedStock
-from tests.api.orchard import ZONE, Orchard
-from fastapi.testclient import TestClient
+from tests.api.orchard import Orchard
 
 JPEG = {"content-type": "image/jpeg"}
 TRAY = samples.tray(7).jpeg
