@@ -10,11 +10,11 @@ from sqlmodel import Session
 from ledger import merkle
 from ledger.checkpoint import LogKey, parse_head
 from ledger.disclosure import disclosures
-from ledger.errors import NotPublishedError
+from ledger.errors import NotPublishedError, UnknownIdentifierError
 from ledger.log import latest_checkpoint
 from ledger.merkle import Range
 from ledger.proof import FORMAT, Anchor, ProofBundle, ProvedEntry
-from ledger.trace import Step, history
+from ledger.trace import Step, entries_naming, history
 from ledger.tree import Nodes
 
 
@@ -48,8 +48,14 @@ def prove(
     checkpoint = latest_checkpoint(session)
     if checkpoint is None:
         raise NotPublishedError("no checkpoint has been signed yet")
-    steps = [step for step in history(session, identifier, below=checkpoint.size).steps if step.index is not None]
-    steps.sort(key=_index)
+    try:
+        steps = sorted(history(session, identifier, below=checkpoint.size).steps, key=_index)
+    except UnknownIdentifierError:
+        if entries_naming(session, identifier):
+            raise NotPublishedError(
+                f"nothing of {identifier} is under the checkpoint of size {checkpoint.size} yet"
+            ) from None
+        raise
     size, origin = checkpoint.size, parse_head(checkpoint.note)[0].origin
     spans = [merkle.inclusion_ranges(_index(step), size) for step in steps]
     extension = merkle.consistency_ranges(anchor.size, size) if anchor else []

@@ -177,7 +177,8 @@ class _Check:
         self._computed = _Frontier()
         self._stored: _Frontier | None = None
         self._parted: list[tuple[int, str]] = []
-        self._good_size = 0
+        self._good = {Kind.CHECKPOINT: 0, Kind.CHAIN: 0}
+        self._broken_from: int | None = None
         self._has_wrong_entries = False
         self._rows: list[list[bytes]] = []
 
@@ -249,11 +250,18 @@ class _Check:
             self._settle(self._stored)
             self._claim(head, Verdict.HOLDS_EXCEPT)
         else:
-            what = f"{head.where} does not fit: entries between {self._good_size} and {head.size} were rewritten"
-            self._found(head.kind, what, index=self._good_size)
-            self._claim(head, Verdict.BROKEN)
+            self._break(head)
             return
-        self._good_size = head.size
+        self._good[head.kind] = head.size
+
+    def _break(self, head: _Head) -> None:
+        """Say from where on the entries cannot be what this head covered."""
+        if self._broken_from is None:
+            # What we signed we could have signed anew; only an earlier head on a chain vouches to a chain.
+            self._broken_from = max(self._good.values()) if head.kind is Kind.CHECKPOINT else self._good[Kind.CHAIN]
+        what = f"{head.where} does not fit: entries between {self._broken_from} and {head.size} were rewritten"
+        self._found(head.kind, what, index=self._broken_from)
+        self._claim(head, Verdict.BROKEN)
 
     def _settle(self, right: _Frontier) -> None:
         """Go on with the tree that a head vouched for."""
@@ -334,7 +342,15 @@ def _row_differs(entry: Any) -> str | None:
             "event_time": parse_time(event["eventTime"]),
             "record_time": parse_time(event["recordTime"]),
         }
-    except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError, AttributeError, TimeError) as error:
+    except (
+        msgspec.MsgspecError,
+        UnicodeDecodeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        TimeError,
+    ) as error:
         return f"its bytes are no event: {str(error)[:120]}"
     differing = [name for name, value in said.items() if getattr(entry, name) != value]
     return f"the columns {', '.join(differing)} do not say what its bytes say" if differing else None

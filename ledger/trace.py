@@ -184,7 +184,7 @@ def _readable(entry: Any) -> Mapping[str, Any]:
     """The event in a row. Bytes that were damaged are no JSON any more: what the row says stands in for them."""
     try:
         event = msgspec.json.decode(entry.data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         event = None
     if isinstance(event, dict) and all(isinstance(event.get(key), str) for key in ("type", "eventID", "eventTime")):
         return event

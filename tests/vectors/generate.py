@@ -734,6 +734,24 @@ FILES: dict[str, Callable[[], Iterator[Case]]] = {
 }
 
 
+def example() -> str:
+    """Return the example that ledger/docs/format.md opens with, broken into lines."""
+    entries = golden_entries()[:2]
+    text = canonical(built(PASSPORT, entries, anchored=2)).decode()
+    lines = [text[i : i + 110] for i in range(0, len(text), 110)]
+    return "```text\n" + "\n".join(lines) + "\n```"
+
+
+PAGE = FOLDER.parent.parent / "ledger" / "docs" / "format.md"
+
+
+def page() -> str:
+    """Return what the page must hold."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition("<!-- example:begin -->\n")
+    _, _, after = rest.partition("<!-- example:end -->")
+    return f"{before}<!-- example:begin -->\n{example()}\n<!-- example:end -->{after}"
+
+
 def rendered(name: str) -> str:
     """Return what a vector file must hold: one case per line."""
     lines = ",\n".join(json.dumps(case, ensure_ascii=True, sort_keys=True) for case in FILES[name]())
@@ -743,11 +761,16 @@ def rendered(name: str) -> str:
 def main() -> int:
     """Write or check every file."""
     stale = [name for name in FILES if not _holds(FOLDER / name, rendered(name))]
+    if PAGE.read_text(encoding="utf-8") != page():
+        stale.append(PAGE.name)
     if "--check" in sys.argv:
         print("\n".join(f"{name} is not what generate.py writes" for name in stale) or "all vectors are as generated")
         return 1 if stale else 0
     for name in stale:
-        (FOLDER / name).write_text(rendered(name), encoding="ascii")
+        if name == PAGE.name:
+            PAGE.write_text(page(), encoding="utf-8")
+        else:
+            (FOLDER / name).write_text(rendered(name), encoding="ascii")
     print(f"wrote {', '.join(stale) or 'nothing new'}")
     return 0
 
