@@ -12,7 +12,8 @@ from typing import Any, Final
 MAX_BATCH: Final = 20
 MAX_CALL_BYTES: Final = 16_384
 MAX_BLOCKS: Final = 100_000
-CALL_GAS: Final = 10_000_000
+CALL_GAS: Final = 1_000_000
+"""Three times what the longest call of our contract can take."""
 
 METHODS: Final = frozenset(
     {

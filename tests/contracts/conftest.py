@@ -1,7 +1,9 @@
 """An embedded chain, an anchorer on it, and anvil where it is installed."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -19,6 +21,14 @@ def key() -> PublisherKey:
 @pytest.fixture
 def sample_log() -> SampleLog:
     return SampleLog()
+
+
+@pytest.fixture
+def quick_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one, for tests with hundreds of blocks that ask nothing of a disk."""
+    memory = Path("/dev/shm")  # noqa: S108  # only for speed
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

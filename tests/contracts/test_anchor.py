@@ -94,10 +94,10 @@ def test_nothing_is_sent_while_planning(world: World) -> None:
 
 
 @pytest.fixture
-def template(world: World, tmp_path: Path) -> Path:
+def template(world: World, tmp_path: Path, quick_path: Path) -> Path:
     """A folder with the files of an installation that has anchored five leaves."""
     world.anchorer.anchor(world.db, world.log.grow(5), now=world.now)
-    folder = tmp_path / "template"
+    folder = quick_path / "template"
     folder.mkdir()
     world.chain.close()
     world.db.dispose()

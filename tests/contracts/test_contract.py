@@ -1,6 +1,7 @@
 """The compiled contract, on the embedded chain, against the vectors every verifier shares."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,10 @@ class Publisher:
 
 
 @pytest.fixture
-def publisher(chain: Chain, key: PublisherKey) -> Publisher:
-    return Publisher(chain, key)
+def publisher(quick_path: Path, key: PublisherKey) -> Iterator[Publisher]:
+    chain = Chain.embedded(quick_path / "chain.db", funded=key.address)
+    yield Publisher(chain, key)
+    chain.close()
 
 
 def cases(name: str) -> list[dict[str, Any]]:

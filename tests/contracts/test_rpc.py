@@ -44,10 +44,10 @@ class Recorder:
         (call("eth_getTransactionByHash", HASH), [HASH]),
         (call("eth_getBlockByNumber", "0x10"), ["0x10", False]),
         (call("eth_getBlockByNumber", LATEST, True), [LATEST, True]),
-        (call("eth_call", {"to": OURS, "data": "0x00"}), [{"to": OURS, "data": "0x00", "gas": "0x989680"}, LATEST]),
+        (call("eth_call", {"to": OURS, "data": "0x00"}), [{"to": OURS, "data": "0x00", "gas": "0xf4240"}, LATEST]),
         (
             call("eth_call", {"to": OURS, "input": "0x00", "from": OTHER, "gas": "0xffffffff"}, "0x5"),
-            [{"to": OURS, "data": "0x00", "gas": "0x989680", "from": OTHER}, "0x5"],
+            [{"to": OURS, "data": "0x00", "gas": "0xf4240", "from": OTHER}, "0x5"],
         ),
         (call("eth_getLogs", {}), [{"address": OURS, "fromBlock": LATEST, "toBlock": LATEST}]),
         (

@@ -1,0 +1,89 @@
+"""The outbox on PostgreSQL, where two anchorers really write at the same time."""
+
+import os
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import create_engine
+from sqlmodel import SQLModel
+
+from contracts import outbox
+from contracts.anchor import Anchorer
+from contracts.chain import Chain
+from contracts.heads import log_id
+from contracts.keys import PublisherKey
+from contracts.models import AnchorState
+from ledger.kernel.database import Database
+from tests.contracts.simulators import ORIGIN, Head, SampleLog, rows
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def postgres() -> Iterator[Database]:
+    """A schema of its own on the server that GUOYUAN_TEST_POSTGRES names."""
+    server = os.environ.get("GUOYUAN_TEST_POSTGRES", "").replace("postgresql://", "postgresql+psycopg://", 1)
+    if not server:
+        pytest.skip("GUOYUAN_TEST_POSTGRES names no server")
+    schema = f"contracts_{uuid4().hex}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+    database = Database(f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}")
+    SQLModel.metadata.create_all(database.engine)
+    yield database
+    database.dispose()
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
+    admin.dispose()
+
+
+def test_heads_are_anchored_and_read_back(
+    anchorer: Anchorer, sample_log: SampleLog, postgres: Database, now: datetime
+) -> None:
+    for size in (4, 9):
+        anchorer.anchor(postgres, sample_log.grow(size), now=now)
+    assert [(row.size, row.state, row.final_at) for row in rows(postgres)] == [
+        (4, AnchorState.FINAL, now),
+        (9, AnchorState.FINAL, now),
+    ]
+    with postgres.read() as session:
+        latest = outbox.latest_final(session, origin=ORIGIN)
+        assert latest is not None
+        assert latest.size == 9
+        assert outbox.gas_per_event(session, origin=ORIGIN) is not None
+
+
+def test_many_anchorers_at_once_anchor_every_head_once(
+    chain: Chain, key: PublisherKey, sample_log: SampleLog, postgres: Database, now: datetime
+) -> None:
+    sample_log.grow(40)
+    failed: list[BaseException] = []
+    meeting = threading.Barrier(4)
+
+    def run(sizes: range) -> None:
+        anchorer = Anchorer(chain, key, origin=ORIGIN, tree=sample_log)
+        try:
+            for size in sizes:
+                meeting.wait()
+                anchorer.anchor(postgres, Head(size, sample_log.root(None, size)), now=now)
+        except BaseException as error:
+            failed.append(error)
+            meeting.abort()
+            raise
+
+    Anchorer(chain, key, origin=ORIGIN, tree=sample_log).prepare()
+    threads = [threading.Thread(target=run, args=(range(1 + first, 41, 4),)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    held = [one.size for one in chain.history(log_id(ORIGIN))]
+    assert held == sorted(set(held))
+    assert [row.size for row in rows(postgres)] == held
+    assert {row.state for row in rows(postgres)} == {AnchorState.FINAL}
+    assert chain.nonce(key.address) == 2 + len(held)
