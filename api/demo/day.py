@@ -155,9 +155,10 @@ def play(stage: Stage, world: World, journal: Journal, say: Console, *, began: f
         f"{burst.orders} paid orders at once: {burst.held} lines held, {burst.sold_out} sold out, {burst.duplicates} "
         f"duplicates and {burst.forged} forged message refused; on a phone after {seconds:.2f} s"
     )
+    devices.measure(times.broadcast, times.close)
     host.close(at=times.close)
 
-    devices.measure(times.broadcast, times.pick)
+    devices.measure(times.close, times.pick)
     stage.at(times.pick)
     lots = actors.harvest(farmers, world, started=times.pick)
     step(f"Farmers pick {sum(lot['mass_g'] for lot in lots) / 1000:.1f} kg in {len(lots)} lots")

@@ -27,7 +27,7 @@ PHOTOGRAPHS: Final = 16
 """Sample photographs of a dozen fruits each."""
 REAL_PHOTOGRAPHS: Final = 80
 """At most so many real photographs are graded: about what a station sees in a quarter of an hour."""
-ORDERS: Final = 48
+ORDERS: Final = 30
 
 
 class WorldError(OriginError):

@@ -56,10 +56,12 @@ def test_the_day_adds_up(played: Play) -> None:
 def test_the_visitors_browser_checks_the_history(played: Play, page: Page) -> None:
     summary = json.loads(played.out.read_text())
     troubles: list[str] = []
+    photographs: list[int] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("response", lambda answer: photographs.append(answer.status) if "/files/" in answer.url else None)
     assert verdict(page, summary["consumer_url"]) == "ok"
     assert page.locator("article.step").count() >= 8
-    assert page.locator("img").first.evaluate("image => image.naturalWidth") > 0
+    assert set(photographs) == {200}
     assert not troubles
 
 

@@ -1,0 +1,95 @@
+"""Takes the screenshots that the documents show, from a sample day: python -m tests.journeys.pictures docs/pictures
+
+The day is stopped (SIGSTOP) at the moments worth seeing, looked at in Chromium, and let go on.
+"""
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import Browser, sync_playwright
+
+from ledger.kernel.clock import ShiftedClock
+from tests.journeys.conftest import make_play
+
+PHONE, DESKTOP, PANEL = (390, 844), (1440, 900), (1280, 800)
+
+
+def take(browser: Browser, play: Any, folder: Path, name: str, path: str, size: tuple[int, int], **how: Any) -> None:
+    """Open a page as someone and keep what it looks like."""
+    journal = json.loads((play.home / "day.json").read_text())
+    url = journal["settings"]["GUOYUAN_PUBLIC_URL"]
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="dark" if how.get("dark") else "light",
+        device_scale_factor=1,
+    )
+    if who := how.get("who"):
+        code = next(person["code"] for person in journal["applied"]["people"] if person["ref"] == who)
+        token = httpx.post(f"{url}/api/v1/sessions", json={"code": code}).json()["token"]
+        context.add_cookies([{"name": "guoyuan", "value": token, "url": url}])
+    page = context.new_page()
+    page.goto(f"{url}{path}?lang={how.get('lang', 'zh')}")
+    time.sleep(2.5)
+    for press in how.get("press", ()):
+        page.locator(press).first.click()
+        time.sleep(1)
+    page.screenshot(path=str(folder / f"{name}.png"), full_page=bool(how.get("whole")))
+    context.close()
+
+
+def wait_for(play: Any, key: str) -> None:
+    """Wait until the day has done something, and stop it there."""
+    while key not in (play.home / "day.json").read_text():
+        assert play.process.poll() is None, play.said()
+        time.sleep(0.03)
+    os.kill(play.process.pid, signal.SIGSTOP)
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        play = make_play(Path(scratch) / "home", "embedded", [])
+        (play.home).mkdir(parents=True)
+        (play.home / "day.json").write_text("{}")
+        play.start(serve=True)
+        clock = ShiftedClock(play.home / "clock.json")
+
+        wait_for(play, '"seconds_sale_to_phone"')
+        clock.move_to(clock.now() + timedelta(minutes=2))
+        take(browser, play, folder, "host-desktop", "/host", DESKTOP, who="host-1")
+        take(browser, play, folder, "host-phone", "/host", PHONE, who="host-1", lang="en")
+        take(browser, play, folder, "farmer-phone", "/farmer", PHONE, who="farmer-1")
+        take(browser, play, folder, "farmer-phone-en", "/farmer", PHONE, who="farmer-1", lang="en")
+        take(browser, play, folder, "farmer-desktop", "/farmer", DESKTOP, who="farmer-1")
+        os.kill(play.process.pid, signal.SIGCONT)
+
+        wait_for(play, '"graded sample-06.jpg"')
+        take(browser, play, folder, "station-panel", "/station", PANEL, who="station-1")
+        take(browser, play, folder, "station-panel-en", "/station", PANEL, who="station-1", lang="en")
+        take(browser, play, folder, "station-phone", "/station", PHONE, who="station-1")
+        os.kill(play.process.pid, signal.SIGCONT)
+
+        link = play.wait_for_summary()["consumer_url"]
+        path = "/01/" + link.partition("/01/")[2]
+        take(browser, play, folder, "consumer-phone", path, PHONE)
+        take(browser, play, folder, "consumer-phone-en", path, PHONE, lang="en", dark=True)
+        take(browser, play, folder, "consumer-whole", path, PHONE, whole=True)
+        take(browser, play, folder, "consumer-desktop", path, DESKTOP, lang="en")
+        play.stop()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
