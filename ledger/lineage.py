@@ -34,23 +34,23 @@ class Role:
     ANY: Final = 2047
 
 
-_LISTS: Final = (
-    ("epcList", Role.OBJECT),
-    ("childEPCs", Role.CHILD),
-    ("inputEPCList", Role.INPUT),
-    ("outputEPCList", Role.OUTPUT),
-)
-_OBJECT_LISTS: Final = (
-    ("quantityList", "epcClass", Role.OBJECT),
-    ("childQuantityList", "epcClass", Role.CHILD),
-    ("inputQuantityList", "epcClass", Role.INPUT),
-    ("outputQuantityList", "epcClass", Role.OUTPUT),
-    ("bizTransactionList", "bizTransaction", Role.DOCUMENT),
-    ("sourceList", "source", Role.SOURCE),
-    ("destinationList", "destination", Role.DESTINATION),
-)
-_TEXTS: Final = (("parentID", Role.PARENT), ("transformationID", Role.DOCUMENT))
-_PLACES: Final = ("readPoint", "bizLocation")
+_LISTS: Final[Mapping[str, int]] = {
+    "epcList": Role.OBJECT,
+    "childEPCs": Role.CHILD,
+    "inputEPCList": Role.INPUT,
+    "outputEPCList": Role.OUTPUT,
+}
+_OBJECT_LISTS: Final[Mapping[str, tuple[str, int]]] = {
+    "quantityList": ("epcClass", Role.OBJECT),
+    "childQuantityList": ("epcClass", Role.CHILD),
+    "inputQuantityList": ("epcClass", Role.INPUT),
+    "outputQuantityList": ("epcClass", Role.OUTPUT),
+    "bizTransactionList": ("bizTransaction", Role.DOCUMENT),
+    "sourceList": ("source", Role.SOURCE),
+    "destinationList": ("destination", Role.DESTINATION),
+}
+_TEXTS: Final[Mapping[str, int]] = {"parentID": Role.PARENT, "transformationID": Role.DOCUMENT}
+_PLACES: Final = frozenset({"readPoint", "bizLocation"})
 _NOT_A_REFERENCE: Final = frozenset({"gy:recorder", "gy:sentence", "gy:evidence", "gy:digests"})
 
 
@@ -60,8 +60,29 @@ def names(event: Mapping[str, Any]) -> dict[str, int]:
     Raises EventError for an object that is not shaped like an event.
     """
     found: dict[str, int] = {}
-    for identifier, role in _named(event):
-        found[identifier] = found.get(identifier, 0) | role
+    for key, value in event.items():
+        if key in _LISTS:
+            role = _LISTS[key]
+            for item in _list(value):
+                _add(found, item, role)
+        elif key in _OBJECT_LISTS:
+            member, role = _OBJECT_LISTS[key]
+            for item in _list(value):
+                _add(found, _object(item).get(member), role)
+        elif key in _TEXTS:
+            _add(found, value, _TEXTS[key])
+        elif key in _PLACES:
+            _add(found, _object(value).get("id"), Role.PLACE)
+        elif key == "certificationInfo":
+            for item in [value] if isinstance(value, str) else _list(value):
+                _add(found, item, Role.DOCUMENT)
+        elif key == "sensorElementList":
+            _add_devices(found, _list(value))
+        elif key == "errorDeclaration":
+            for item in _list(_object(value).get("correctiveEventIDs", ())):
+                _add(found, item, Role.REFERENCE)
+        elif key == "ilmd" or (":" in key and key not in _NOT_A_REFERENCE):
+            _add_references(found, value)
     return found
 
 
@@ -71,48 +92,30 @@ def sentence_of(event: Mapping[str, Any]) -> str:
     return sentence if isinstance(sentence, str) else ""
 
 
-def _named(event: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for field, role in _LISTS:
-        if field in event:
-            for item in _list(event[field]):
-                yield _text(item), role
-    for field, key, role in _OBJECT_LISTS:
-        if field in event:
-            for item in _list(event[field]):
-                yield _text(_object(item).get(key)), role
-    for field, role in _TEXTS:
-        if field in event:
-            yield _text(event[field]), role
-    for field in _PLACES:
-        if field in event:
-            yield _text(_object(event[field]).get("id")), Role.PLACE
-    if "certificationInfo" in event:
-        certificates = event["certificationInfo"]
-        for item in [certificates] if isinstance(certificates, str) else _list(certificates):
-            yield _text(item), Role.DOCUMENT
-    for element in _list(event.get("sensorElementList", ())):
+def _add(found: dict[str, int], identifier: Any, role: int) -> None:
+    if not isinstance(identifier, str):
+        raise EventError("$", "holds something else where an identifier belongs")
+    found[identifier] = found.get(identifier, 0) | role
+
+
+def _add_devices(found: dict[str, int], elements: Sequence[Any]) -> None:
+    for element in elements:
         reports = _list(_object(element).get("sensorReport", ()))
         for part in (element.get("sensorMetadata", {}), *reports):
             if "deviceID" in _object(part):
-                yield _text(part["deviceID"]), Role.DEVICE
-    for item in _list(_object(event.get("errorDeclaration", {})).get("correctiveEventIDs", ())):
-        yield _text(item), Role.REFERENCE
-    for key, value in event.items():
-        if key == "ilmd" or (":" in key and key not in _NOT_A_REFERENCE):
-            for identifier in _references(value):
-                yield identifier, Role.REFERENCE
+                _add(found, part["deviceID"], Role.DEVICE)
 
 
-def _references(value: Any) -> Iterator[str]:
+def _add_references(found: dict[str, int], value: Any) -> None:
     if isinstance(value, str):
         if value.startswith(("https://", "http://", "urn:uuid:")):
-            yield value
-    elif isinstance(value, Mapping):
+            found[value] = found.get(value, 0) | Role.REFERENCE
+    elif isinstance(value, dict):
         for item in value.values():
-            yield from _references(item)
+            _add_references(found, item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _references(item)
+            _add_references(found, item)
 
 
 def _list(value: Any) -> Sequence[Any]:
@@ -124,12 +127,6 @@ def _list(value: Any) -> Sequence[Any]:
 def _object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise EventError("$", "holds something else where an object belongs")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise EventError("$", "holds something else where an identifier belongs")
     return value
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, Select, Table, bindparam
 from sqlmodel import Session, col, select
 
 from ledger.errors import UnknownIdentifierError
@@ -20,9 +21,7 @@ LIMIT: Final = 1000
 
 _NAMING: Final[Table] = Naming.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
 _ENTRY: Final[Table] = Entry.__table__  # type: ignore[attr-defined]
-_COLUMNS: Final = tuple(
-    _ENTRY.c[name] for name in ("id", "leaf_index", "data", "event_id", "event_type", "event_time", "sentence")
-)
+_BEGINNING: Final = "0001-01-01T00:00:00.000Z"
 _PAGE: Final = 500
 _MOST_HITS: Final = 5000
 """One question answers with at most so many entries, the newest."""
@@ -148,49 +147,68 @@ class _Finder:
 
     def _ask(self, shape: Query, group: Mapping[str, Query]) -> Iterator[tuple[Query, int]]:
         """Ask one question about many identifiers at once."""
-        statement = select(_NAMING.c.identifier, _NAMING.c.entry_id).where(
-            _NAMING.c.identifier.in_(list(group)), _NAMING.c.roles.bitwise_and(shape.roles) != 0
+        statement = _question(
+            has_sentences=bool(shape.sentences), has_without=bool(shape.without), has_times=shape.until != "~"
         )
-        if shape.sentences:
-            statement = statement.where(_NAMING.c.sentence.in_(sorted(shape.sentences)))
-        if shape.without:
-            statement = statement.where(_NAMING.c.sentence.not_in(sorted(shape.without)))
-        if shape.since:
-            statement = statement.where(_NAMING.c.event_time >= parse_time(shape.since))
+        given: dict[str, Any] = {
+            "identifiers": list(group),
+            "mask": shape.roles,
+            "sentences": shape.sentences or shape.without,
+            "most": shape.newest or _MOST_HITS,
+        }
         if shape.until != "~":
-            statement = statement.where(_NAMING.c.event_time <= parse_time(shape.until))
-        statement = statement.order_by(_NAMING.c.event_time.desc(), _NAMING.c.entry_id.desc()).limit(
-            shape.newest or _MOST_HITS
-        )
-        for identifier, entry_id in self._session.execute(statement):
+            given |= {"since": parse_time(shape.since or _BEGINNING), "until": parse_time(shape.until)}
+        for identifier, entry_id in self._session.execute(statement, given):
             yield group[identifier], entry_id
 
     def _load(self, column: Column[Any], wanted: Collection[Any]) -> list[_Row]:
         rows = []
         for page in pages(sorted(wanted), _PAGE):
-            statement = select(Entry).where(column.in_(page))
+            statement = select(_ENTRY.c.id, _ENTRY.c.leaf_index, _ENTRY.c.data).where(column.in_(page))
             if self._below is not None:
                 statement = statement.where(_ENTRY.c.leaf_index < self._below)
-            for entry in self._session.execute(statement.with_only_columns(*_COLUMNS)):
-                row = self.entries.get(entry.id)
+            for entry_id, index, data in self._session.execute(statement):
+                row = self.entries.get(entry_id)
                 if row is None:
-                    row = _Row(entry.id, entry.leaf_index, entry.data, _readable(entry))
-                    self.entries[row.entry_id] = row
+                    event = _event_in(data) or self._event_in_columns(entry_id)
+                    row = self.entries[entry_id] = _Row(entry_id, index, data, event)
                 rows.append(row)
         return rows
 
+    def _event_in_columns(self, entry_id: int) -> Mapping[str, Any]:
+        """What the row beside damaged bytes says of the event: enough to show that it is there."""
+        entry = self._session.get_one(Entry, entry_id)
+        return {
+            "type": entry.event_type,
+            "eventID": entry.event_id,
+            "eventTime": format_time(entry.event_time),
+            "gy:sentence": entry.sentence,
+        }
 
-def _readable(entry: Any) -> Mapping[str, Any]:
-    """The event in a row. Bytes that were damaged are no JSON any more: what the row says stands in for them."""
+
+@cache
+def _question(*, has_sentences: bool, has_without: bool, has_times: bool) -> Select[Any]:
+    """The one statement for all questions of a shape: building it anew each time would cost more than asking."""
+    statement = select(_NAMING.c.identifier, _NAMING.c.entry_id).where(
+        _NAMING.c.identifier.in_(bindparam("identifiers", expanding=True)),
+        _NAMING.c.roles.bitwise_and(bindparam("mask")) != 0,
+    )
+    if has_sentences:
+        statement = statement.where(_NAMING.c.sentence.in_(bindparam("sentences", expanding=True)))
+    if has_without:
+        statement = statement.where(_NAMING.c.sentence.not_in(bindparam("sentences", expanding=True)))
+    if has_times:
+        statement = statement.where(_NAMING.c.event_time.between(bindparam("since"), bindparam("until")))
+    return statement.order_by(_NAMING.c.event_time.desc(), _NAMING.c.entry_id.desc()).limit(bindparam("most"))
+
+
+def _event_in(data: bytes) -> Mapping[str, Any] | None:
+    """The event in an entry's bytes, or None where they were damaged."""
     try:
-        event = msgspec.json.decode(entry.data)
+        event = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        event = None
-    if isinstance(event, dict) and all(isinstance(event.get(key), str) for key in ("type", "eventID", "eventTime")):
-        return event
-    return {
-        "type": entry.event_type,
-        "eventID": entry.event_id,
-        "eventTime": format_time(entry.event_time),
-        "gy:sentence": entry.sentence,
-    }
+        return None
+    is_event = isinstance(event, dict) and all(
+        isinstance(event.get(key), str) for key in ("type", "eventID", "eventTime")
+    )
+    return event if is_event else None
