@@ -139,15 +139,19 @@ FORMATS: Final[Mapping[str, Callable[[Speech, Any], str]]] = {
 
 
 @pass_context
-def show(context: Context, fact: Fact | None, kind: str = "text") -> Markup:
-    """Return a fact as checkable HTML; a dash where the record does not say."""
+def show(context: Context, fact: Fact | None, kind: str = "text", claim: str = "") -> Markup:
+    """Return a fact as checkable HTML; a dash where the record does not say.
+
+    A `claim` is a fact about the very thing: the browser looks up by itself which entry may say it.
+    """
     if fact is None:
         return Markup("&ndash;")
     written = written_as(context["speech"], fact, kind)
     if not fact.refs:
         return escape(written)
     op = f' data-op="{fact.op}"' if fact.op else ""
-    return Markup('<span data-fact="{}" data-as="{}"{}>{}</span>').format(fact.refs, kind, Markup(op), written)  # noqa: S704  # op is one of our words
+    op += f' data-claim="{claim}"' if claim else ""
+    return Markup('<span data-fact="{}" data-as="{}"{}>{}</span>').format(fact.refs, kind, Markup(op), written)  # noqa: S704  # op and claim are words of ours
 
 
 def written_as(speech: Speech, fact: Fact, kind: str) -> str:

@@ -27,6 +27,7 @@ from ledger.canonical import canonical
 from ledger.events import Event, parse_event
 from ledger.kernel.clock import format_time, parse_time
 from ledger.kernel.files import FileStore, ni_uri
+from ledger.models import Checkpoint
 
 GOLDEN = Path(__file__).resolve().parent.parent / "vectors" / "golden"
 PACK = "https://id.gs1.org/01/09521002001013/21/7K3Q9X2MVD4T"
@@ -84,7 +85,7 @@ def furnish(files: FileStore, *, hours: int = 30, stations: int = 1, fruits: int
     return Golden([parse_event(each) for each in built], crops, records)
 
 
-def load(rt: Runtime, golden: Golden, *, publish: bool = True, anchor: bool = False) -> None:
+def load(rt: Runtime, golden: Golden, *, publish: bool = True, anchored: bool = False) -> None:
     """Record the chain as it happened, integrate, and publish and anchor it where asked."""
     with rt.db.write() as session:
         for event in golden.events:
@@ -95,17 +96,17 @@ def load(rt: Runtime, golden: Golden, *, publish: bool = True, anchor: bool = Fa
     with rt.db.write() as session:
         log.integrate(session)
     if publish:
-        seal(rt, anchor=anchor)
+        with rt.db.write() as session:
+            checkpoint = log.publish(session, rt.signer, now=rt.clock.now())
+        if anchored and checkpoint is not None:
+            anchor(rt, checkpoint)
 
 
-def seal(rt: Runtime, *, anchor: bool) -> None:
-    """Publish a checkpoint over everything, and anchor it in the embedded chain."""
-    with rt.db.write() as session:
-        checkpoint = log.publish(session, rt.signer, now=rt.clock.now())
-    if anchor and checkpoint is not None:
-        rt.anchorer.anchor(rt.db, checkpoint, now=rt.clock.now())
-        for _ in range(5):
-            rt.anchorer.advance(rt.db, now=rt.clock.now())
+def anchor(rt: Runtime, checkpoint: Checkpoint) -> None:
+    """Anchor a checkpoint in the embedded chain, until it is final there."""
+    rt.anchorer.anchor(rt.db, checkpoint, now=rt.clock.now())
+    for _ in range(5):
+        rt.anchorer.advance(rt.db, now=rt.clock.now())
 
 
 # --- evidence -------------------------------------------------------------------------------------

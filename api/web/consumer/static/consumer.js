@@ -1,6 +1,7 @@
 // What the visitor's own phone does: fetch the proof, recompute it, ask the chain, and hold the page to it.
 // Every number, curve and photograph shown is looked for again in the verified bytes. Works on plain http.
 
+import { claimsOf, isRecalled } from "/web/consumer/claims.js";
 import { paths, readingsOf } from "/web/consumer/curves.js";
 import { sealedValue, sourcesOf, Unavailable, written } from "/web/consumer/facts.js";
 import { formatClock, formatNumber, need, Problem, pageData, request, t } from "/web/shared/kit.js";
@@ -87,12 +88,28 @@ async function compare(outcome) {
     // What was recorded after this page was made is news, not a lie.
     if (!shown.has(index) && index < page.size) reasons.push(t("consumer.js.why.left_out", { n: index }));
   }
+  compareClaims(outcome);
   await fetchFiles(outcome);
   for (const node of document.querySelectorAll("[data-fact]")) compareFact(/** @type {HTMLElement} */ (node), outcome);
   for (const node of document.querySelectorAll("svg[data-curve]")) compareCurve(node, outcome);
   await Promise.all([...document.querySelectorAll("[data-photo]")].map((node) => comparePhoto(node, outcome)));
   for (const step of document.querySelectorAll("[data-leaves]")) {
     outcome.states.set(step, stateOf(/** @type {HTMLElement} */ (step), outcome));
+  }
+}
+
+/** The head of the page must speak of this very thing. @param {Outcome} outcome */
+function compareClaims({ verified }) {
+  const claims = claimsOf(page.subject, verified.entries);
+  for (const node of document.querySelectorAll("[data-claim]")) {
+    const wanted = claims.get(node.getAttribute("data-claim") ?? "");
+    const fact = node.matches("[data-fact]") ? node : node.querySelector("[data-fact]");
+    if (wanted === undefined || fact === null || fact.getAttribute("data-fact") === wanted) continue;
+    fact.classList.add("wrong");
+    reasons.push(t("consumer.js.why.other", { shown: fact.textContent ?? "" }));
+  }
+  if (isRecalled(page.subject, verified.entries) && !document.querySelector("[data-recalled]")) {
+    reasons.push(t("consumer.js.why.recalled"));
   }
 }
 
