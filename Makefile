@@ -30,7 +30,8 @@ setup-npm:
 ifeq ($(NPM),)
 	@echo "npm is not installed: the contract's own tests and the page checks will be skipped"
 else
-	@test contracts/node_modules/.package-lock.json -nt contracts/package-lock.json || npm --prefix contracts ci --no-audit --no-fund --loglevel=error
+	@# `npm ci` wants every platform's binaries in the lock; a registry may hold only some. --no-save keeps to the lock all the same.
+	@test contracts/node_modules/.package-lock.json -nt contracts/package-lock.json || npm --prefix contracts install --no-save --no-audit --no-fund --loglevel=error
 	@test api/web/node_modules/.package-lock.json -nt api/web/package-lock.json || npm --prefix api/web ci --no-audit --no-fund --loglevel=error
 endif
 

@@ -6,7 +6,7 @@
 Most cases must fail: each is one way to be wrong.
 """
 
-# ruff: noqa: PLR0917, T201  # cases read best in the order of the RFC; this is a program
+# ruff: noqa: T201  # cases read best in the order of the RFC; this is a program
 
 import base64
 import copy
