@@ -349,7 +349,7 @@ def test_what_the_chain_does_not_hold_yet_is_pending(browser: Browser, tmp_path:
         context = browser.new_context(viewport=PHONE, locale="zh-CN", base_url=address, service_workers="block")
         page = context.new_page()
         assert look(page) == "pending"
-        expect(page.locator("#proof-line")).to_contain_text("其余等公链确认")
+        expect(page.locator("#proof-line")).to_contain_text("11 步的记录和签名由您的手机核对无误，等公链确认")
         expect(page.locator(".track .next")).to_have_text("锁上公链")
         with rt.db.read() as session:
             checkpoint = latest_checkpoint(session)

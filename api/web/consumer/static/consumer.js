@@ -235,7 +235,8 @@ function report(outcome) {
   const block = outcome.verified.anchor?.block ?? 0;
   if (anchored === m) say("ok", t("consumer.js.all_checked", { n: m, m, block: formatNumber(block) }));
   else if (outcome.chain === "away") say("claimed", t("consumer.js.checked_no_chain", { n: checked, m }));
-  else say("pending", t("consumer.js.checked_pending", { n: anchored || checked, m }));
+  else if (anchored > 0) say("pending", t("consumer.js.checked_pending", { n: anchored, m }));
+  else say("pending", t("consumer.js.checked_signed", { n: checked }));
   document.querySelector(".track")?.toggleAttribute("hidden", anchored === m);
 }
 

@@ -174,7 +174,7 @@ function grouped(text) {
 function merkle(index, levels) {
   const shown = Math.min(3, levels);
   const height = 34 * shown + 66;
-  const drawing = svg("svg", { class: "merkle", viewBox: `0 0 280 ${height}`, "aria-hidden": "true" });
+  const drawing = svg("svg", { class: "merkle", viewBox: `0 0 330 ${height}`, "aria-hidden": "true" });
   let [x, y] = [84, height - 12];
   const nodes = [];
   for (let level = 0; level < shown; level++) {
@@ -194,13 +194,13 @@ function merkle(index, levels) {
   if (levels > shown) {
     nodes.push(svg("circle", { class: "node", cx: x, cy: y, r: 4 }));
     drawing.append(svg("path", { class: "path", d: `M${x} ${y}V14`, "stroke-dasharray": "1 6" }));
-    drawing.append(words(170, y - 14, t("consumer.js.drawer.up", { n: levels - shown })));
+    drawing.append(words(150, y - 14, t("consumer.js.drawer.up", { n: levels - shown })));
   }
   nodes.push(svg("circle", { class: "head", cx: x, cy: 10, r: 6 }));
-  drawing.append(...nodes, words(170, 15, t("consumer.js.drawer.head")));
+  drawing.append(...nodes, words(150, 15, t("consumer.js.drawer.head")));
   drawing.append(
-    words(170, height - 42, t("consumer.js.drawer.sibling")),
-    words(170, height - 8, t("consumer.js.drawer.this")),
+    words(150, height - 42, t("consumer.js.drawer.sibling")),
+    words(150, height - 8, t("consumer.js.drawer.this")),
   );
   return drawing;
 }
