@@ -72,7 +72,7 @@ function strip(alarm, isQuiet) {
       "div",
       {},
       el("h2", {}, t(`station.js.alarm.${alarm.kind}`, facts)),
-      isQuiet ? null : el("p", {}, alarm.detail || t(`station.js.alarm.body.${alarm.kind}`)),
+      isQuiet ? null : el("p", {}, t(`station.js.alarm.body.${alarm.kind}`)),
     ),
     isQuiet ? null : mute,
     go,

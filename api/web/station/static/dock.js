@@ -61,10 +61,21 @@ function lotCard(lot, current) {
           ? t("station.js.dock.picked", { mass: formatKg(lot.picked_g) })
           : t("station.js.dock.received", { mass: formatKg(lot.received_g) }),
       ),
-      lot.held_reason ? el("p", { class: "lot-held" }, lot.held_reason) : null,
+      lot.held_reason ? el("p", { class: "lot-held num" }, whyHeld(lot)) : null,
     ),
     el("div", { class: "lot-do" }, ...doing(lot, current)),
   );
+}
+
+/** @param {Lot} lot */
+function whyHeld(lot) {
+  const off = (lot.received_g ?? lot.picked_g) - lot.picked_g;
+  const allowed = Math.floor((lot.picked_g * ALLOWED_PER_MILLE) / 1000);
+  if (Math.abs(off) <= allowed) return lot.held_reason;
+  const difference = t("station.js.weigh.difference", {
+    difference: `${off > 0 ? "+" : "−"}${formatKg(Math.abs(off))}`,
+  });
+  return `${difference} · ${t("station.js.weigh.expect", { mass: formatKg(lot.picked_g), allowed: formatKg(allowed) })}`;
 }
 
 /** @param {string} state */

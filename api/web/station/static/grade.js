@@ -43,7 +43,7 @@ export function gradeRegions(view) {
   }
   const first = batch.queue[0];
   return [
-    ["picture", [batch.photograph, first?.id], () => pictureOf(batch, first?.id ?? null)],
+    ["picture", [batch.photograph, first?.id, batch.closed_at], () => pictureOf(batch, first?.id ?? null)],
     ["counters", batch.tiers, () => counters(batch)],
     ["widths", [batch.widths, batch.camera_mass_g, batch.photographs], () => widths(batch)],
     [
