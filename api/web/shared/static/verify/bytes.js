@@ -19,11 +19,14 @@ export function utf8(text) {
 }
 
 /**
+ * Whether a text holds no half character.
  * @param {string} text
  * @returns {boolean}
  */
 export function isWellFormed(text) {
-  return !SURROGATE.test(text);
+  // The method came to browsers in 2023; the expression is ten times slower.
+  const native = /** @type {{ isWellFormed?: () => boolean }} */ (Object(text));
+  return native.isWellFormed ? native.isWellFormed() : !SURROGATE.test(text);
 }
 
 /**

@@ -25,10 +25,12 @@ export function canonical(value, depth = 0) {
   demand(depth < MAX_DEPTH, `it is nested deeper than ${MAX_DEPTH} levels`);
   if (Array.isArray(value)) return `[${value.map((item) => canonical(item, depth + 1)).join(",")}]`;
   const object = /** @type {Record<string, unknown>} */ (value);
-  const members = Object.keys(object)
-    .sort() // by UTF-16 code unit, as the RFC has it
-    .map((key) => `${canonical(key, depth)}:${canonical(object[key], depth + 1)}`);
-  return `{${members.join(",")}}`;
+  let text = "";
+  // sort() goes by UTF-16 code unit, as the RFC does
+  for (const key of Object.keys(object).sort()) {
+    text += `${text && ","}${canonical(key)}:${canonical(object[key], depth + 1)}`;
+  }
+  return `{${text}}`;
 }
 
 /**

@@ -10,6 +10,7 @@ hashes.sha512 = sha512;
 const MAX_NOTE = 16384;
 const NAME = /^[!-*,-~]{1,200}$/;
 const SIZE = /^(0|[1-9]\d{0,15})$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
 const CONTROL = /[\x00-\x1f\x7f-\x9f]/;
 
 /**
@@ -77,16 +78,19 @@ function parseNote(note) {
   demand(SIZE.test(size) && Number.isSafeInteger(Number(size)), "the checkpoint's size is not a plain number");
   const head = { origin, size: Number(size), root: fromBase64(root, "the checkpoint's root") };
   demand(head.root.length === 32, "the checkpoint's root is not 32 bytes");
-  return { head, signatures: note.slice(gap + 2, -1).split("\n").map(parseSignature) };
+  return {
+    head,
+    signatures: note
+      .slice(gap + 2, -1)
+      .split("\n")
+      .map(parseSignature),
+  };
 }
 
 /** @param {string} line */
 function parseSignature(line) {
   const [dash, name, ...rest] = line.split(" ");
-  demand(
-    dash === "—" && rest.length > 0 && NAME.test(name),
-    "a signature line is not of the form '— name signature'",
-  );
+  demand(dash === "—" && rest.length > 0 && NAME.test(name), "a signature line is not of the form '— name signature'");
   const material = fromBase64(rest.join(" "), "a signature");
   demand(material.length >= 5, "a signature is too short");
   return { name, keyId: material.slice(0, 4), signature: material.slice(4) };

@@ -42,6 +42,7 @@ export function parseProof(bytes) {
   const characters = [...proof.subject].length;
   demand(characters >= 1 && characters <= 2048, "the subject is not 1 to 2,048 characters");
   demandTexts(proof.hashes, MAX_HASHES, HASH, "hashes");
+// biome-ignore lint/correctness/noEmptyCharacterClassInRegex: [^] is any character at all, line breaks too
   demandTexts(proof.disclosures, MAX_ENTRIES, /^[^]{0,65535}$/, "disclosures");
   demandTexts(proof.evidence, MAX_ENTRIES, /^ni:\/\/\/sha-256;[A-Za-z0-9_-]{43}$/, "evidence");
   const { entries } = proof;
@@ -90,9 +91,9 @@ function check(bytes, { logKey, contract, chainResults }) {
   const hashes = new Hashes(proof.hashes);
   const events = verifyEntries(proof.entries, head, hashes);
   const reached = reach(proof.subject, events);
-  proof.entries.forEach((entry, position) =>
-    demand(reached.has(position), `entry ${entry.index} has nothing to do with ${proof.subject}`),
-  );
+  proof.entries.forEach((entry, position) => {
+    demand(reached.has(position), `entry ${entry.index} has nothing to do with ${proof.subject}`);
+  });
   const opened = verifyDisclosures(proof.disclosures, events);
   verifyEvidence(proof);
   const isConfirmed = verifyAnchor(proof.anchor, head, hashes, contract, chainResults);
@@ -138,10 +139,7 @@ class Hashes {
    */
   path(positions) {
     return positions.map((position) => {
-      demand(
-        position < this.hashes.length,
-        `a path points at hash ${position}; the file has ${this.hashes.length}`,
-      );
+      demand(position < this.hashes.length, `a path points at hash ${position}; the file has ${this.hashes.length}`);
       this.used.add(position);
       return this.hashes[position];
     });
@@ -186,9 +184,7 @@ function verifyEntries(entries, head, hashes) {
  */
 function verifyDisclosures(disclosures, events) {
   demand(new Set(disclosures).size === disclosures.length, "a private field is opened twice");
-  const committed = new Set(
-    events.flatMap((event) => (Array.isArray(event["gy:digests"]) ? event["gy:digests"] : [])),
-  );
+  const committed = new Set(events.flatMap((event) => (Array.isArray(event["gy:digests"]) ? event["gy:digests"] : [])));
   return disclosures.map((disclosure) => {
     const field = openDisclosure(disclosure);
     const digest = toBase64Url(sha256(utf8(disclosure)));
