@@ -202,7 +202,7 @@ class Speech:
 @lru_cache(maxsize=8192)
 def half_up(value: float, places: int) -> float:
     """Return the value rounded, halves up: the very arithmetic `consumer/static/facts.js` checks it with."""
-    factor = 10**places
+    factor = 10.0**places
     return math.floor(value * factor + 0.5) / factor
 
 

@@ -42,7 +42,7 @@ export function parseProof(bytes) {
   const characters = [...proof.subject].length;
   demand(characters >= 1 && characters <= 2048, "the subject is not 1 to 2,048 characters");
   demandTexts(proof.hashes, MAX_HASHES, HASH, "hashes");
-// biome-ignore lint/correctness/noEmptyCharacterClassInRegex: [^] is any character at all, line breaks too
+  // biome-ignore lint/correctness/noEmptyCharacterClassInRegex: [^] is any character at all, line breaks too
   demandTexts(proof.disclosures, MAX_ENTRIES, /^[^]{0,65535}$/, "disclosures");
   demandTexts(proof.evidence, MAX_ENTRIES, /^ni:\/\/\/sha-256;[A-Za-z0-9_-]{43}$/, "evidence");
   const { entries } = proof;
