@@ -465,7 +465,7 @@ class Station:
     def calibrate(self) -> None:
         """Check the camera's scale before the first fruit."""
         if self._world.has_coin:
-            query, picture = "reference=coin&size_mm=25", self._world.photographs[0].data
+            query, picture = "reference=coin&size_mm=25&focal_px=840", self._world.photographs[0].data
         else:
             query, picture = "reference=marker&size_mm=60", self._world.target
         self._journal.once("calibrated", lambda: self._photograph(f"calibrations?{query}", picture))
@@ -476,7 +476,7 @@ class Station:
         trays = {tray.name: tray for tray in self._world.photographs}
         for number, lot in enumerate(lots):
             self._stage.at(at + timedelta(minutes=14 * number))
-            batch = self._once(f"batch {lot['lot_number']}", "batches", {"lot": lot["lot"], "crop": "mango"})
+            batch = self._once(f"batch {lot['lot_number']}", "batches", {"lot": lot["lot"], "crop": self._world.crop})
             for name in lot["trays"]:
                 path = f"batches/{batch['ref']}/photographs"
                 graded = self._journal.once(f"graded {name}", partial(self._inspect, path, trays[name].data))

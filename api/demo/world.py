@@ -75,6 +75,8 @@ class World:
     """A photograph of the empty belt with its marker, to check the camera's scale by."""
     has_coin: bool
     """Whether the photographs' scale is a 25 mm coin instead."""
+    crop: str
+    """Which standard the station grades by."""
     nominal_mass_g: int
     says: tuple[str, ...]
     """One line per kind of input: what it is and where it comes from."""
@@ -114,6 +116,8 @@ def imagine(*, readings: Path | None = None, photos: Path | None = None, sales: 
         nominal_mass_g=1000 if photos is None else 500,
         target=samples.target(SEED).jpeg,
         has_coin=photos is not None,
+        # The photographed mangoes are of a small kind, below the least size of the Codex standard.
+        crop="mango" if photos is None else "mango-small",
         says=tuple(says),
     )
 
