@@ -32,3 +32,8 @@ class LruCache(Generic[K, V]):
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
         return value
+
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._kept.clear()

@@ -205,15 +205,23 @@ def _reason(files: Files, record: Mapping[str, Any]) -> tuple[dict[str, str], di
     if standard_data is None or tariff_data is None:
         return {}, {}
     try:
-        standard = _standard(str(walk(record, ("standard", "id"))), standard_data)
-        tariff = _tariff(str(walk(record, ("tariff", "id"))), tariff_data)
-        verdict = grade(_measures(record["measures"]), standard, tariff)
-    except (GradingError, KeyError, TypeError, ValueError):
+        measured = tuple(sorted(record["measures"].items()))
+        names = str(walk(record, ("standard", "id"))), str(walk(record, ("tariff", "id")))
+        rule, reason, title = _judged(measured, names, standard_data, tariff_data)
+    except (GradingError, AttributeError, KeyError, TypeError, ValueError):
         return {}, {}
-    title = {"zh": standard.content.title.zh, "en": standard.content.title.en}
-    if verdict.rule != walk(record, ("verdict", "rule")):
-        return {}, title
-    return {"zh": verdict.reason.zh, "en": verdict.reason.en}, title
+    return (reason if rule == walk(record, ("verdict", "rule")) else {}), title
+
+
+@lru_cache(maxsize=4096)
+def _judged(
+    measured: tuple[tuple[str, int], ...], names: tuple[str, str], standard_data: bytes, tariff_data: bytes
+) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Return the rule that decides about measures, why, and the standard's title. Raises GradingError."""
+    standard, tariff = _standard(names[0], standard_data), _tariff(names[1], tariff_data)
+    verdict = grade(_measures(dict(measured)), standard, tariff)
+    title = standard.content.title
+    return verdict.rule, {"zh": verdict.reason.zh, "en": verdict.reason.en}, {"zh": title.zh, "en": title.en}
 
 
 def _measures(told: Mapping[str, int]) -> Measures:

@@ -199,13 +199,13 @@ class Speech:
         return babel_date(moment, format=patterns[self.lang], locale=_LOCALES[self.lang]).replace(" ", _NBSP)
 
 
-@lru_cache(maxsize=8192)
 def half_up(value: float, places: int) -> float:
     """Return the value rounded, halves up: the very arithmetic `consumer/static/facts.js` checks it with."""
     factor = 10.0**places
     return math.floor(value * factor + 0.5) / factor
 
 
+@lru_cache(maxsize=8192)
 def _decimal(value: float, places: int | None, lang: str) -> str:
     pattern = "#,##0.###" if places is None else "#,##0" + ("." + "0" * places if places else "")
     return format_decimal(value, format=pattern, locale=_LOCALES[lang])

@@ -68,6 +68,12 @@ class Tale:
         return next((t for t in self.all("code_activated") if self.subject in t.texts("epcList")), None)
 
     @cached_property
+    def product(self) -> str | None:
+        """The product the subject is sold as."""
+        link = link_of(self.subject)
+        return DigitalLink(link.key).uri() if link else None
+
+    @cached_property
     def graded_lot(self) -> str | None:
         """The lot this pack was filled from, or the lot itself."""
         if self.packed is not None:
@@ -146,8 +152,11 @@ def _sold(tale: Tale) -> Iterator[Step]:
     offers = [t for t in offers if t.get("action") == "ADD"]
     if not sales:
         return
+    # A pick order serves sales of every tier; this thing was sold as its own product.
+    sales = [t for t in sales if t.text("quantityList", 0, "epcClass") == tale.product] or sales
     main = sales[0]
-    offer = next((t for t in offers if _document(t, "broadcast") == _document(main, "broadcast")), None)
+    offers = [t for t in offers if _same_offer(t, main)] or offers
+    offer = next(iter(offers), None)
     picked = tale.all("picked")
     yield Step(
         kind="sold",
@@ -162,6 +171,12 @@ def _sold(tale: Tale) -> Iterator[Step]:
             "ordered": summed([t.fact("quantityList", 0, "quantity") for t in orders]),
         },
         extra={"is_before_picking": bool(picked) and main.at < picked[0].at},
+    )
+
+
+def _same_offer(offer: Told, sale: Told) -> bool:
+    return _document(offer, "broadcast") == _document(sale, "broadcast") and (
+        offer.text("quantityList", 0, "epcClass") == sale.text("quantityList", 0, "epcClass")
     )
 
 

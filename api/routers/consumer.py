@@ -98,6 +98,12 @@ def thing(
     return response
 
 
+def forget() -> None:
+    """Drop what is kept in memory: stories, drawn pages, sheets. Everything is made again when asked for."""
+    for kept in (_STORIES, _PAGES, _SHEETS):
+        kept.clear()
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """What a drawn page depends on besides its story, the language and who looks."""
@@ -171,11 +177,16 @@ def _version(session: Session) -> tuple[int, int]:
 
 
 def _files(rt: Runtime) -> evidence.Files:
+    """Return a way to kept files that reads each once: a dozen fruits name the same standard."""
+    seen: dict[str, bytes | None] = {}
+
     def get(name: str) -> bytes | None:
-        try:
-            return rt.files.get(name)
-        except (MissingFileError, IdentifierError):
-            return None
+        if name not in seen:
+            try:
+                seen[name] = rt.files.get(name)
+            except (MissingFileError, IdentifierError):
+                seen[name] = None
+        return seen[name]
 
     return get
 
