@@ -6,10 +6,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import Column, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from ledger.kernel.columns import BigKey, UtcTime
+from ledger.kernel.columns import BigKey, Key, UtcTime
 
 
 class Entry(SQLModel, table=True):
@@ -18,18 +18,12 @@ class Entry(SQLModel, table=True):
     __tablename__ = "ledger_entry"
     __table_args__ = (
         # An error declaration legitimately repeats the eventID of what it declares wrong.
+        # No other index but that of leaf_index: each costs twice, when recording and when integrating.
         UniqueConstraint("event_id", "is_declaration", name="ledger_entry_event"),
-        Index("ledger_entry_sentence", "sentence", "leaf_index"),
-        Index(
-            "ledger_entry_pending",
-            "id",
-            sqlite_where=text("leaf_index IS NULL"),
-            postgresql_where=text("leaf_index IS NULL"),
-        ),
     )
 
     id: int = Field(default=None, primary_key=True, sa_type=BigKey)
-    event_id: str = Field(max_length=2048)
+    event_id: str = Field(sa_type=Key)
     is_declaration: bool = False
     sentence: str = Field(default="", max_length=80)
     """`packed/1`; empty for an event that is none of our sentences."""
@@ -48,8 +42,8 @@ class Naming(SQLModel, table=True):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     # The key is the whole row's order: what a history asks for stands together on the disk.
-    identifier: str = Field(primary_key=True, max_length=2048)
-    sentence: str = Field(primary_key=True, max_length=80)
+    identifier: str = Field(primary_key=True, sa_type=Key)
+    sentence: str = Field(primary_key=True, sa_type=Key)
     event_time: datetime = Field(primary_key=True, sa_type=UtcTime)
     # No foreign key: checking it costs more than the row, and `ledger.log` alone writes both tables.
     entry_id: int = Field(primary_key=True, sa_type=BigKey)

@@ -3,11 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, Integer
+from sqlalchemy import BigInteger, Dialect, Integer, String
 from sqlalchemy.types import TypeDecorator
 
 BigKey = BigInteger().with_variant(Integer, "sqlite")
 """A growing primary key: SQLite only counts up by itself on INTEGER."""
+
+Key = String(2048).with_variant(String(2048, collation="C"), "postgresql")
+"""Text compared byte by byte, as SQLite does; a language's order would cost PostgreSQL most of an index."""
 
 
 def milliseconds(moment: datetime) -> int:

@@ -5,17 +5,21 @@ for each other in this process, because SQLite's own busy wait starves some of t
 PostgreSQL needs neither.
 """
 
+import itertools
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, create_engine
 
 _BUSY_TIMEOUT_MS = 15_000
-_SQLITE_PAGE = 500
+_PAGE = 500
 
 
 class Database:
@@ -26,8 +30,7 @@ class Database:
         self.engine = (
             _sqlite_engine(url) if self.is_sqlite else create_engine(url, pool_size=pool_size, pool_pre_ping=True)
         )
-        # A plain lock: a web server may open and close one unit of work on different threads.
-        self._writer = threading.Lock()
+        self._writer = _Lane()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -54,6 +57,35 @@ class Database:
         self.engine.dispose()
 
 
+class _Lane:
+    """A lock that is handed on in the order it was asked for: nobody is overtaken for seconds in a burst.
+
+    It belongs to no thread: a web server may open and close one unit of work on different ones.
+    """
+
+    def __init__(self) -> None:
+        self._door = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
+        self._is_taken = False
+
+    def __enter__(self) -> None:
+        turn = threading.Event()
+        with self._door:
+            if self._is_taken:
+                self._waiting.append(turn)
+            else:
+                self._is_taken = True
+                turn.set()
+        turn.wait()
+
+    def __exit__(self, *_: object) -> None:
+        with self._door:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._is_taken = False
+
+
 def insert_into(session: Session, table: Table) -> postgresql.Insert | sqlite.Insert:
     """Return an INSERT that knows ON CONFLICT, in the dialect the session speaks."""
     if session.get_bind().dialect.name == "sqlite":
@@ -76,32 +108,42 @@ def insert_rows(
     driver takes them, no column type converts them: ten thousand rows through SQLAlchemy's parameter
     handling cost more than writing them.
     """
-    connection = session.connection()
-    insert = f"INSERT INTO {table.name} ({', '.join(columns)})"
-    tail = f" ON CONFLICT ({', '.join(unless)}) DO NOTHING" if unless else ""
-    tail += f" RETURNING {', '.join(returning)}" if returning else ""
     if not rows:
         return []
-    if connection.dialect.name == "postgresql" and not (unless or returning):
+    connection = session.connection()
+    is_postgresql = connection.dialect.name == "postgresql"
+    if is_postgresql and not (unless or returning):
         _copy(connection, table, columns, rows)
         return []
-    if connection.dialect.name == "postgresql":
-        arrays = ", ".join(f"%s::{_array_type(table, column)}" for column in columns)
-        names = ", ".join(columns)
-        source = f" SELECT {names} FROM unnest({arrays}) WITH ORDINALITY AS r ({names}, nth) ORDER BY nth"  # noqa: S608  # our own names
-        result = connection.exec_driver_sql(insert + source + tail, tuple(map(list, zip(*rows, strict=True))))
-        return [tuple(row) for row in result] if returning else []
-    marks = f"({', '.join('?' * len(columns))})"
-    if not returning:
-        connection.exec_driver_sql(f"{insert} VALUES {marks}{tail}", list(rows))
-        return []
+    insert = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "  # noqa: S608  # our own names
+    tail = f" ON CONFLICT ({', '.join(unless)}) DO NOTHING" if unless else ""
+    tail += f" RETURNING {', '.join(returning)}" if returning else ""
+    marks_for = _numbered_marks if is_postgresql else _marks
     written: list[tuple[Any, ...]] = []
-    for start in range(0, len(rows), _SQLITE_PAGE):
-        page = rows[start : start + _SQLITE_PAGE]
-        values = ", ".join([marks] * len(page))
-        flat = tuple(value for row in page for value in row)
-        written += map(tuple, connection.exec_driver_sql(f"{insert} VALUES {values}{tail}", flat))
+    with closing(_cursor(connection)) as cursor:
+        for start in range(0, len(rows), _PAGE):
+            page = rows[start : start + _PAGE]
+            values = tuple(value for row in page for value in row)
+            cursor.execute(insert + marks_for(len(page), len(columns)) + tail, values)
+            written += cursor.fetchall() if returning else []
     return written
+
+
+def _cursor(connection: Connection) -> Any:
+    """The driver's cursor. On PostgreSQL the raw one: the other searches a long statement for marks, slowly."""
+    driver: Any = connection.connection.driver_connection
+    return psycopg.RawCursor(driver) if connection.dialect.name == "postgresql" else driver.cursor()
+
+
+@cache
+def _marks(rows: int, columns: int) -> str:
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
+@cache
+def _numbered_marks(rows: int, columns: int) -> str:
+    numbers = itertools.count(1)
+    return ", ".join(f"({', '.join(f'${next(numbers)}' for _ in range(columns))})" for _ in range(rows))
 
 
 def _copy(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -110,11 +152,6 @@ def _copy(connection: Connection, table: Table, columns: Sequence[str], rows: Se
     with cursor, cursor.copy(f"COPY {table.name} ({', '.join(columns)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
-
-
-def _array_type(table: Table, column: str) -> str:
-    """The PostgreSQL array type for a column; a cast to a length would cut text short in silence."""
-    return str(table.c[column].type.compile(postgresql.dialect())).split("(", maxsplit=1)[0] + "[]"  # type: ignore[no-untyped-call]  # SQLAlchemy
 
 
 def _sqlite_engine(url: str) -> Engine:
