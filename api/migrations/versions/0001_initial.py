@@ -126,7 +126,7 @@ def upgrade() -> None:
     op.create_index(op.f('ix_ledger_disclosure_event_id'), 'ledger_disclosure', ['event_id'], unique=False)
     op.create_table('ledger_entry',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
-    sa.Column('event_id', sa.String(length=2048), nullable=False),
+    sa.Column('event_id', sa.String(length=2048).with_variant(sa.String(length=2048, collation='C'), 'postgresql'), nullable=False),
     sa.Column('is_declaration', sa.Boolean(), nullable=False),
     sa.Column('sentence', sa.String(length=80), nullable=False),
     sa.Column('event_type', sa.String(length=24), nullable=False),
@@ -138,8 +138,6 @@ def upgrade() -> None:
     sa.UniqueConstraint('event_id', 'is_declaration', name='ledger_entry_event'),
     sa.UniqueConstraint('leaf_index')
     )
-    op.create_index('ledger_entry_pending', 'ledger_entry', ['id'], unique=False, sqlite_where=sa.text('leaf_index IS NULL'), postgresql_where=sa.text('leaf_index IS NULL'))
-    op.create_index('ledger_entry_sentence', 'ledger_entry', ['sentence', 'leaf_index'], unique=False)
     op.create_table('ledger_follower',
     sa.Column('name', sa.String(length=80), nullable=False),
     sa.Column('position', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -149,8 +147,8 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('name')
     )
     op.create_table('ledger_naming',
-    sa.Column('identifier', sa.String(length=2048), nullable=False),
-    sa.Column('sentence', sa.String(length=80), nullable=False),
+    sa.Column('identifier', sa.String(length=2048).with_variant(sa.String(length=2048, collation='C'), 'postgresql'), nullable=False),
+    sa.Column('sentence', sa.String(length=2048).with_variant(sa.String(length=2048, collation='C'), 'postgresql'), nullable=False),
     sa.Column('event_time', sa.BigInteger(), nullable=False),
     sa.Column('entry_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('roles', sa.Integer(), nullable=False),
