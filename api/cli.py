@@ -48,17 +48,18 @@ def up(
 
 
 @command(app)
-def demo(
+def demo(  # noqa: PLR0917  # options, not positions
     readings: Annotated[Path | None, typer.Option(help="Hourly weather to replay.", exists=True)] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of photographs.", exists=True, file_okay=False)] = None,
     sales: Annotated[Path | None, typer.Option(help="Orders to replay (CSV).", exists=True)] = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Leave the site running afterwards.")] = True,
-    json_out: Annotated[Path | None, typer.Option(help="Write the summary here.")] = None,
+    as_json: AsJson = False,
+    json_out: Annotated[Path | None, typer.Option(help="Write the summary here too.")] = None,
 ) -> int:
     """Play one working day through the product's own doors and print the consumer's link."""
     from api.demo.day import main
 
-    return main(readings=readings, photos=photos, sales=sales, serve=serve, json_out=json_out)
+    return main(readings=readings, photos=photos, sales=sales, serve=serve, as_json=as_json, json_out=json_out)
 
 
 @command(app)

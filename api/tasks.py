@@ -19,7 +19,7 @@ FOLLOWERS: Final[tuple[follow.Follower, ...]] = (GradedStock(),)
 """Everyone who reacts to the log."""
 
 
-@periodic(every=0.5)
+@periodic(every=0.5, is_urgent=True)
 def follow_log(rt: Runtime) -> None:
     """Integrate what was recorded and let every follower catch up."""
     follow.drain(rt.db, FOLLOWERS, now=rt.clock.now())
@@ -62,7 +62,7 @@ def write_sold(rt: Runtime) -> None:
         sentences.write_sold(session, now=rt.clock.now(), zone=rt.settings.time_zone)
 
 
-@periodic(every=0.5)
+@periodic(every=0.5, is_urgent=True)
 def raise_pick_orders(rt: Runtime) -> None:
     """Ask farmers for what was sold and is not on its way yet."""
     with rt.db.write() as session:

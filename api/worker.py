@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 Every = float | Callable[[Settings], float]
 _FORGET_AFTER_S: Final = 60.0
 _SCHEDULE: Final[dict[str, Every]] = {}
+_URGENT: Final[set[str]] = set()
 
 _lock = threading.Lock()
 _current: Runtime | None = None
@@ -81,12 +82,17 @@ def intervals(settings: Settings) -> dict[str, float]:
     return {name: every(settings) if callable(every) else every for name, every in _SCHEDULE.items()}
 
 
-def periodic(every: Every) -> Callable[[Callable[[Runtime], object]], Any]:
-    """Make a function of the runtime a Celery task that beat runs every so many seconds."""
+def periodic(every: Every, *, is_urgent: bool = False) -> Callable[[Callable[[Runtime], object]], Any]:
+    """Make a function of the runtime a Celery task that beat runs every so many seconds.
+
+    In process, urgent tasks have a beat of their own: somebody waits for them, and an anchor may take seconds.
+    """
 
     def register(work: Callable[[Runtime], object]) -> Any:
         name = f"guoyuan.{work.__name__}"
         _SCHEDULE[name] = every
+        if is_urgent:
+            _URGENT.add(name)
 
         def run() -> str:
             return run_alone(runtime(), name, work)
@@ -180,21 +186,39 @@ def end_with_parent() -> None:
 
 
 class Beat:
-    """Beat as a thread of this process, for the embedded default."""
+    """Beat as two threads of this process, for the embedded default: what is urgent, and the rest."""
 
     def __init__(self, rt: Runtime) -> None:
         use(rt)
         app.conf.update(_configuration())
-        self._service = Service(app, scheduler_cls=Scheduler, max_interval=1)
-        self._thread = threading.Thread(target=self._service.start, name="beat", daemon=True)
+        names = frozenset(intervals(rt.settings))
+        self._services = [
+            Service(app, scheduler_cls=_scheduler_of(lane), max_interval=1)
+            for lane in (names & _URGENT, names - _URGENT)
+        ]
+        self._threads = [threading.Thread(target=each.start, name="beat", daemon=True) for each in self._services]
 
     def start(self) -> None:
         """Start beating."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Stop after the task that is running; returns when it has ended."""
-        self._service._is_shutdown.set()  # noqa: SLF001  # Service.stop waits for the persistent file we do not keep
-        with contextlib.suppress(RuntimeError):
-            self._thread.join(timeout=30)
+        """Stop after the tasks that are running; returns when they have ended."""
+        for service in self._services:
+            service._is_shutdown.set()  # noqa: SLF001  # Service.stop waits for the persistent file we do not keep
+        for thread in self._threads:
+            with contextlib.suppress(RuntimeError):
+                thread.join(timeout=30)
         use(None)
+
+
+def _scheduler_of(names: frozenset[str]) -> type[Scheduler]:
+    """Return a scheduler that knows these tasks alone."""
+
+    class Lane(Scheduler):  # type: ignore[misc]  # Celery brings no types
+        def setup_schedule(self) -> None:
+            schedule = self.app.conf.beat_schedule
+            self.merge_inplace({name: entry for name, entry in schedule.items() if name in names})
+
+    return Lane

@@ -353,7 +353,7 @@ class Farmer:
         deadline = time.time() + patience_s
         while time.time() < deadline and not seen.is_set():
             try:
-                with self._door.client.stream("GET", "/api/v1/farmer/stream", timeout=2) as stream:
+                with self._door.client.stream("GET", "/api/v1/farmer/stream", timeout=5) as stream:
                     for line in stream.iter_lines():
                         if line.startswith("data:") and json.loads(line[5:]).get("orders"):
                             seen.set()
@@ -504,6 +504,15 @@ class Station:
                 number += 1
         return packs
 
+    def print_label(self, pack: dict[str, Any]) -> Path:
+        """Print a pack's label as PNG and PDF beside the day's state; return the PNG."""
+        for kind in ("png", "pdf"):
+            answer = self._door.ask("GET", pack[f"label_{kind}"])
+            if not answer.is_success:
+                raise RefusedError(answer)
+            (self._stage.home / f"label.{kind}").write_bytes(answer.content)
+        return self._stage.home / "label.png"
+
     def ship(self, packs: Sequence[dict[str, Any]], *, at: datetime) -> dict[str, Any]:
         """Load every pack and the logger, and send them to the pick-up point."""
         self._stage.at(at - timedelta(minutes=20))
@@ -604,8 +613,9 @@ class Consumer:
         raise StageError(f"the log is not anchored after {patience_s:.0f} s: {status}")
 
     def scan(self, pack: dict[str, Any]) -> tuple[str, Path]:
-        """Open the page of a pack, save its proof beside the day's state and return both."""
-        url = f"{self._stage.url}/01/{pack['gtin']}/21/{pack['serial']}"
+        """Open the page its label leads to, save its proof beside the day's state and return both."""
+        lot = pack["graded_lot"].rpartition("/10/")[2]
+        url = f"{self._stage.url}/01/{pack['gtin']}/10/{lot}/21/{pack['serial']}"
         page = self._door.ask("GET", url, headers={"accept": "text/html"})
         if page.status_code != 200:
             raise StageError(f"{url}: {page.status_code}")

@@ -98,6 +98,7 @@ def main(
     photos: Path | None = None,
     sales: Path | None = None,
     serve: bool = True,
+    as_json: bool = False,
     json_out: Path | None = None,
 ) -> int:
     """Play the day, print what it came to, and leave the site running unless told not to.
@@ -108,7 +109,7 @@ def main(
     home = (base.home if "home" in base.model_fields_set else _HOME).resolve()
     inputs = [str(p) if p else "" for p in (readings, photos, sales)]
     journal = _journal(home, inputs)
-    say = Console(stderr=json_out is None and not sys.stdout.isatty(), highlight=False)
+    say = Console(stderr=as_json, highlight=False)
     world = imagine(readings=readings, photos=photos, sales=sales)
     stage = Stage(home, journal.once("settings", lambda: _settings(home, base)))
     began = time.monotonic()
@@ -117,6 +118,9 @@ def main(
         text = json.dumps(asdict(summary), indent=2, ensure_ascii=False)
         if json_out is not None:
             json_out.write_text(text + "\n")
+        if as_json:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
         _print_summary(say, summary)
         if serve:
             say.print("\nThe site is running; Ctrl-C stops it.")
@@ -176,6 +180,7 @@ def play(stage: Stage, world: World, journal: Journal, say: Console, *, began: f
     refused = f", {graded['refused']} refused" if graded["refused"] else ""
     step(f"{graded['photographs']} photographs graded{refused}: {graded['fruits']} fruits ({tiers})")
     packs = station.pack(at=times.pack)
+    station.print_label(packs[0])
     step(f"{len(packs)} packs filled and labelled, codes issued against measured mass")
 
     load = station.ship(packs, at=times.ship)

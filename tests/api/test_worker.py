@@ -66,7 +66,7 @@ def test_beat_in_process_brings_what_is_recorded_under_a_checkpoint(rt: Runtime)
         newest = latest_checkpoint(session)
         assert newest is not None
         assert newest.size == tree_size(session) == 1
-    assert not beat._thread.is_alive()
+    assert not any(thread.is_alive() for thread in beat._threads)
 
 
 def test_a_failing_task_is_logged_once_and_the_next_run_tries_again(

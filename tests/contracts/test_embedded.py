@@ -230,3 +230,15 @@ def test_what_was_acknowledged_survives_sigkill_and_the_outbox_goes_on(tmp_path:
     assert [row.nonce for row in rows(db)] == sorted({row.nonce for row in rows(db)})
     chain.close()
     db.dispose()
+
+
+def test_a_deeply_nested_body_is_refused_beside_the_embedded_chain() -> None:
+    """A library of the EVM lifts the recursion limit so far that such a body used to kill the process."""
+    program = (
+        "import contracts.embedded, json, msgspec\n"
+        "for decode, data in ((msgspec.json.decode, b'[' * 10**6), (json.loads, '[' * 10**6)):\n"
+        "    try:\n        decode(data)\n"
+        "    except RecursionError:\n        print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "refused\nrefused\n", done.stderr

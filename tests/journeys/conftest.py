@@ -1,8 +1,10 @@
 """A played day, in either profile, with the site left running."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -93,6 +95,16 @@ class Play:
             timeout=180,
         )
 
+    def entries(self) -> list[bytes]:
+        """Every entry of the log, as it is stored."""
+        query = "SELECT data FROM ledger_entry ORDER BY leaf_index"
+        url = self.settings().get("GUOYUAN_DATABASE_URL")
+        if url:
+            with psycopg.connect(url) as connection:
+                return [bytes(row[0]) for row in connection.execute(query.encode())]
+        with contextlib.closing(sqlite3.connect(self.home / "guoyuan.db", timeout=30)) as lite:
+            return [row[0] for row in lite.execute(query)]
+
     def change_one_byte(self, index: int) -> str:
         """Change one byte of a stored event behind the product's back; return its event id."""
         query = "SELECT event_id, data FROM ledger_entry WHERE leaf_index = {}"
@@ -103,12 +115,9 @@ class Play:
                 event_id, data = connection.execute(query.format("%s").encode(), (index,)).fetchone() or ("", b"")
                 connection.execute(change.format("%s", "%s").encode(), (_flip(bytes(data)), index))
         else:
-            import sqlite3
-
-            with sqlite3.connect(self.home / "guoyuan.db", timeout=30) as lite:
+            with contextlib.closing(sqlite3.connect(self.home / "guoyuan.db", timeout=30)) as lite, lite:
                 event_id, data = lite.execute(query.format("?"), (index,)).fetchone()
                 lite.execute(change.format("?", "?"), (_flip(data), index))
-            lite.close()
         return str(event_id)
 
 

@@ -1,8 +1,10 @@
 """One day from sensor to scan, on real input, in both profiles; then somebody changes one byte."""
 
 import json
+import re
 from collections.abc import Iterator
 
+import cv2
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -63,6 +65,26 @@ def test_the_visitors_browser_checks_the_history(played: Play, page: Page) -> No
     assert page.locator("article.step").count() >= 8
     assert set(photographs) == {200}
     assert not troubles
+
+
+def test_the_printed_label_leads_to_the_page(played: Play) -> None:
+    summary = json.loads(played.out.read_text())
+    pixels = cv2.imread(str(played.home / "label.png"))
+    text, *_ = cv2.QRCodeDetectorAruco().detectAndDecode(pixels)
+    assert text == summary["consumer_url"]
+    assert (played.home / "label.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_people_and_places_stay_out_of_the_log(played: Play) -> None:
+    entries = b"".join(played.entries())
+    applied = (played.home / "cooperative.toml").read_text()
+    names = re.findall(r'^name = "(.+)"$', applied, re.MULTILINE)
+    people = [name for name in names if "Sample" in name]
+    assert len(people) >= 6
+    for private in [*people, "000-0000-0000", "示例省示例县示例村", "SAMPLE-01", "109.51", "rice", "Fen"]:
+        assert private.encode() not in entries, private
+    for magic in (b"\xff\xd8\xff", b"/9j/", b"JFIF"):
+        assert magic not in entries
 
 
 def test_a_stranger_verifies_the_saved_proof_with_the_file_alone(played: Play) -> None:
