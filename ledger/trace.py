@@ -7,12 +7,12 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Column, Select, Table, bindparam
+from sqlalchemy import Select, Table, bindparam
 from sqlmodel import Session, col, select
 
 from ledger.errors import UnknownIdentifierError
 from ledger.kernel.clock import format_time, parse_time
-from ledger.lineage import Found, Query, Stance, sentence_of, walk
+from ledger.lineage import Found, Query, Role, Stance, sentence_of, walk
 from ledger.log import pages
 from ledger.models import Entry, Naming
 
@@ -21,7 +21,6 @@ LIMIT: Final = 1000
 
 _NAMING: Final[Table] = Naming.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
 _ENTRY: Final[Table] = Entry.__table__  # type: ignore[attr-defined]
-_BEGINNING: Final = "0001-01-01T00:00:00.000Z"
 _PAGE: Final = 500
 _MOST_HITS: Final = 5000
 """One question answers with at most so many entries, the newest."""
@@ -123,57 +122,71 @@ class _Row:
 
 
 class _Finder:
-    """Answers the questions of a walk from the index, a round at a time."""
+    """Answers the questions of a walk from the index, a round at a time and in few statements."""
 
     def __init__(self, session: Session, below: int | None) -> None:
         self._session, self._below = session, below
         self.entries: dict[int, _Row] = {}
 
     def __call__(self, queries: Sequence[Query]) -> Iterable[Found]:
-        alike: dict[Query, list[Query]] = {}
-        event_queries: dict[str, Query] = {}
+        by_event = {query.identifier: query for query in queries if query.stance is Stance.EVENT}
+        listed = [query for query in queries if query.sentences and not (query.newest or query.since)]
+        alike: dict[Query, dict[str, Query]] = {}
         for query in queries:
-            if query.stance is Stance.EVENT:
-                event_queries[query.identifier] = query
-            else:
-                alike.setdefault(replace(query, identifier=""), []).append(query)
-        hits: list[tuple[Query, int]] = []
+            if query.stance is not Stance.EVENT and query not in listed:
+                alike.setdefault(replace(query, identifier=""), {})[query.identifier] = query
+        hits = list(self._ask_listed(listed)) if listed else []
         for shape, group in alike.items():
-            hits += self._ask(shape, {query.identifier: query for query in group})
-        self._load(_ENTRY.c.id, {key for _, key in hits} - self.entries.keys())
-        for row in self._load(_ENTRY.c.event_id, event_queries.keys()):
-            hits.append((event_queries[row.event["eventID"]], row.entry_id))
+            hits += self._ask(shape, group)
+        hits += self._load({key for _, key in hits} - self.entries.keys(), by_event)
         return [Found(query, key, self.entries[key].event) for query, key in hits if key in self.entries]
 
     def _ask(self, shape: Query, group: Mapping[str, Query]) -> Iterator[tuple[Query, int]]:
         """Ask one question about many identifiers at once."""
-        statement = _question(
-            has_sentences=bool(shape.sentences), has_without=bool(shape.without), has_times=shape.until != "~"
-        )
         given: dict[str, Any] = {
             "identifiers": list(group),
             "mask": shape.roles,
             "sentences": shape.sentences or shape.without,
             "most": shape.newest or _MOST_HITS,
         }
-        if shape.until != "~":
-            given |= {"since": parse_time(shape.since or _BEGINNING), "until": parse_time(shape.until)}
-        for identifier, entry_id in self._session.execute(statement, given):
-            yield group[identifier], entry_id
+        if shape.since:
+            given |= {"since": parse_time(shape.since), "until": parse_time(shape.until)}
+        statement = _question(
+            has_sentences=bool(shape.sentences), has_without=bool(shape.without), has_times=bool(shape.since)
+        )
+        for row in self._session.execute(statement, given):
+            yield group[row.identifier], row.entry_id
 
-    def _load(self, column: Column[Any], wanted: Collection[Any]) -> list[_Row]:
-        rows = []
-        for page in pages(sorted(wanted), _PAGE):
-            statement = select(_ENTRY.c.id, _ENTRY.c.leaf_index, _ENTRY.c.data).where(column.in_(page))
-            if self._below is not None:
-                statement = statement.where(_ENTRY.c.leaf_index < self._below)
-            for entry_id, index, data in self._session.execute(statement):
-                row = self.entries.get(entry_id)
-                if row is None:
+    def _ask_listed(self, queries: Sequence[Query]) -> Iterator[tuple[Query, int]]:
+        """Ask for a few sentences about many identifiers; which of them each one wanted is sorted out here."""
+        wanted: dict[str, list[Query]] = {}
+        for query in queries:
+            wanted.setdefault(query.identifier, []).append(query)
+        given = {
+            "identifiers": list(wanted),
+            "mask": Role.ANY,
+            "sentences": sorted({sentence for query in queries for sentence in query.sentences}),
+            "most": _MOST_HITS,
+        }
+        statement = _question(has_sentences=True, has_without=False, has_times=False)
+        for row in self._session.execute(statement, given):
+            for query in wanted[row.identifier]:
+                is_in_time = query.until == "~" or row.event_time <= parse_time(query.until)
+                if row.roles & query.roles and row.sentence in query.sentences and is_in_time:
+                    yield query, row.entry_id
+
+    def _load(self, keys: Collection[int], by_event: Mapping[str, Query]) -> Iterator[tuple[Query, int]]:
+        """Read the entries of some keys and of some eventIDs; yield the answers the latter are."""
+        statement = _entries(is_bounded=self._below is not None)
+        identifiers = sorted(by_event)
+        for page in pages(sorted(keys), _PAGE) if keys else [()]:
+            given = {"keys": page, "event_ids": identifiers, "below": self._below}
+            for entry_id, event_id, index, data in self._session.execute(statement, given):
+                if entry_id not in self.entries:
                     event = _event_in(data) or self._event_in_columns(entry_id)
-                    row = self.entries[entry_id] = _Row(entry_id, index, data, event)
-                rows.append(row)
-        return rows
+                    self.entries[entry_id] = _Row(entry_id, index, data, event)
+                if event_id in by_event:
+                    yield by_event[event_id], entry_id
 
     def _event_in_columns(self, entry_id: int) -> Mapping[str, Any]:
         """What the row beside damaged bytes says of the event: enough to show that it is there."""
@@ -189,7 +202,7 @@ class _Finder:
 @cache
 def _question(*, has_sentences: bool, has_without: bool, has_times: bool) -> Select[Any]:
     """The one statement for all questions of a shape: building it anew each time would cost more than asking."""
-    statement = select(_NAMING.c.identifier, _NAMING.c.entry_id).where(
+    statement = select(*_NAMING.c).where(
         _NAMING.c.identifier.in_(bindparam("identifiers", expanding=True)),
         _NAMING.c.roles.bitwise_and(bindparam("mask")) != 0,
     )
@@ -200,6 +213,15 @@ def _question(*, has_sentences: bool, has_without: bool, has_times: bool) -> Sel
     if has_times:
         statement = statement.where(_NAMING.c.event_time.between(bindparam("since"), bindparam("until")))
     return statement.order_by(_NAMING.c.event_time.desc(), _NAMING.c.entry_id.desc()).limit(bindparam("most"))
+
+
+@cache
+def _entries(*, is_bounded: bool) -> Select[Any]:
+    statement: Select[Any] = select(_ENTRY.c.id, _ENTRY.c.event_id, _ENTRY.c.leaf_index, _ENTRY.c.data).where(
+        _ENTRY.c.id.in_(bindparam("keys", expanding=True))
+        | _ENTRY.c.event_id.in_(bindparam("event_ids", expanding=True))
+    )
+    return statement.where(_ENTRY.c.leaf_index < bindparam("below")) if is_bounded else statement
 
 
 def _event_in(data: bytes) -> Mapping[str, Any] | None:

@@ -177,6 +177,15 @@ def test_one_changed_byte_makes_the_file_refused(
     verify(before)
 
 
+@pytest.mark.parametrize("sentence", ["calibrated/1", "override_made/1", "graded/1"])
+def test_a_changed_event_id_makes_the_file_refused(golden_db: Database, signer: LogSigner, sentence: str) -> None:
+    with golden_db.write() as session:
+        entry = session.exec(select(Entry).where(Entry.sentence == sentence)).one()
+        entry.data = entry.data.replace(entry.event_id.encode(), b"urn:uuid:00000000-0000-7000-8000-000000000000")
+    with pytest.raises(VerificationError):
+        verify(file_of(golden_db, PACK, signer))
+
+
 def test_a_proof_of_what_was_not_changed_still_holds(golden_db: Database, signer: LogSigner) -> None:
     with golden_db.write() as session:
         session.exec(update(Entry).where(col(Entry.sentence) == "picked/1").values(data=b"{}"))
