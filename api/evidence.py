@@ -33,7 +33,7 @@ _TEMPERATURES: Final = ("pulp-temperature", "load-temperature", "air-temperature
 _USABLE: Final = (1, 2)
 """QARTOD flags good and not evaluated: what a summary counts."""
 _LARGEST: Final = 4_000_000
-SHEET_SIDE: Final = 120
+SHEET_SIDE: Final = 112
 SHEET_COLUMNS: Final = 8
 _MARGIN_PERMILLE: Final = 70
 """How much ground a crop keeps around the fruit, of its longer side (`grading.look`)."""
@@ -142,7 +142,7 @@ def sheet(pictures: Sequence[bytes | None]) -> bytes:
             continue
         whole.paste(small, sheet_place(number))
     out = io.BytesIO()
-    whole.save(out, "WEBP", quality=60, method=5)
+    whole.save(out, "WEBP", quality=55, method=6)
     return out.getvalue()
 
 
@@ -173,7 +173,7 @@ def _measured(digest: str, data: bytes) -> Photo:
         return Photo(digest, is_kept=True)
     edge = [small.getpixel((x, y)) for x in range(16) for y in (0, 15)]
     edge += [small.getpixel((x, y)) for x in (0, 15) for y in range(16)]
-    middle = [sorted(channel)[len(channel) // 2] for channel in zip(*edge, strict=True)]  # type: ignore[arg-type]  # RGB gives triples
+    middle = [sorted(channel)[len(channel) // 2] for channel in zip(*edge, strict=True)]
     return Photo(digest, True, width, height, "#" + "".join(f"{value:02x}" for value in middle))
 
 

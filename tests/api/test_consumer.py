@@ -47,8 +47,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, G
     settings = Settings(home=home, environment=Environment.DEMO, public_url="http://testserver", mqtt_port=0)
     rt = Runtime.open(settings)
     settings.clock.move_to(WHEN)  # type: ignore[attr-defined]  # the demonstration's clock
-    app = create_app(runtime=rt)
-    assert app
+    create_app(runtime=rt)  # imports every table
     SQLModel.metadata.create_all(rt.db.engine)
     furnished = golden.furnish(rt.files)
     golden.load(rt, furnished)
