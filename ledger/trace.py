@@ -202,7 +202,7 @@ class _Finder:
 @cache
 def _question(*, has_sentences: bool, has_without: bool, has_times: bool) -> Select[Any]:
     """The one statement for all questions of a shape: building it anew each time would cost more than asking."""
-    statement = select(*_NAMING.c).where(
+    statement: Select[Any] = select(*_NAMING.c).where(
         _NAMING.c.identifier.in_(bindparam("identifiers", expanding=True)),
         _NAMING.c.roles.bitwise_and(bindparam("mask")) != 0,
     )
