@@ -267,7 +267,7 @@ def test_memory_does_not_grow_with_the_log(
         tracemalloc.stop()
         return peak
 
-    small, large = peak_after(1100), peak_after(3300)
+    small, large = peak_after(2200), peak_after(5500)
     assert large < 1.5 * small
 
 
