@@ -280,41 +280,62 @@ class Burst:
     forged: int = 0
     first_paid_at: float = 0.0
 
+    def count(self, answer: Any) -> None:
+        """Count one answer in."""
+        outcomes = Counter(line["outcome"] for line in answer["lines"])
+        self.duplicates += bool(answer["duplicate"])
+        self.held += outcomes["held"]
+        self.sold_out += outcomes["sold_out"]
+
 
 class Platform:
     """The sale platform: pushes paid orders as signed webhooks, some twice, while somebody forges one."""
 
     def __init__(self, stage: Stage, coop: Cooperative, world: World, journal: Journal) -> None:
         self._stage, self._world, self._journal = stage, world, journal
+        self._door = Door(stage)
         self._signer = Webhook(coop.webhook_secret)
         self._forger = Webhook("whsec_" + base64.b64encode(b"somebody else's secret, 32 bytes").decode())
 
     def burst(self, broadcast: str, *, begin: threading.Barrier) -> Burst:
-        """Push the whole day's orders at once and return what came back."""
+        """Push the first two thirds of the day's orders at once and return what came back."""
         return Burst(**self._journal.once("burst", lambda: vars(self._push(broadcast, begin))))
+
+    def trickle(self, broadcast: str, burst: Burst, *, start: datetime, end: datetime) -> None:
+        """Push the other orders one by one over the rest of the broadcast, and count them in."""
+        rest = self._world.orders[self._in_burst :]
+        for number, order in enumerate(rest, start=1):
+            self._stage.at(start + (end - start) * number / (len(rest) + 1))
+            body = self._body(order, broadcast, self._stage.clock.now())
+            message = (f"msg_{order.number}", body)
+            burst.orders += 1
+            burst.count(self._journal.once(f"sold {order.number}", partial(self._answer, message)))
+
+    @property
+    def _in_burst(self) -> int:
+        return len(self._world.orders) * 2 // 3
 
     def _push(self, broadcast: str, begin: threading.Barrier) -> Burst:
         now = self._stage.clock.now()
-        messages = [(f"msg_{order.number}", self._body(order, broadcast, now)) for order in self._world.orders]
+        orders = self._world.orders[: self._in_burst]
+        messages = [(f"msg_{order.number}", self._body(order, broadcast, now)) for order in orders]
         repeated = messages[:: max(1, len(messages) // 6)]
         burst = Burst(orders=len(messages))
         begin.wait()
         burst.first_paid_at = time.time()
-        door = Door(self._stage)
         with ThreadPoolExecutor(max_workers=8) as pool:
-            answers = list(pool.map(partial(self._send, door, signer=self._signer), messages + repeated))
-        for answer in answers:
-            if answer.status_code != 200:
-                raise StageError(f"webhook: {answer.status_code} {answer.text[:300]}")
-            told = answer.json()
-            outcomes = Counter(line["outcome"] for line in told["lines"])
-            burst.duplicates += bool(told["duplicate"])
-            burst.held += outcomes["held"]
-            burst.sold_out += outcomes["sold_out"]
+            for answer in pool.map(self._answer, messages + repeated):
+                burst.count(answer)
         greedy = messages[0][1].replace(b'"quantity":', b'"quantity":9')
-        forged = self._send(door, ("msg_forged", greedy), signer=self._forger)
+        forged = self._send(self._door, ("msg_forged", greedy), signer=self._forger)
         burst.forged += forged.status_code in (400, 401, 403)
         return burst
+
+    def _answer(self, message: tuple[str, bytes]) -> Any:
+        answer = self._send(self._door, message, signer=self._signer)
+        if not answer.is_success:
+            raise RefusedError(answer)
+        return answer.json()
 
     def _send(self, door: Door, message: tuple[str, bytes], *, signer: Webhook) -> httpx.Response:
         number, body = message

@@ -154,10 +154,14 @@ def play(stage: Stage, world: World, journal: Journal, say: Console, *, began: f
     step(f"The host opens a broadcast and lists {len(host.offer)} tiers")
 
     farmers = [actors.Farmer(stage, coop, ref, journal) for ref in coop.farmers]
-    burst, seconds = _sell(actors.Platform(stage, coop, world, journal), farmers, broadcast, journal)
+    platform = actors.Platform(stage, coop, world, journal)
+    burst, seconds = _sell(platform, farmers, broadcast, journal)
+    for farmer in farmers:
+        farmer.orders()
+    platform.trickle(broadcast, burst, start=times.broadcast, end=times.close - timedelta(minutes=12))
     step(
-        f"{burst.orders} paid orders at once: {burst.held} lines held, {burst.sold_out} sold out, {burst.duplicates} "
-        f"duplicates and {burst.forged} forged message refused; on a phone after {seconds:.2f} s"
+        f"{burst.orders} paid orders, most at once: {burst.held} lines held, {burst.sold_out} sold out, "
+        f"{burst.duplicates} duplicates and {burst.forged} forged message refused; on a phone after {seconds:.2f} s"
     )
     devices.measure(times.broadcast, times.close)
     host.close(at=times.close)

@@ -9,14 +9,12 @@ import signal
 import sys
 import tempfile
 import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 from playwright.sync_api import Browser, sync_playwright
 
-from ledger.kernel.clock import ShiftedClock
 from tests.journeys.conftest import make_play
 
 PHONE, DESKTOP, PANEL = (390, 844), (1440, 900), (1280, 800)
@@ -64,10 +62,7 @@ def main(folder: Path) -> None:
         (play.home).mkdir(parents=True)
         (play.home / "day.json").write_text("{}")
         play.start(serve=True)
-        clock = ShiftedClock(play.home / "clock.json")
-
-        wait_for(play, '"seconds_sale_to_phone"')
-        clock.move_to(clock.now() + timedelta(minutes=2))
+        wait_for(play, '"sold S-0028"')
         take(browser, play, folder, "host-desktop", "/host", DESKTOP, who="host-1")
         take(browser, play, folder, "host-phone", "/host", PHONE, who="host-1", lang="en")
         take(browser, play, folder, "farmer-phone", "/farmer", PHONE, who="farmer-1")
