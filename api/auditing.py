@@ -233,7 +233,7 @@ def grade(
         raise typer.BadParameter("no photographs (.jpg, .png, .webp) there")
     graded = grade_files(
         photographs,
-        crop=crop,
+        crop=settings.standard_file or crop,
         reference=_reference(scale) if scale else None,
         tariff=load_tariff(settings.price_file) if settings.price_file else None,
     )

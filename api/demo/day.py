@@ -269,7 +269,7 @@ def _settings(home: Path, base: Settings) -> dict[str, str]:
         "GUOYUAN_MQTT_PORT": str(free_port(1883)),
         "GUOYUAN_TIME_ZONE": str(actors.FARM_ZONE),
         "GUOYUAN_PUBLISH_AFTER_S": "2",
-        "GUOYUAN_ANCHOR_AFTER_S": "15",
+        "GUOYUAN_ANCHOR_AFTER_S": "5",
     }
     for name in ("database_url", "redis_url", "mqtt_url", "chain_url"):
         if value := getattr(base, name):

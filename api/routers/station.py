@@ -34,7 +34,7 @@ from api.runtime import Runtime
 from farm_sensors import cold_chain, devices
 from grading import station
 from grading.calibrate import Coin, Marker
-from grading.standard import standard_for
+from grading.standard import load_standard, load_tariff, standard_for
 from ledger.kernel.actors import Actor, Role
 from ledger.kernel.ids import DeviceId, LoadId, PartyId, PlaceId, parse_digital_link
 from orders import certificates, codes, intake, labels, packing, picking, shipping
@@ -408,7 +408,9 @@ def calibrate_line(
 @router.post("/api/v1/station/batches", status_code=201, dependencies=STATION_ONLY)
 def open_batch(rt: RuntimeDep, body: NewBatch) -> OpenedBatch:
     """Open a batch for a received lot, or return the one open for it."""
-    standard = standard_for(body.crop)
+    own_standard, own_prices = rt.settings.standard_file, rt.settings.price_file
+    standard = load_standard(own_standard) if own_standard else standard_for(body.crop)
+    tariff = load_tariff(own_prices) if own_prices else None
     with rt.db.write() as session:
         batch = station.open_batch(
             session,
@@ -418,6 +420,7 @@ def open_batch(rt: RuntimeDep, body: NewBatch) -> OpenedBatch:
             numbering=rt.numbering,
             now=rt.clock.now(),
             standard=standard,
+            tariff=tariff,
         )
     return OpenedBatch(
         ref=batch.ref, lot=batch.lot, received_g=batch.received_g, standard=standard.id, opened_at=batch.opened_at

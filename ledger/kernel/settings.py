@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     )
     gs1_prefix: str = Field("9521002", description="GS1 company prefix; 952 is GS1's own demonstration range")
     time_zone: str = Field("Asia/Shanghai", description="zone of the farms, for screens and event offsets")
-    standard_file: str = Field("", description="grading standard TOML; empty: the one shipped for the crop")
+    standard_file: str = Field("", description="standard TOML for every batch; empty: the one shipped for its crop")
     price_file: str = Field("", description="price-tier TOML; empty: the sample shipped")
 
     @model_validator(mode="after")

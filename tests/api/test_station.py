@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+from importlib import resources
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import AsyncMock
 
@@ -272,3 +274,12 @@ def _receiver(house: House, app: FastAPI) -> TestClient:
     with house.rt.db.write() as session:
         house.orchard._sign_in(session, "receiver-1", Role.STATION, house.rt.numbering.place(30))
     return TestClient(app, headers=house.orchard.header("receiver-1"))
+
+
+def test_a_cooperative_may_grade_by_its_own_standard(house: House, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    shipped = resources.files("grading.standards").joinpath("mango-small-sample.toml").read_text(encoding="utf-8")
+    own.write_text(shipped.replace('id = "mango-small-sample"', 'id = "own-mangoes"'), encoding="utf-8")
+    house.rt.settings = house.rt.settings.model_copy(update={"standard_file": str(own)})
+    house.send("calibrations", samples.target(1).jpeg)
+    assert house.post("batches", {"lot": house.lot()})["standard"] == "own-mangoes"
