@@ -4,15 +4,12 @@
 """
 
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from statistics import median
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import sync_playwright
 from starlette.requests import Request
 
 from api.app import create_app
@@ -23,6 +20,7 @@ from ledger.kernel.settings import Environment, Settings
 from ledger.trace import history
 from tests.api import golden
 from tests.api.golden import PACK, PACK_PATH, WHEN
+from tests.browsing import chromium, served
 
 pytestmark = pytest.mark.benchmark
 
@@ -93,18 +91,9 @@ def test_server_time_of_a_200_event_history(rt: Runtime, app: FastAPI) -> None:
 
 
 def test_bytes_of_a_first_visit(app: FastAPI) -> None:
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", ws="none", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}{PACK_PATH}"
     urls: dict[str, str] = {}
     sizes: dict[str, int] = {}
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+    with served(app) as address, chromium() as browser:
         context = browser.new_context(
             viewport={"width": 390, "height": 844}, device_scale_factor=3, service_workers="block"
         )
@@ -113,15 +102,12 @@ def test_bytes_of_a_first_visit(app: FastAPI) -> None:
         wire.send("Network.enable")
         wire.on("Network.responseReceived", lambda e: urls.__setitem__(e["requestId"], e["response"]["url"]))
         wire.on("Network.loadingFinished", lambda e: sizes.__setitem__(e["requestId"], int(e["encodedDataLength"])))
-        page.goto(address)
+        page.goto(address + PACK_PATH)
         page.wait_for_selector("html[data-checked=ok]")
         for y in range(0, 7000, 500):  # a reader who goes to the end: whatever loads late is counted too
             page.evaluate(f"window.scrollTo(0, {y})")
             page.wait_for_timeout(40)
         page.wait_for_load_state("networkidle")
-        browser.close()
-    server.should_exit = True
-    thread.join(10)
     kinds = {"proof": "/api/v1/proof", "photographs and readings": "/files/", "scripts and styles": "/web/"}
     told = {name: sum(n for r, n in sizes.items() if part in urls[r]) for name, part in kinds.items()}
     told["page and the rest"] = sum(sizes.values()) - sum(told.values())

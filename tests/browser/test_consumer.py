@@ -3,16 +3,13 @@
 # ruff: noqa: RUF001  # the page speaks Chinese, with its own punctuation
 import json
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from sqlalchemy import text
 
 from api.app import create_app
@@ -23,24 +20,17 @@ from ledger.kernel.settings import Environment, Settings
 from ledger.log import latest_checkpoint
 from tests.api import golden
 from tests.api.golden import PACK_PATH, RECALLED_LOT, WHEN, Golden
+from tests.browsing import served
 
 pytestmark = pytest.mark.browser
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 WITHOUT_SUBTLE = "Object.defineProperty(globalThis.crypto, 'subtle', { get: () => undefined })"
 
 
 @contextmanager
-def served(home: Path, *, anchor: bool) -> Iterator[tuple[Runtime, Golden, str]]:
+def golden_site(home: Path, *, anchor: bool) -> Iterator[tuple[Runtime, Golden, str]]:
     """Serve the golden chain on a free port of this machine until the block ends."""
     settings = Settings(home=home, environment=Environment.DEMO, public_url="http://127.0.0.1", mqtt_port=0)
     rt = Runtime.open(settings)
@@ -48,32 +38,14 @@ def served(home: Path, *, anchor: bool) -> Iterator[tuple[Runtime, Golden, str]]
     metadata.create_all(rt.db.engine)
     furnished = golden.furnish(rt.files)
     golden.load(rt, furnished, anchored=anchor)
-    app = create_app(runtime=rt)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", ws="none", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    try:
-        yield rt, furnished, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        rt.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        yield opened
-        opened.close()
+    with served(create_app(runtime=rt)) as address:
+        yield rt, furnished, address
+    rt.close()
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, Golden, str]]:
-    with served(tmp_path_factory.mktemp("anchored") / "home", anchor=True) as opened:
+    with golden_site(tmp_path_factory.mktemp("anchored") / "home", anchor=True) as opened:
         yield opened
 
 
@@ -345,7 +317,7 @@ def test_without_a_proof_nothing_is_called_checked(page: Page) -> None:
 
 
 def test_what_the_chain_does_not_hold_yet_is_pending(browser: Browser, tmp_path: Path) -> None:
-    with served(tmp_path / "home", anchor=False) as (rt, _, address):
+    with golden_site(tmp_path / "home", anchor=False) as (rt, _, address):
         context = browser.new_context(viewport=PHONE, locale="zh-CN", base_url=address, service_workers="block")
         page = context.new_page()
         assert look(page) == "pending"

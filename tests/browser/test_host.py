@@ -1,73 +1,17 @@
 """A host at work: opens a broadcast, lists a tier, watches it sell, changes the price, puts fruit on air."""
 
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlmodel import select
 
-from api.app import create_app
-from api.migrations.tables import metadata
-from api.runtime import Runtime
-from ledger.kernel.settings import Settings
 from orders.models import Broadcast, Listing
 from tests.api.orchard import Orchard
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 READY = "html[data-ready]"
-
-
-@contextmanager
-def served(rt: Runtime) -> Iterator[str]:
-    """Serve an installation on a free port of this machine until the block ends."""
-    app = create_app(runtime=rt)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", ws="none", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        app.state.is_stopping = server.should_exit = True
-        thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def orchard(tmp_path) -> Iterator[Orchard]:
-    rt = Runtime.open(Settings(home=tmp_path / "home", public_url="http://127.0.0.1", mqtt_port=0))
-    metadata.create_all(rt.db.engine)
-    yield Orchard(rt)
-    rt.close()
-
-
-@pytest.fixture
-def site(orchard: Orchard) -> Iterator[str]:
-    with served(orchard.rt) as address:
-        yield address
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
+from tests.browsing import chromium
 from tests.journeys.conftest import make_play
 
 PHONE, DESKTOP, PANEL = (390, 844), (1440, 900), (1280, 800)
@@ -53,11 +54,7 @@ def wait_for(play: Any, key: str) -> None:
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
+    with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
         play = make_play(Path(scratch) / "home", "embedded", [])
         (play.home).mkdir(parents=True)
         (play.home / "day.json").write_text("{}")
@@ -83,7 +80,6 @@ def main(folder: Path) -> None:
         take(browser, play, folder, "consumer-whole", path, PHONE, whole=True)
         take(browser, play, folder, "consumer-desktop", path, DESKTOP, lang="en")
         play.stop()
-        browser.close()
 
 
 if __name__ == "__main__":
