@@ -63,7 +63,7 @@ format:  ## put the code into its form
 	$(BIN)/ruff format .
 
 bench: setup-dev  ## the benchmarks, each beside its baseline
-	@$(BIN)/python -m api.deploy.services --dir .run/test-services --test -- $(BIN)/python -m pytest -m benchmark -s --timeout 1800 tests/benchmarks $(ARGS)
+	@$(BIN)/python -m api.deploy.services --dir .run/test-services --test -- $(BIN)/python -m pytest -m benchmark -s --timeout 1800 tests/benchmarks/bench_*.py $(ARGS)
 
 services: setup  ## private PostgreSQL, Redis, Mosquitto and anvil on free ports; Ctrl-C stops them
 	@$(BIN)/python -m api.deploy.services

