@@ -39,12 +39,13 @@ def up(
         bool, typer.Option("--tasks/--no-tasks", help="Run the tasks beside the web server, in process or as workers.")
     ] = True,
     with_sensors: Annotated[bool, typer.Option("--sensors/--no-sensors", help="Listen to the sensors' broker.")] = True,
+    as_json: AsJson = False,
 ) -> int:
     """Run everything: migrate, web server, tasks, sensors. SIGTERM stops it cleanly."""
     from api.serve import serve
     from ledger.kernel.settings import Settings
 
-    return serve(Settings.load(), with_tasks=with_tasks, with_sensors=with_sensors)
+    return serve(Settings.load(), with_tasks=with_tasks, with_sensors=with_sensors, as_json=as_json)
 
 
 @command(app)

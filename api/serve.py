@@ -1,5 +1,6 @@
 """Running an installation in one process: web server, tasks, sensors, and a clean end."""
 
+import json
 import logging
 import signal
 import subprocess
@@ -27,7 +28,7 @@ _WORKERS_GRACE_S = 20
 _LOOK_EVERY_S = 1.0
 
 
-def serve(settings: Settings, *, with_tasks: bool, with_sensors: bool) -> int:
+def serve(settings: Settings, *, with_tasks: bool, with_sensors: bool, as_json: bool = False) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
     configure_logging(settings)
     migrate(settings)
@@ -48,7 +49,7 @@ def serve(settings: Settings, *, with_tasks: bool, with_sensors: bool) -> int:
             server_header=False,
             timeout_graceful_shutdown=_GRACE_S,
         )
-        server = _Server(config, settings)
+        server = _Server(config, settings, as_json=as_json)
         # uvicorn raises the signal that stopped it once more when it is done; our own cleaning up comes after.
         for caught in (signal.SIGTERM, signal.SIGINT):
             signal.signal(caught, lambda *_: None)
@@ -59,17 +60,17 @@ def serve(settings: Settings, *, with_tasks: bool, with_sensors: bool) -> int:
 class _Server(uvicorn.Server):
     """uvicorn's server, saying once where it listens."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, *, as_json: bool) -> None:
         super().__init__(config)
-        self._settings = settings
+        self._settings, self._as_json = settings, as_json
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # sockets are passed through
         """Start listening and say so."""
         await super().startup(sockets=sockets)  # type: ignore[arg-type]
         if self.started:
-            typer.echo(
-                f"Guoyuan listens on http://{self.config.host}:{self.config.port} as {self._settings.public_url}"
-            )
+            address, public = f"http://{self.config.host}:{self.config.port}", self._settings.public_url
+            said = json.dumps({"listens": address, "public_url": public})
+            typer.echo(said if self._as_json else f"Guoyuan listens on {address} as {public}")
             sys.stdout.flush()
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # sockets are passed through

@@ -264,7 +264,10 @@ def parse_digital_link(text: str) -> DigitalLink:
     Raises IdentifierError where no primary key is found, a qualifier does not belong to it, or a
     check digit is wrong.
     """
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise IdentifierError(text, f"is not a link: {error}") from error
     if parts.scheme not in ("", "http", "https"):
         raise IdentifierError(text, "is not an http(s) link")
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]

@@ -31,7 +31,7 @@ def grams_from_kilograms(text: str | float | Decimal) -> Grams:
     try:
         kilograms = Decimal(str(text).strip())
         whole = int((kilograms * 1000).to_integral_value(ROUND_HALF_EVEN))
-    except ArithmeticError as error:
+    except (ArithmeticError, ValueError) as error:
         raise QuantityError(f"{text!r} is not a number of kilograms") from error
     return grams(whole)
 
