@@ -97,7 +97,7 @@ class HostView(BaseModel):
 
 def host_view(session: Session, show: Broadcast | None, *, actor: Actor, settings: Settings, now: datetime) -> HostView:
     """Return everything the console shows of a broadcast (None: there is none yet)."""
-    recent = [_broadcast_view(row) for row in studio.broadcasts_of(session, actor)[:6]]
+    recent = [broadcast_view(row) for row in studio.broadcasts_of(session, actor)[:6]]
     return _view(session, show, recent, settings=settings, now=now)
 
 
@@ -140,7 +140,7 @@ def _view(
     return HostView(
         as_of=now,
         zone=settings.time_zone,
-        broadcast=_broadcast_view(show),
+        broadcast=broadcast_view(show),
         broadcasts=recent,
         listings=rows,
         offered_g=sum(row.offered_g for row in rows),
@@ -154,7 +154,8 @@ def _view(
     )
 
 
-def _broadcast_view(show: Broadcast) -> BroadcastView:
+def broadcast_view(show: Broadcast) -> BroadcastView:
+    """Return a broadcast as a host is told of it."""
     return BroadcastView(
         broadcast=show.id,
         ref=show.ref,

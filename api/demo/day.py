@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 
 from api.demo import actors
-from api.demo.stage import Journal, Stage, StageError, free_port
+from api.demo.stage import Journal, Stage, StageError
 from api.demo.world import World, imagine
+from api.deploy.services import free_port
 from ledger.kernel.settings import Settings
 
 _ANCHOR_PATIENCE_S: Final = 60.0

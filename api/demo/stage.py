@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -202,13 +201,3 @@ def _result(answer: httpx.Response) -> Any:
     if answer.is_success:
         return answer.json() if answer.content else None
     raise RefusedError(answer)
-
-
-def free_port(preferred: int) -> int:
-    """Return the preferred port if it is free on the loopback address, any free one otherwise."""
-    for port in (preferred, 0):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
-    raise StageError("no free port on the loopback address")

@@ -51,10 +51,19 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=os.pathsep.join(folders))
 
 
-def free_port() -> int:
-    """Return a TCP port on the loopback address that was free a moment ago."""
+def free_port(preferred: int = 0) -> int:
+    """Return the preferred TCP port if it is free on the loopback address, any free one otherwise.
+
+    Free a moment ago, that is: nothing keeps it until it is taken.
+    """
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            if not preferred:
+                raise
+            return free_port()
         return int(probe.getsockname()[1])
 
 

@@ -8,9 +8,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlmodel import Session
 
 from api import accounts, live, studio
-from api.board import HostView, host_view, overlay_view
+from api.board import BroadcastView, HostView, broadcast_view, host_view, overlay_view
 from api.deps import RuntimeDep, allow, page_actor
-from api.farm import Moment
 from api.pages import render
 from api.runtime import Runtime
 from ledger.kernel.actors import Actor, Role
@@ -75,18 +74,6 @@ class Air(_Body):
 
     kind: Literal["tier", "photograph"]
     value: str = Field(max_length=64)
-
-
-class OpenedBroadcast(BaseModel):
-    """A broadcast by its id in events (a GDTI), and the short `ref` that addresses carry."""
-
-    broadcast: str
-    ref: str
-    title: str
-    place: str
-    opened_at: Moment
-    closes_at: Moment
-    closed_at: Moment | None
 
 
 class Listed(BaseModel):
@@ -192,7 +179,7 @@ def host_stream(request: Request, rt: RuntimeDep, actor: HostActor, broadcast: s
 
 
 @router.post("/api/v1/host/broadcasts", status_code=201)
-def open_broadcast(rt: RuntimeDep, actor: HostActor, body: NewBroadcast) -> OpenedBroadcast:
+def open_broadcast(rt: RuntimeDep, actor: HostActor, body: NewBroadcast) -> BroadcastView:
     """Open a broadcast. It offers nothing until tiers are listed."""
     with rt.db.write() as session:
         show = listings.open_broadcast(
@@ -205,7 +192,7 @@ def open_broadcast(rt: RuntimeDep, actor: HostActor, body: NewBroadcast) -> Open
             now=rt.clock.now(),
             zone=rt.settings.time_zone,
         )
-        return _opened(show)
+        return broadcast_view(show)
 
 
 @router.post("/api/v1/host/broadcasts/{ref}/listings", status_code=201)
@@ -269,11 +256,11 @@ def put_on_air(rt: RuntimeDep, actor: HostActor, ref: Ref, body: Air) -> HostVie
 
 
 @router.post("/api/v1/host/broadcasts/{ref}/close")
-def close_broadcast(rt: RuntimeDep, actor: HostActor, ref: Ref) -> OpenedBroadcast:
+def close_broadcast(rt: RuntimeDep, actor: HostActor, ref: Ref) -> BroadcastView:
     """Close a broadcast: no more is sold. Closing it again changes nothing."""
     with rt.db.write() as session:
         show = studio.own_broadcast(session, ref, actor)
-        return _opened(listings.close(session, show.id, now=rt.clock.now(), zone=rt.settings.time_zone))
+        return broadcast_view(listings.close(session, show.id, now=rt.clock.now(), zone=rt.settings.time_zone))
 
 
 # --- shared -----------------------------------------------------------------------------------------
@@ -315,18 +302,6 @@ def _view(rt: Runtime, actor: Actor, broadcast: str) -> HostView:
 def _standing(view: HostView) -> str:
     """Return what makes a page draw again: everything but the time."""
     return view.model_dump_json(exclude={"as_of"})
-
-
-def _opened(show: Broadcast) -> OpenedBroadcast:
-    return OpenedBroadcast(
-        broadcast=show.id,
-        ref=show.ref,
-        title=show.title,
-        place=show.place,
-        opened_at=show.opened_at,
-        closes_at=show.closes_at,
-        closed_at=show.closed_at,
-    )
 
 
 def _picture(rt: Runtime, name: str) -> Response:
