@@ -179,6 +179,7 @@ _LEDGER: Final[Mapping[type[OriginError], HTTPStatus]] = {
     ledger_errors.UnknownIdentifierError: S.NOT_FOUND,
     ledger_errors.NotPublishedError: S.CONFLICT,
     ledger_errors.LogInconsistentError: S.SERVICE_UNAVAILABLE,
+    ledger_errors.PolicyError: S.UNPROCESSABLE_ENTITY,
     ledger_errors.VerificationError: S.UNPROCESSABLE_ENTITY,
 }
 _SENSORS: Final[Mapping[type[OriginError], HTTPStatus]] = {

@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final, Self
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
@@ -21,14 +21,18 @@ from nacl.signing import SigningKey, VerifyKey
 from ledger.errors import VerificationError
 from ledger.kernel.errors import SettingsError
 
-MAX_NOTE_BYTES: Final = 16_384
+MAX_NOTE_CHARACTERS: Final = 131_072
+"""Room for the sixteen signatures that every reader of signed notes takes, post-quantum ones included."""
 MAX_SIZE: Final = 2**53 - 1
 """No tree is larger: JavaScript must be able to count its leaves."""
 
-_ALGORITHM: Final = b"\x01"  # Ed25519, signed-note section "Signature types"
 _DASH: Final = "— "
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_NAME: Final = re.compile(r"[!-*,-~]{1,200}")
+# signed-note, "Format": no Unicode spaces and no plus sign. Control characters are refused everywhere.
+_NAME: Final = re.compile(
+    r"[^\x00-\x20\x7f-\xa0+\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ud800-\udfff]{1,200}"
+)
+_OWN_NAME: Final = re.compile(r"[!-*,-~]{1,200}")
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
@@ -46,34 +50,46 @@ class TreeHead:
 
 
 @dataclass(frozen=True, slots=True)
-class LogKey:
-    """The public key of a log, under the name it signs with."""
+class NoteKey:
+    """A public Ed25519 key that signs notes under a name; its kinds differ in what they sign."""
 
     name: str
     public_key: bytes
 
+    ALGORITHM: ClassVar[bytes]
+    """The signature type of signed-note, section "Signature types"."""
+    WHAT: ClassVar[str]
+
     @property
     def key_id(self) -> bytes:
         """The four bytes that stand before each of its signatures."""
-        return sha256(self.name.encode() + b"\n" + _ALGORITHM + self.public_key).digest()[:4]
+        return sha256(self.name.encode() + b"\n" + self.ALGORITHM + self.public_key).digest()[:4]
 
     def text(self) -> str:
         """Return the C2SP verifier key: `name+1a2b3c4d+base64`."""
-        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ALGORITHM + self.public_key).decode()}"
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(self.ALGORITHM + self.public_key).decode()}"
 
     @classmethod
-    def parse(cls, text: str) -> "LogKey":
+    def parse(cls, text: str) -> Self:
         """Return the key in a C2SP verifier key text. Raises VerificationError."""
         parts = text.split("+", 2) if len(text) <= 400 else []
         if len(parts) != 3 or not _NAME.fullmatch(parts[0]):
-            raise VerificationError("the log key is not of the form name+id+key")
-        material = _base64(parts[2], "the log key")
-        if len(material) != 33 or material[:1] != _ALGORITHM:
-            raise VerificationError("the log key is not an Ed25519 key")
+            raise VerificationError(f"{cls.WHAT} is not of the form name+id+key")
+        material = _base64(parts[2], cls.WHAT)
+        if len(material) != 33 or material[:1] != cls.ALGORITHM:
+            raise VerificationError(f"{cls.WHAT} is not an Ed25519 key of type {cls.ALGORITHM[0]}")
         key = cls(parts[0], material[1:])
         if parts[1] != key.key_id.hex():
-            raise VerificationError("the log key does not match its own id")
+            raise VerificationError(f"{cls.WHAT} does not match its own id")
         return key
+
+
+class LogKey(NoteKey):
+    """The public key of a log, under the name it signs with."""
+
+    __slots__ = ()
+    ALGORITHM = b"\x01"
+    WHAT = "the log key"
 
 
 def parse_head(note: str) -> tuple[TreeHead, list[tuple[str, bytes, bytes]]]:
@@ -81,9 +97,9 @@ def parse_head(note: str) -> tuple[TreeHead, list[tuple[str, bytes, bytes]]]:
 
     Raises VerificationError for any text that is not exactly a checkpoint.
     """
-    if len(note) > MAX_NOTE_BYTES:
-        raise VerificationError("the checkpoint is not text of at most 16 KiB")
-    if not _is_plain(note.replace("\n", "")):
+    if len(note) > MAX_NOTE_CHARACTERS:
+        raise VerificationError("the checkpoint is not text of at most 131,072 characters")
+    if _UNPRINTABLE.search(note.replace("\n", "")):
         raise VerificationError("the checkpoint holds control characters or broken text")
     body, gap, signatures = note.rpartition("\n\n")
     if not gap or not signatures.endswith("\n"):
@@ -111,20 +127,35 @@ def verify(note: str, key: LogKey) -> TreeHead:
     ours = [signature for name, key_id, signature in signatures if (name, key_id) == (key.name, key.key_id)]
     if len(ours) != 1:
         raise VerificationError(f"the checkpoint carries {len(ours)} signatures of {key.name!r}, not one")
-    signed = note.rpartition("\n\n")[0] + "\n"
-    try:
-        VerifyKey(key.public_key).verify(signed.encode(), ours[0])
-    except (BadSignatureError, ValueError, TypeError) as error:
-        raise VerificationError(f"the signature of {key.name!r} on the checkpoint does not hold") from error
+    if not holds(key.public_key, ours[0], signed_text(note).encode()):
+        raise VerificationError(f"the signature of {key.name!r} on the checkpoint does not hold")
     return head
+
+
+def signed_text(note: str) -> str:
+    """Return the text that a note's signatures are over, its last newline included."""
+    return note.rpartition("\n\n")[0] + "\n"
+
+
+def holds(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Return whether an Ed25519 signature is one of this key over these bytes, whatever it is fed."""
+    try:
+        VerifyKey(public_key).verify(message, signature)
+    except (BadSignatureError, ValueError, TypeError):
+        return False
+    return True
+
+
+def signature_line(key: NoteKey, signature: bytes) -> str:
+    """Return a line of a signed note, its newline included."""
+    return f"{_DASH}{key.name} {base64.b64encode(key.key_id + signature).decode()}\n"
 
 
 class LogSigner:
     """The private key of a log, which signs nothing but tree heads."""
 
     def __init__(self, origin: str, seed: bytes) -> None:
-        if not _NAME.fullmatch(origin):
-            raise SettingsError(f"{origin!r} cannot be a log's origin: printable ASCII, no spaces, no plus sign")
+        refuse_name(origin, "a log's origin")
         self.origin = origin
         self._key = SigningKey(seed)
 
@@ -134,20 +165,7 @@ class LogSigner:
 
         Raises SettingsError when the file belongs to another origin or others may read it.
         """
-        if not path.exists():
-            _create(path, f"PRIVATE+KEY+{origin}+{base64.b64encode(_ALGORITHM + os.urandom(32)).decode()}\n")
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise SettingsError(f"{path} can be read by others; set its mode to 0600")
-        prefix, text = f"PRIVATE+KEY+{origin}+", path.read_text().strip()
-        if not text.startswith(prefix):
-            raise SettingsError(f"{path} does not hold the key of the log {origin!r}")
-        try:
-            material = base64.b64decode(text.removeprefix(prefix), validate=True)
-        except binascii.Error as error:
-            raise SettingsError(f"{path} does not hold a log key") from error
-        if len(material) != 33 or material[:1] != _ALGORITHM:
-            raise SettingsError(f"{path} does not hold an Ed25519 key")
-        return cls(origin, material[1:])
+        return cls(origin, load_or_create_seed(path, LogKey, name=origin, whose="the log"))
 
     @property
     def key(self) -> LogKey:
@@ -157,8 +175,35 @@ class LogSigner:
     def sign(self, size: int, root: bytes) -> str:
         """Return the signed note for a head of this log."""
         text = TreeHead(self.origin, size, root).text()
-        signature = self._key.sign(text.encode()).signature
-        return f"{text}\n{_DASH}{self.origin} {base64.b64encode(self.key.key_id + signature).decode()}\n"
+        return f"{text}\n{signature_line(self.key, self._key.sign(text.encode()).signature)}"
+
+
+def refuse_name(name: str, what: str) -> None:
+    """Raise SettingsError for a name of ours that would not stand on a signature line and in an address."""
+    if not _OWN_NAME.fullmatch(name):
+        raise SettingsError(f"{name!r} cannot be {what}: printable ASCII, no spaces, no plus sign")
+
+
+def load_or_create_seed(path: Path, kind: type[NoteKey], *, name: str, whose: str) -> bytes:
+    """Return the Ed25519 seed in a key file; the file is made, readable by its owner alone, on first use.
+
+    Raises SettingsError when the file belongs to another name or kind of key, or others may read it.
+    """
+    prefix = f"PRIVATE+KEY+{name}+"
+    if not path.exists():
+        _create(path, f"{prefix}{base64.b64encode(kind.ALGORITHM + os.urandom(32)).decode()}\n")
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise SettingsError(f"{path} can be read by others; set its mode to 0600")
+    text = path.read_text().strip()
+    if not text.startswith(prefix):
+        raise SettingsError(f"{path} does not hold the key of {whose} {name!r}")
+    try:
+        material = base64.b64decode(text.removeprefix(prefix), validate=True)
+    except binascii.Error as error:
+        raise SettingsError(f"{path} does not hold a key") from error
+    if len(material) != 33 or material[:1] != kind.ALGORITHM:
+        raise SettingsError(f"{path} does not hold an Ed25519 key of {whose}")
+    return material[1:]
 
 
 def _signature(line: str) -> tuple[str, bytes, bytes]:
@@ -179,12 +224,6 @@ def _base64(text: str, what: str) -> bytes:
     if base64.b64encode(data).decode() != text:
         raise VerificationError(f"{what} is not written in the one way base64 allows")
     return data
-
-
-def _is_plain(text: str) -> bool:
-    return not any(
-        character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff" for character in text
-    )
 
 
 def _create(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ LedgerError
 ├── UnknownIdentifierError   nothing in the log names this identifier
 ├── NotPublishedError        the entry has no signed checkpoint over it yet
 ├── LogInconsistentError     the log no longer extends what was signed: nothing more is signed
+├── PolicyError              a policy file that does not say what it demands
 └── VerificationError        a proof, checkpoint or signature that does not hold, hostile input included
 """
 
@@ -82,6 +83,16 @@ class LogInconsistentError(LedgerError):
     """The stored log does not extend the last signed checkpoint. Nothing more will be signed."""
 
     code = "log_inconsistent"
+
+
+class PolicyError(LedgerError):
+    """A policy file that does not say what it demands. `line` counts from 1; 0 stands for the whole file."""
+
+    code = "policy_invalid"
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"policy, line {line}: {reason}" if line else f"policy: {reason}")
+        self.line, self.reason = line, reason
 
 
 class VerificationError(LedgerError):

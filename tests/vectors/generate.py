@@ -267,7 +267,7 @@ def checkpoints() -> Iterator[Case]:
     yield case("only two lines", _signed("\n".join(body.split("\n")[:2])))
     yield case("a dash that is not an em dash", note.replace("\u2014", "-"))
     yield case("two spaces before the signature", line.join([body + "\n\n", ""]).replace(f"{ORIGIN} ", f"{ORIGIN}  "))
-    yield case("17,000 characters", _signed(body + "\n" + "x" * 17_000))
+    yield case("17,000 characters", _signed(body + "\n" + "x" * 17_000), ok=True)
     key = SIGNER.key.text()
     for description, text in {
         "empty": "",

@@ -7,8 +7,11 @@ import { demand, VerificationError } from "./errors.js";
 // crypto.subtle is missing where a page has no TLS; the curve must not depend on it.
 hashes.sha512 = sha512;
 
-const MAX_NOTE = 16384;
-const NAME = /^[!-*,-~]{1,200}$/;
+const MAX_NOTE = 131072;
+// signed-note, "Format": no Unicode spaces and no plus sign. Control characters are refused everywhere.
+const NAME =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
+  /^[^\x00-\x20\x7f-\xa0+\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ud800-\udfff]{1,200}$/u;
 const SIZE = /^(0|[1-9]\d{0,15})$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
 const CONTROL = /[\x00-\x1f\x7f-\x9f]/;
@@ -62,7 +65,7 @@ export function verifyCheckpoint(note, key) {
  * @returns {{ head: TreeHead, signatures: { name: string, keyId: Uint8Array, signature: Uint8Array }[] }}
  */
 function parseNote(note) {
-  demand(typeof note === "string" && [...note].length <= MAX_NOTE, "the checkpoint is not text of at most 16 KiB");
+  demand(typeof note === "string" && [...note].length <= MAX_NOTE, "the checkpoint is not text of at most 131,072 characters");
   demand(
     isWellFormed(note) && !CONTROL.test(note.replaceAll("\n", "")),
     "the checkpoint holds control characters or broken text",
