@@ -4,17 +4,17 @@ Nothing else writes entries. An entry is *recorded*, then *integrated* (it has a
 *published* (a signed checkpoint covers it), then *anchored* (the chain holds that checkpoint).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple, TypeVar
 
 from sqlalchemy import Table, func, text, tuple_
-from sqlalchemy.orm import class_mapper, make_transient_to_detached
+from sqlalchemy.orm import class_mapper
+from sqlalchemy.orm.attributes import instance_state
 from sqlmodel import Session, col, select
 
 from ledger import tree
-from ledger.canonical import canonical, entry_bytes, entry_document
+from ledger.canonical import as_entry, canonical, entry_bytes
 from ledger.checkpoint import LogKey, LogSigner
 from ledger.checkpoint import verify as verify_checkpoint
 from ledger.errors import (
@@ -22,13 +22,14 @@ from ledger.errors import (
     EntryTooLargeError,
     EventError,
     FutureEventError,
+    LedgerError,
     LogInconsistentError,
     VerificationError,
 )
-from ledger.events import Event, parse_event
+from ledger.events import Event, readable
 from ledger.kernel.clock import format_time, parse_time, whole_ms
 from ledger.kernel.columns import milliseconds
-from ledger.kernel.database import insert_rows
+from ledger.kernel.database import RowExistsError, insert_rows
 from ledger.lineage import names
 from ledger.merkle import leaf_hash, verify_consistency
 from ledger.models import Checkpoint, Entry, Naming
@@ -58,7 +59,8 @@ def record(session: Session, event: Event, *, now: datetime) -> Entry:
 def record_all(session: Session, events: Sequence[Event], *, now: datetime) -> list[Entry]:
     """Write many events in their order, as `record` does. After an exception the transaction must not be committed."""
     moment = whole_ms(now)
-    drafts = [_draft(event, moment) for event in events]
+    recorded = format_time(moment)
+    drafts = [_draft(event, moment, recorded) for event in events]
     fresh: dict[_Key, _Draft] = {}
     for draft in drafts:
         fresh.setdefault(draft.key, draft)  # the first of a repeated event stands, and the order stays
@@ -75,6 +77,80 @@ def record_all(session: Session, events: Sequence[Event], *, now: datetime) -> l
         if entry_bytes(event, first.record_time) != first.data:
             raise ConflictingEventError(first.event_id)
     return [entries[draft.key] for draft in drafts]
+
+
+class Recorded(NamedTuple):
+    """What became of one event of a batch."""
+
+    event_id: str
+    leaf_index: int | None
+    """None where the event was recorded before and is not integrated yet."""
+    is_new: bool
+    """False for an event that was there already, or stood in the batch before."""
+
+
+Refuse = Callable[[int, LedgerError], None]
+"""Hears that an event of a batch, by its place in it, is refused; may raise the error to refuse them all."""
+
+
+def record_batch(
+    session: Session, events: Sequence[Event], *, now: datetime, refuse: Refuse | None = None
+) -> list[Recorded | None]:
+    """Write many events in their order and integrate them in the same step: for bulk, in a transaction of its own.
+
+    Costs two thirds of `record_all` and `integrate`, which write every row twice. What is recorded and not yet
+    integrated is integrated first. None stands where an event was refused and `refuse` did not raise; without
+    it, the error of the first is raised, as in `record_all`. Waits for other integrators before it writes.
+    """
+    refuse = refuse or _raise
+    moment = whole_ms(now)
+    drafts = _drafts(events, moment, refuse)
+    fresh: dict[_Key, _Draft] = {}
+    for draft in drafts:
+        if draft is not None:
+            fresh.setdefault(draft.key, draft)
+    lock_integrator(session)
+    while integrate(session):
+        pass
+    size = tree_size(session)
+    known: dict[_Key, Entry] = {}
+    new = list(fresh.values())
+    while new and not _insert_integrated(session, new, moment, first=size):
+        found = _find(session, fresh.keys())
+        if len(found) <= len(known):
+            raise LogInconsistentError("entries could not be written, and none of them stands there already")
+        known, new = found, [draft for draft in fresh.values() if draft.key not in found]
+    indexes = {draft.key: size + number for number, draft in enumerate(new)}
+    done: list[Recorded | None] = []
+    for number, (event, draft) in enumerate(zip(events, drafts, strict=True)):
+        if draft is None:
+            done.append(None)
+            continue
+        first = known.get(draft.key)
+        data = draft.data if first is None else entry_bytes(event, first.record_time)
+        if data != (fresh[draft.key].data if first is None else first.data):
+            refuse(number, ConflictingEventError(draft.key[0]))
+            done.append(None)
+            continue
+        index = indexes[draft.key] if first is None else first.leaf_index
+        done.append(Recorded(draft.key[0], index, is_new=first is None and fresh[draft.key] is draft))
+    return done
+
+
+def _drafts(events: Sequence[Event], moment: datetime, refuse: Refuse) -> list["_Draft | None"]:
+    recorded = format_time(moment)
+    drafts: list[_Draft | None] = []
+    for number, event in enumerate(events):
+        try:
+            drafts.append(_draft(event, moment, recorded))
+        except LedgerError as error:
+            refuse(number, error)
+            drafts.append(None)
+    return drafts
+
+
+def _raise(_number: int, error: LedgerError) -> None:
+    raise error
 
 
 def integrate(session: Session, *, limit: int = 50_000) -> int:
@@ -162,27 +238,25 @@ def _give_indexes(session: Session, ids: Sequence[int], *, first: int) -> None:
 _Key = tuple[str, bool]
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
+class _Draft(NamedTuple):
     """An entry about to be written, and what it names."""
 
     key: _Key
     sentence: str
     event_type: str
-    event_time: datetime
+    event_time_ms: int
     data: bytes
     names: dict[str, int]
 
 
-def _draft(event: Event, moment: datetime) -> _Draft:
+def _draft(event: Event, moment: datetime, recorded: str) -> _Draft:
     if event.event_id is None:
         raise EventError("$.eventID", "is missing: the recorder makes it before anything is sent")
+    # What cannot be read back would stop every follower for good.
+    built = as_entry(readable(event), recorded)
     event_time = parse_time(event.event_time)
     if event_time > moment + AHEAD_ALLOWED:
-        raise FutureEventError(event.event_time, format_time(moment))
-    built = entry_document(event, moment)
-    # What cannot be read back would stop every follower for good.
-    parse_event(built)
+        raise FutureEventError(event.event_time, recorded)
     data = canonical(built)
     if len(data) > MAX_ENTRY_BYTES:
         raise EntryTooLargeError(len(data))
@@ -190,7 +264,7 @@ def _draft(event: Event, moment: datetime) -> _Draft:
         key=(event.event_id, event.error_declaration is not None),
         sentence=event.sentence or "",
         event_type=type(event).__name__,
-        event_time=event_time,
+        event_time_ms=milliseconds(event_time),
         data=data,
         names=names(built),
     )
@@ -203,7 +277,7 @@ NAMING_COLUMNS: Final = ("identifier", "sentence", "event_time", "entry_id", "ro
 def _insert(session: Session, drafts: Sequence[_Draft], moment: datetime) -> dict[_Key, Entry]:
     """Write those whose key is new, with their namings; return them."""
     recorded_ms = milliseconds(moment)
-    rows = [(*d.key, d.sentence, d.event_type, milliseconds(d.event_time), recorded_ms, d.data) for d in drafts]
+    rows = [(*d.key, d.sentence, d.event_type, d.event_time_ms, recorded_ms, d.data) for d in drafts]
     written = insert_rows(
         session,
         _ENTRY,
@@ -214,9 +288,47 @@ def _insert(session: Session, drafts: Sequence[_Draft], moment: datetime) -> dic
     )
     ids = {(event_id, bool(is_declaration)): entry_id for entry_id, event_id, is_declaration in written}
     fresh = [draft for draft in drafts if draft.key in ids]
-    namings = [row for d in fresh for row in naming_rows(ids[d.key], d.sentence, d.event_time, d.names)]
-    insert_rows(session, NAMING_TABLE, NAMING_COLUMNS, namings)
+    _insert_namings(session, [(ids[draft.key], draft) for draft in fresh])
     return {draft.key: _entry(draft, ids[draft.key], moment) for draft in fresh}
+
+
+def _insert_integrated(session: Session, drafts: Sequence[_Draft], moment: datetime, *, first: int) -> bool:
+    """Write all of them under the indexes from `first` on; write none, and return False, where one is there already."""
+    recorded_ms, ids = milliseconds(moment), _new_ids(session, len(drafts))
+    rows = [
+        (entry_id, *d.key, d.sentence, d.event_type, d.event_time_ms, recorded_ms, d.data, index)
+        for index, (entry_id, d) in enumerate(zip(ids, drafts, strict=True), start=first)
+    ]
+    try:
+        with session.begin_nested():
+            insert_rows(session, _ENTRY, ("id", *_ENTRY_COLUMNS, "leaf_index"), rows)
+            _insert_namings(session, zip(ids, drafts, strict=True))
+    except RowExistsError:
+        return False
+    tree.append(session, first, [leaf_hash(draft.data) for draft in drafts])
+    return True
+
+
+def _insert_namings(session: Session, drafts: Iterable[tuple[int, _Draft]]) -> None:
+    rows = [
+        (identifier, draft.sentence, draft.event_time_ms, entry_id, roles)
+        for entry_id, draft in drafts
+        for identifier, roles in draft.names.items()
+    ]
+    rows.sort()  # in the order of the key: neighbours fall on one page
+    insert_rows(session, NAMING_TABLE, NAMING_COLUMNS, rows)
+
+
+def _new_ids(session: Session, count: int) -> Sequence[int]:
+    """Return the ids of rows about to be written."""
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        taken = connection.exec_driver_sql(
+            "SELECT nextval(pg_get_serial_sequence('ledger_entry', 'id')) FROM generate_series(1, %s)", (count,)
+        )
+        return [number for (number,) in taken]
+    highest = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM ledger_entry").scalar_one()
+    return range(highest + 1, highest + 1 + count)
 
 
 def _entry(draft: _Draft, entry_id: int, moment: datetime) -> Entry:
@@ -227,18 +339,18 @@ def _entry(draft: _Draft, entry_id: int, moment: datetime) -> Entry:
     """
     entry: Entry = Entry.__new__(Entry)
     _MANAGER.setup_instance(entry)
+    instance_state(entry).key = (Entry, (entry_id,), None)
     entry.__dict__.update(
         id=entry_id,
         event_id=draft.key[0],
         is_declaration=draft.key[1],
         sentence=draft.sentence,
         event_type=draft.event_type,
-        event_time=draft.event_time,
+        event_time=datetime.fromtimestamp(draft.event_time_ms / 1000, UTC),
         record_time=moment,
         data=draft.data,
         leaf_index=None,
     )
-    make_transient_to_detached(entry)
     return entry
 
 

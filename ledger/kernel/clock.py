@@ -75,8 +75,7 @@ def format_time(moment: datetime) -> str:
     """Return `2026-04-18T03:05:00.000Z`: the one way the log writes a time."""
     if moment.tzinfo is None:
         raise TimeError(f"{moment.isoformat()} has no time zone")
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def parse_time(text: str) -> datetime:

@@ -6,6 +6,7 @@ PostgreSQL needs neither.
 """
 
 import itertools
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,10 @@ from sqlmodel import Session, create_engine
 
 _BUSY_TIMEOUT_MS = 15_000
 _PAGE = 500
+
+
+class RowExistsError(Exception):
+    """A row with this unique key is there already. What `insert_rows` wrote before it must be rolled back."""
 
 
 class Database:
@@ -106,19 +111,33 @@ def insert_rows(
 
     `unless` names unique columns: a row that is there already is passed over. Values stand as the
     driver takes them, no column type converts them: ten thousand rows through SQLAlchemy's parameter
-    handling cost more than writing them.
+    handling cost more than writing them. Raises RowExistsError where `unless` does not pass a row over.
     """
     if not rows:
         return []
     connection = session.connection()
-    is_postgresql = connection.dialect.name == "postgresql"
-    if is_postgresql and not (unless or returning):
-        _copy(connection, table, columns, rows)
-        return []
+    try:
+        if connection.dialect.name == "postgresql" and not (unless or returning):
+            _copy(connection, table, columns, rows)
+            return []
+        return _insert(connection, table, columns, rows, unless=unless, returning=returning)
+    except (sqlite3.IntegrityError, psycopg.errors.UniqueViolation) as error:
+        raise RowExistsError(str(error)) from error
+
+
+def _insert(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+    *,
+    unless: Sequence[str],
+    returning: Sequence[str],
+) -> list[tuple[Any, ...]]:
     insert = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES "  # noqa: S608  # our own names
     tail = f" ON CONFLICT ({', '.join(unless)}) DO NOTHING" if unless else ""
     tail += f" RETURNING {', '.join(returning)}" if returning else ""
-    marks_for = _numbered_marks if is_postgresql else _marks
+    marks_for = _numbered_marks if connection.dialect.name == "postgresql" else _marks
     written: list[tuple[Any, ...]] = []
     with closing(_cursor(connection)) as cursor:
         for start in range(0, len(rows), _PAGE):
@@ -167,6 +186,8 @@ def _sqlite_engine(url: str) -> Engine:
             "foreign_keys=ON",
             f"busy_timeout={_BUSY_TIMEOUT_MS}",
             "cache_size=-32000",
+            # 16 MiB of WAL before its pages go to the database: a page that many transactions touch goes once.
+            "wal_autocheckpoint=4000",
         ):
             connection.execute(f"PRAGMA {pragma}")
 

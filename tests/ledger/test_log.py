@@ -1,10 +1,13 @@
 """Record, integrate, publish: on SQLite and PostgreSQL."""
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, delete, select, update
 
@@ -18,10 +21,11 @@ from ledger.errors import (
     FutureEventError,
     LogInconsistentError,
 )
-from ledger.events import Event
+from ledger.events import Event, document, parse_event, readable
 from ledger.kernel.clock import format_time
 from ledger.kernel.database import Database
 from ledger.models import Checkpoint, Entry, Naming, Tile
+from ledger.rebuild import rebuild
 
 
 def renamed(event: Event, name: str) -> Event:
@@ -353,3 +357,125 @@ def test_without_the_lock_two_integrators_collide(
         pytest.skip("SQLite has one writer lane, which cannot be taken away")
     monkeypatch.setattr(log, "lock_integrator", lambda _session: None)
     assert collide(any_db, golden, later, monkeypatch) == ["IntegrityError"]
+
+
+# --- many at once ------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_recorded_and_integrated_in_one_step(
+    any_db: Database, golden: list[Event], signer: LogSigner, later: datetime
+) -> None:
+    with any_db.write() as session:
+        log.record(session, golden[0], now=later)
+    with any_db.write() as session:
+        done = log.record_batch(session, golden[1:], now=later)
+        log.publish(session, signer, now=later)
+    assert done == [log.Recorded(str(event.event_id), index, True) for index, event in enumerate(golden[1:], 1)]
+    with any_db.write() as session:
+        log.record_all(session, [renamed(golden[0], "after")], now=later)
+        assert log.integrate(session) == 1, "whoever records one by one goes on behind it"
+        entries = session.exec(select(Entry).order_by(col(Entry.leaf_index))).all()
+        assert [entry.data for entry in entries[:38]] == [entry_bytes(event, later) for event in golden]
+        assert tree.root(session, 39) == merkle.root(leaves(session))
+        by_hand = {(row.identifier, row.entry_id, row.roles) for row in session.exec(select(Naming))}
+        rebuild(session)
+        assert {(row.identifier, row.entry_id, row.roles) for row in session.exec(select(Naming))} == by_hand
+
+
+def test_a_batch_passes_over_what_is_there_already(any_db: Database, golden: list[Event], later: datetime) -> None:
+    with any_db.write() as session:
+        log.record_all(session, [golden[3], golden[5]], now=later)
+    hour_later = later + timedelta(hours=1)
+    with any_db.write() as session:
+        done = log.record_batch(session, [*golden[:8], golden[2]], now=hour_later)
+    assert [(each.leaf_index, each.is_new) for each in done if each] == [
+        *[(2, True), (3, True), (4, True), (0, False), (5, True), (1, False), (6, True), (7, True)],
+        (4, False),
+    ]
+    with any_db.write() as session:
+        assert log.record_batch(session, [], now=later) == []
+        assert log.integrate(session) == 0
+        assert tree.root(session, 8) == merkle.root(leaves(session))
+
+
+def test_one_bad_event_refuses_the_batch_or_is_left_out(any_db: Database, golden: list[Event], later: datetime) -> None:
+    changed = msgspec.structs.replace(golden[1], disposition="inactive")
+    future = msgspec.structs.replace(golden[4], event_time=format_time(later + timedelta(hours=1)))
+    twice = msgspec.structs.replace(golden[2], disposition="inactive")
+    batch = [golden[0], changed, golden[2], twice, future, golden[5]]
+    with any_db.write() as session:
+        log.record_all(session, [golden[1]], now=later)
+    with pytest.raises(FutureEventError), any_db.write() as session:
+        log.record_batch(session, batch, now=later)
+    refused: dict[int, str] = {}
+    with any_db.write() as session:
+        assert log.tree_size(session) == 0
+        done = log.record_batch(session, batch, now=later, refuse=lambda i, error: refused.update({i: error.code}))
+        assert log.integrate(session) == 0
+        assert tree.root(session, 4) == merkle.root(leaves(session))
+    assert refused == {1: "event_conflict", 3: "event_conflict", 4: "event_in_future"}
+    assert [each and each.leaf_index for each in done] == [1, None, 2, None, None, 3]
+
+
+def test_batches_and_recorders_and_integrators_at_once_leave_no_gap(
+    any_db: Database, golden: list[Event], later: datetime
+) -> None:
+    """The batches and the single events overlap: each is written once, whoever comes first."""
+    events = [renamed(golden[0], str(i)) for i in range(120)]
+    failures: list[BaseException] = []
+
+    def run(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  # a thread's failure must reach the test
+            failures.append(error)
+
+    def batches() -> None:
+        for start in range(0, 120, 30):
+            with any_db.write() as session:
+                log.record_batch(session, events[start : start + 30], now=later)
+
+    threads = [
+        threading.Thread(target=run, args=(lambda: race(any_db, events[60:], later),)),
+        *(threading.Thread(target=run, args=(batches,)) for _ in range(2)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with any_db.read() as session:
+        indexes = session.exec(select(Entry.leaf_index).order_by(col(Entry.leaf_index))).all()
+        assert indexes == list(range(120))
+        assert tree.root(session, 120) == merkle.root(leaves(session))
+
+
+@pytest.mark.parametrize("written", ["2026-04-18T03:05:00Z", "2026-04-18T11:05:00.000+08:00", "yesterday"])
+def test_a_time_is_recorded_in_its_one_form_or_not_at_all(
+    db: Database, golden: list[Event], later: datetime, written: str
+) -> None:
+    with db.write() as session, pytest.raises(EventError, match=r"\$\.eventTime"):
+        log.record(session, msgspec.structs.replace(golden[0], event_time=written), now=later)
+    declaration = next(event for event in golden if event.error_declaration)
+    assert declaration.error_declaration is not None
+    wrong = msgspec.structs.replace(declaration.error_declaration, declaration_time=written)
+    with db.write() as session, pytest.raises(EventError, match=r"declarationTime"):
+        log.record(session, msgspec.structs.replace(declaration, error_declaration=wrong), now=later)
+
+
+HOSTILE = st.sampled_from(
+    ["", "x" * 2049, "x", 1, 1.5, None, True, (), ("",), ("a",) * 501, {"a:b": 1}, {"plain": 1}, {}, "+24:00", "ADD"]
+)
+
+
+@given(st.data())
+def test_whatever_is_recorded_reads_back(golden: list[Event], data: st.DataObject) -> None:
+    """The cheap look of `readable` against parsing itself, over events with anything at all in their fields."""
+    event = data.draw(st.sampled_from(golden))
+    names = data.draw(st.lists(st.sampled_from([field.name for field in msgspec.structs.fields(event)]), max_size=3))
+    event = msgspec.structs.replace(event, **{name: data.draw(HOSTILE) for name in names if name != "event_time"})
+    try:
+        built = readable(event)
+    except (EventError, TypeError):
+        return
+    assert document(parse_event(built)) == document(event)
