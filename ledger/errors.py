@@ -2,6 +2,8 @@
 
 LedgerError
 ├── EventError               a document that is not the EPCIS event it claims to be
+│   └── UnknownContextError  a JSON-LD context that is not on our list
+├── DocumentError            bytes that are not the EPCIS document they claim to be: all its problems
 ├── ConflictingEventError    an eventID already recorded with other bytes
 ├── EntryTooLargeError       more than 65,535 bytes
 ├── FutureEventError         an event more than five minutes ahead of the log's clock
@@ -9,8 +11,17 @@ LedgerError
 ├── NotPublishedError        the entry has no signed checkpoint over it yet
 ├── LogInconsistentError     the log no longer extends what was signed: nothing more is signed
 ├── PolicyError              a policy file that does not say what it demands
+├── WitnessRefusalError      a witness does not cosign (C2SP tlog-witness)
+│   ├── MalformedRequestError    the request is not of its form, or its old size is beyond the checkpoint
+│   ├── UnwatchedLogError        the checkpoint is of no log that this witness watches
+│   ├── UnsignedCheckpointError  the log's key did not sign it
+│   ├── OtherSizeError           the old size is not the one remembered, or its root is not
+│   └── ForkedLogError           the checkpoint does not extend the one remembered
 └── VerificationError        a proof, checkpoint or signature that does not hold, hostile input included
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ledger.kernel.errors import OriginError
 
@@ -29,6 +40,35 @@ class EventError(LedgerError):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path, self.reason = path, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a document: where, as `$.epcisBody.eventList[3].bizStep`, and why."""
+
+    path: str
+    reason: str
+
+
+class DocumentError(LedgerError):
+    """Bytes that are not the EPCIS document they claim to be. `problems` says where and why, at least once."""
+
+    code = "document_invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first, more = problems[0], len(problems) - 1
+        super().__init__(f"{first.path}: {first.reason}" + (f" (and {more} more)" if more else ""))
+        self.problems = tuple(problems)
+
+
+class UnknownContextError(EventError):
+    """A JSON-LD context that is not on our list. It is named, and never fetched."""
+
+    code = "context_unknown"
+
+    def __init__(self, path: str, context: object) -> None:
+        super().__init__(path, f"{_shortened(repr(context))} is not a context known here, and none is fetched")
+        self.context = context
 
 
 class ConflictingEventError(LedgerError):
@@ -95,7 +135,55 @@ class PolicyError(LedgerError):
         self.line, self.reason = line, reason
 
 
+class WitnessRefusalError(LedgerError):
+    """A witness does not cosign."""
+
+    code = "witness_refuses"
+
+
+class MalformedRequestError(WitnessRefusalError):
+    """The request is not of the form that C2SP tlog-witness gives it."""
+
+    code = "witness_request"
+
+
+class UnwatchedLogError(WitnessRefusalError):
+    """The checkpoint is of no log that this witness watches."""
+
+    code = "witness_unwatched"
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(f"this witness does not watch the log {origin[:200]!r}")
+        self.origin = origin
+
+
+class UnsignedCheckpointError(WitnessRefusalError):
+    """No key of that log signed the checkpoint, or a signature of one does not hold."""
+
+    code = "witness_unsigned"
+
+
+class OtherSizeError(WitnessRefusalError):
+    """The witness remembers another size, or another root at this size. `size` is the one it remembers."""
+
+    code = "witness_other_size"
+
+    def __init__(self, size: int, reason: str) -> None:
+        super().__init__(reason)
+        self.size = size
+
+
+class ForkedLogError(WitnessRefusalError):
+    """The checkpoint is not proved to extend the one remembered."""
+
+    code = "witness_forked"
+
+
 class VerificationError(LedgerError):
     """A proof does not hold. The only exception a verifier raises, whatever it is fed."""
 
     code = "does_not_verify"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else text[:200] + "..."
