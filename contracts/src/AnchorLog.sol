@@ -15,6 +15,9 @@ contract AnchorLog is IAnchorLog {
         uint32 blockNumber;
     }
 
+    /// @dev SHA-256 of nothing.
+    bytes32 private constant EMPTY_ROOT = 0xe3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855;
+
     /// @inheritdoc IAnchorLog
     address public immutable registrar;
 
@@ -22,6 +25,8 @@ contract AnchorLog is IAnchorLog {
     mapping(bytes32 logId => address) private _successors;
 
     constructor(address registrar_) {
+        // On a chain without the precompile every call of it would succeed and hash nothing.
+        if (sha256("") != EMPTY_ROOT) revert Sha256Missing();
         registrar = registrar_;
     }
 

@@ -20,6 +20,9 @@ interface IAnchorLog {
     /// @notice The successor accepted, and is the publisher from now on.
     event PublisherChanged(bytes32 indexed logId, address indexed previous, address indexed publisher);
 
+    /// @notice This chain has no SHA-256 precompile; the contract is not deployed there.
+    error Sha256Missing();
+
     /// @notice Only the registrar opens logs; otherwise a stranger could take a log's name first.
     error NotRegistrar(address caller);
 

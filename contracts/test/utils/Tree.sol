@@ -104,6 +104,24 @@ library UniformTree {
         }
     }
 
+    function inclusionProof(uint256 m, uint256 n) internal pure returns (bytes32[] memory) {
+        bytes32[] memory room = new bytes32[](64);
+        return Tree.cut(room, path(room, m, n));
+    }
+
+    function path(bytes32[] memory room, uint256 m, uint256 n) private pure returns (uint256 length) {
+        if (n == 1) return 0;
+        uint256 k = Tree.split(n);
+        if (m < k) {
+            length = path(room, m, k);
+            room[length] = root(n - k);
+        } else {
+            length = path(room, m - k, n - k);
+            room[length] = perfect(k);
+        }
+        return length + 1;
+    }
+
     function consistencyProof(uint256 m, uint256 n) internal pure returns (bytes32[] memory) {
         bytes32[] memory room = new bytes32[](64);
         return Tree.cut(room, subproof(room, m, n, true));
