@@ -20,7 +20,7 @@ BAD_INPUT: Final = 2
 UNREACHABLE: Final = 3
 INTERRUPTED: Final = 130
 
-_UNREACHABLE_CODES: Final = frozenset({"chain_unreachable", "chain_file", "transport"})
+_UNREACHABLE_CODES: Final = frozenset({"chain_unreachable", "chain_file", "signer_unreachable", "transport"})
 
 P = ParamSpec("P")
 

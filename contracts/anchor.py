@@ -87,7 +87,7 @@ class Anchorer:
     @classmethod
     def open(cls, settings: Settings, chain: Chain) -> "Anchorer":
         """Return the anchorer an installation's settings describe."""
-        key = PublisherKey.load_or_create(settings.keys_dir / "publisher.key")
+        key = PublisherKey.open(settings)
         return cls(chain, key, origin=settings.log_origin, confirmations=settings.chain_confirmations)
 
     def prepare(self) -> str:

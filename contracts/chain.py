@@ -25,6 +25,7 @@ from contracts.errors import (
 from contracts.heads import AnchoredHead, Head
 from contracts.keys import PublisherKey
 from contracts.node import Node, checksum
+from contracts.recursion import keep_recursion_limit
 from contracts.refusals import asking
 from contracts.transactions import Fees, Receipt, SignedTransaction
 from ledger.kernel.settings import Settings
@@ -48,8 +49,7 @@ def open_chain(settings: Settings, *, read_only: bool = False) -> "Chain":
     path = settings.home / "chain.db"
     if read_only:
         return Chain.embedded(path, read_only=True)
-    key = PublisherKey.load_or_create(settings.keys_dir / "publisher.key")
-    return Chain.embedded(path, funded=key.address)
+    return Chain.embedded(path, funded=PublisherKey.open(settings).address)
 
 
 class Chain(Node):
@@ -70,6 +70,7 @@ class Chain(Node):
         from web3.middleware import ExtraDataToPOAMiddleware  # noqa: PLC0415
         from web3.providers.rpc.utils import ExceptionRetryConfiguration  # noqa: PLC0415
 
+        keep_recursion_limit()
         # The outbox tries again, with its own patience; a call that fails should say so at once.
         once = ExceptionRetryConfiguration(errors=(ConnectionError,), retries=1)
         web3 = Web3(HTTPProvider(url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=once))

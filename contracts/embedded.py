@@ -9,7 +9,6 @@ returns, and that block is final.
 """
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,13 +35,11 @@ from web3.types import RPCEndpoint, RPCResponse
 from contracts.chain_file import ChainFile, LogRow
 from contracts.chain_json import block_json, from_hex, log_json, receipt_json, to_hex, transaction_json
 from contracts.errors import ChainFileError
+from contracts.recursion import keep_recursion_limit
 
 # py-evm's own types differ by fork and do not say which fields each has: its objects are Any here.
 
-RECURSION_LIMIT: Final = 3000
-# py_ecc, which comes with the EVM, lifts Python's limit to 100,000; a deeply nested JSON body would then run over
-# the C stack and take the whole process with it. Our contract calls one level deep.
-sys.setrecursionlimit(RECURSION_LIMIT)
+keep_recursion_limit()
 
 
 CHAIN_ID: Final = 131_277_322_940_537

@@ -5,6 +5,10 @@ ChainError
 ├── ChainFileError            the embedded chain's file cannot be used
 ├── ReadOnlyChainError        this process opened the embedded chain for reading
 ├── PublisherKeyError         the publisher's key file cannot be used
+├── SignerError               the service that signs for us does not sign
+│   ├── SignerUnreachableError
+│   ├── SignerRefusedError    it says no
+│   └── WrongSignatureError   what it answers is no signature of ours
 ├── NotDeployedError          no contract of ours is known on this chain
 ├── ChainMismatchError        the chain is not the one this installation anchored in
 ├── ForkedHeadError           the chain holds a head our log does not have: one of the two was rewritten
@@ -50,6 +54,38 @@ class PublisherKeyError(ChainError):
     """The publisher's key file cannot be read, or others could read it too."""
 
     code = "publisher_key"
+
+
+class SignerError(ChainError):
+    """The service that signs for the publisher does not sign. Nothing was sent."""
+
+    code = "signer"
+
+
+class SignerUnreachableError(SignerError):
+    """No answer from the service that signs. Trying again later is right."""
+
+    code = "signer_unreachable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the signer does not answer: {reason}")
+        self.reason = reason
+
+
+class SignerRefusedError(SignerError):
+    """The service that signs says no."""
+
+    code = "signer_refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the signer refused: {reason}")
+        self.reason = reason
+
+
+class WrongSignatureError(SignerError):
+    """What the service answers is not a signature of the publisher's over what was to be signed."""
+
+    code = "wrong_signature"
 
 
 class NotDeployedError(ChainError):

@@ -1,67 +1,71 @@
 """The key that pays for anchors, and that the contract knows as the log's publisher."""
 
 import os
-import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Final, Self
 
 from contracts.errors import PublisherKeyError
+from contracts.keystore import Keystore
+from contracts.signers import KmsSigner, LocalSigner, Signer
 from contracts.transactions import SignedTransaction
+from ledger.kernel.settings import DEFAULT_PASSPHRASE, Settings
 
-if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
+_TYPE: Final = b"\x02"  # EIP-1559
 
 
 class PublisherKey:
-    """A secp256k1 key in a file only its owner can read."""
+    """Signs transactions, through whoever holds the key."""
 
-    def __init__(self, account: "LocalAccount") -> None:
-        self._account = account
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
 
     @classmethod
     def create(cls) -> Self:
         """Return a new key that is kept nowhere."""
-        from eth_account import Account  # noqa: PLC0415  # half a second, only where something is signed
-
-        return cls(Account.create())
+        return cls(LocalSigner(os.urandom(32)))
 
     @classmethod
-    def load_or_create(cls, path: Path) -> Self:
-        """Return the key kept at `path`, made first (mode 0600) where there is none. Raises PublisherKeyError."""
-        from eth_account import Account  # noqa: PLC0415  # see above
+    def open(cls, settings: Settings) -> Self:
+        """Return the key an installation's settings name; a keystore is made on first use. Raises PublisherKeyError.
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            _keep(path, bytes(Account.create().key).hex())
-        try:
-            if stat.S_IMODE(path.stat().st_mode) & 0o077:
-                raise PublisherKeyError(f"{path} can be read by others; set its mode to 0600")
-            return cls(Account.from_key(bytes.fromhex(path.read_text().strip())))
-        except (OSError, ValueError) as error:
-            raise PublisherKeyError(f"{path} does not hold a publisher key") from error
+        Nothing is decrypted and no signer is asked yet.
+        """
+        if settings.signer_url:
+            token = settings.signer_token.get_secret_value()
+            return cls(KmsSigner(settings.signer_url, settings.signer_key_id, token=token))
+        return cls.load_or_create(settings.keys_dir / "publisher.key", passphrase=settings.passphrase)
+
+    @classmethod
+    def load_or_create(cls, path: Path, *, passphrase: str = DEFAULT_PASSPHRASE) -> Self:
+        """Return the key in a keystore file, made first (mode 0600) where there is none. Raises PublisherKeyError."""
+        return cls(Keystore.load_or_create(path, passphrase))
 
     @property
     def address(self) -> str:
-        """The checksummed address."""
-        return str(self._account.address)
+        """The checksummed address. Raises SignerError where an external signer does not say."""
+        return self._signer.address
 
     def sign(self, transaction: dict[str, Any]) -> SignedTransaction:
-        """Return the signed transaction; the same fields give the same bytes (RFC 6979)."""
-        signed = self._account.sign_transaction(transaction)
-        return SignedTransaction(bytes(signed.raw_transaction), bytes(signed.hash))
+        """Return the signed EIP-1559 transaction; the same fields from a key of ours give the same bytes (RFC 6979).
+
+        Raises PublisherKeyError, SignerError: nothing was signed.
+        """
+        import rlp  # type: ignore[import-untyped]  # noqa: PLC0415  # it has no stubs; loaded where a chain is open
+        from eth_utils.crypto import keccak  # noqa: PLC0415
+
+        fields = _fields(transaction)
+        signed = self._signer.sign_digest(keccak(_TYPE + rlp.encode(fields)))
+        raw = _TYPE + bytes(rlp.encode([*fields, signed.y_parity, signed.r, signed.s]))
+        return SignedTransaction(raw, bytes(keccak(raw)))
 
 
-def _keep(path: Path, text: str) -> None:
-    """Write a new file whole or not at all; where two start at once, the first one's key counts."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        path.hardlink_to(part)
-    except FileExistsError:
-        pass
-    finally:
-        part.unlink()
+def _fields(transaction: dict[str, Any]) -> list[Any]:
+    """Return a transaction's fields in the order EIP-1559 signs them."""
+    if transaction.get("type") != 2:
+        raise PublisherKeyError("only EIP-1559 transactions are signed here")
+    numbers = [transaction[name] for name in ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas")]
+    return [*numbers, _bytes(transaction["to"]), transaction["value"], _bytes(transaction.get("data", b"")), []]
+
+
+def _bytes(value: bytes | str) -> bytes:
+    return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)

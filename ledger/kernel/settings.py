@@ -16,6 +16,7 @@ from ledger.kernel.clock import Clock, ShiftedClock, SystemClock
 from ledger.kernel.errors import SettingsError
 
 DEFAULT_SECRET = "not-a-secret"  # noqa: S105  # the one value production refuses
+DEFAULT_PASSPHRASE = "development-only"  # noqa: S105  # as above
 
 
 class Environment(StrEnum):
@@ -55,8 +56,31 @@ class Settings(BaseSettings):
     public_chain_url: str = Field(
         "", description="JSON-RPC URL a visitor's browser asks; empty: this site's read-only /rpc"
     )
+    chain_check_url: str = Field(
+        "", description="a second JSON-RPC URL, of somebody else: it must agree before an anchor counts as final"
+    )
+    keystore_passphrase: SecretStr = Field(
+        SecretStr(DEFAULT_PASSPHRASE), description="opens keys/publisher.key; at least 12 characters in production"
+    )
+    keystore_passphrase_file: str = Field("", description="file that holds the passphrase instead")
+    signer_url: str = Field(
+        "", description="service that signs for the publisher as AWS KMS does; empty: keys/publisher.key"
+    )
+    signer_key_id: str = Field("", description="the key's name in that service")
+    signer_token: SecretStr = Field(SecretStr(""), description="bearer token for that service")
     log_origin: str = Field("guoyuan.example/log", description="origin line of the log's checkpoints")
-    anchor_after_s: float = Field(3600, gt=0, description="anchor at least this often while there is something new")
+    anchor_after_s: float = Field(3600, gt=0, description="anchor whatever is published at most this much later")
+    anchor_after_entries: int = Field(
+        0, ge=0, description="anchor as soon as so many entries are new; 0: never for that"
+    )
+    anchor_fee_gwei: float = Field(
+        0, ge=0, description="anchor from half the time on where a block's base fee is at most this; 0: never for that"
+    )
+    anchor_cheap_percent: int = Field(
+        10, ge=0, le=100, description="the same where fewer recent blocks than this per cent were cheaper; 0: never"
+    )
+    max_fee_gwei: float = Field(200, gt=0, description="no anchor pays more than this for a unit of gas")
+    max_priority_fee_gwei: float = Field(30, ge=0, description="no anchor adds more than this for the block's maker")
     publish_after_s: float = Field(
         10, gt=0, description="sign a new checkpoint at least this often while there is something new"
     )
@@ -71,6 +95,12 @@ class Settings(BaseSettings):
             secret = self.secret.get_secret_value()
             if secret == DEFAULT_SECRET or len(secret) < 32:
                 raise ValueError("GUOYUAN_SECRET must be set to at least 32 random characters in production")
+            passphrase = self.passphrase
+            if not self.signer_url and (passphrase == DEFAULT_PASSPHRASE or len(passphrase) < 12):
+                raise ValueError(
+                    "GUOYUAN_KEYSTORE_PASSPHRASE must be set to at least 12 characters in production, "
+                    "or GUOYUAN_SIGNER_URL to a service that signs"
+                )
         return self
 
     @classmethod
@@ -95,6 +125,16 @@ class Settings(BaseSettings):
         return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1).replace(
             "postgres://", "postgresql+psycopg://", 1
         )
+
+    @property
+    def passphrase(self) -> str:
+        """What opens the publisher's keystore. Raises SettingsError where its file cannot be read."""
+        if not self.keystore_passphrase_file:
+            return self.keystore_passphrase.get_secret_value() or DEFAULT_PASSPHRASE
+        try:
+            return Path(self.keystore_passphrase_file).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{self.keystore_passphrase_file} does not hold a passphrase") from error
 
     @property
     def keys_dir(self) -> Path:

@@ -91,7 +91,7 @@ def test_a_json_line_holds_its_extra_fields_and_its_exception() -> None:
 def test_production_logs_json(monkeypatch: pytest.MonkeyPatch) -> None:
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", list(root.handlers))
-    configure_logging(Settings(environment="production", secret="x" * 40))
+    configure_logging(Settings(environment="production", secret="x" * 40, keystore_passphrase="y" * 12))
     assert isinstance(root.handlers[0].formatter, JsonLines)
 
 
