@@ -1,17 +1,15 @@
-"""Commands that look and change nothing: trace, verify, fsck, grade."""
+"""Commands that look and change nothing: trace, verify, grade."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from api.terminal import BAD_INPUT, OK, UNREACHABLE, WRONG, AsJson, installation, print_json, say, table
+from api.terminal import BAD_INPUT, OK, AsJson, bar, installation, print_json, say, table
 
 if TYPE_CHECKING:
     from grading.calibrate import Reference
-    from ledger.fsck import ChainHead, Report
     from ledger.proof import Verified
 
 _SHOWN: Final[Mapping[str, str]] = {
@@ -127,88 +125,6 @@ def _verified_json(verified: "Verified") -> dict[str, Any]:
     }
 
 
-def fsck(
-    ask_chain: Annotated[
-        bool, typer.Option("--chain/--no-chain", help="Compare with the heads the chain holds.")
-    ] = True,
-    as_json: AsJson = False,
-) -> int:
-    """Recompute the whole log from its entries and compare with what was signed and anchored.
-
-    Works on a running system. Names the first entry that is wrong.
-    """
-    from contracts.errors import ChainError
-    from ledger.fsck import check
-
-    unasked: str | None = None
-    with installation(reads_chain_only=True) as rt:
-        heads: list[ChainHead] = []
-        if ask_chain:
-            try:
-                heads = _chain_heads(rt)
-            except ChainError as error:
-                unasked = str(error)
-        with _bar("entries checked", is_shown=not as_json) as step, rt.db.read() as session:
-            report = check(session, verifier_key=rt.signer.key, chain_heads=heads, progress=step)
-    if as_json:
-        print_json(_report_json(report, unasked))
-    else:
-        _say_report(report, unasked)
-    if not report.is_sound:
-        return WRONG
-    return UNREACHABLE if unasked else OK
-
-
-def _chain_heads(rt: Any) -> "list[ChainHead]":
-    """Return every head of our log that the chain holds; none before our first anchor. Raises ChainError."""
-    from contracts.heads import log_id
-    from contracts.outbox import anchors
-    from ledger.fsck import ChainHead
-
-    with rt.db.read() as session:
-        if not anchors(session, origin=rt.settings.log_origin, limit=1):
-            return []
-    return [
-        ChainHead(head.size, head.root, f"chain {rt.chain.chain_id}, transaction 0x{head.tx_hash.hex()}")
-        for head in rt.chain.history(log_id(rt.settings.log_origin))
-    ]
-
-
-def _report_json(report: "Report", unasked: str | None) -> dict[str, Any]:
-    problems = [{"kind": p.kind, "index": p.index, "event_id": p.event_id, "what": p.what} for p in report.problems]
-    return {
-        "sound": report.is_sound,
-        "entries": report.entries,
-        "pending": report.pending,
-        "checkpoints": report.checkpoints,
-        "chain_heads": report.chain_heads,
-        "chain_not_asked": unasked,
-        "problems": problems,
-        "claims": [{"kind": c.kind, "size": c.size, "verdict": c.verdict} for c in report.claims],
-    }
-
-
-def _say_report(report: "Report", unasked: str | None) -> None:
-    counted = f"{report.entries} entries, {report.checkpoints} checkpoints, {report.chain_heads} heads in the chain"
-    say(f"{'sound' if report.is_sound else 'WRONG'}: {counted}")
-    if report.pending:
-        say(f"{report.pending} entries are recorded and not integrated yet; they were not checked")
-    for problem in report.problems:
-        named = " ".join(
-            part
-            for part in (
-                f"entry {problem.index}" if problem.index is not None else "",
-                f"({problem.event_id})" if problem.event_id else "",
-            )
-            if part
-        )
-        say(f"  {problem.kind}: {named + ': ' if named else ''}{problem.what}")
-    for claim in report.claims:
-        say(f"  {claim.kind} of {claim.size} entries: {claim.verdict.replace('_', ' ')}")
-    if unasked:
-        say(f"the chain was not asked: {unasked}")
-
-
 def grade(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Photographs, or folders of them.", exists=True)
@@ -238,7 +154,7 @@ def grade(
         tariff=load_tariff(settings.price_file) if settings.price_file else None,
     )
     reports: list[dict[str, Any]] = []
-    with _bar("photographs", is_shown=not as_json and len(photographs) > 1) as step:
+    with bar("photographs", is_shown=not as_json and len(photographs) > 1) as step:
         for report in graded:
             reports.append(report)
             step(len(reports), len(photographs))
@@ -280,19 +196,3 @@ def _say_grades(reports: Sequence[Mapping[str, Any]]) -> None:
                 fruit["reason"]["en"],
             )
     say(rows)
-
-
-@contextmanager
-def _bar(what: str, *, is_shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show how far long work has come, on standard error and only to a person."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not is_shown or not console.is_terminal:
-        yield lambda _done, _total: None
-        return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

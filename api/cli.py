@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from api import auditing
+from api import auditing, log_commands, witness_commands
 from api.terminal import OK, AsJson, command, installation, print_json, say, table
 
 app = typer.Typer(
@@ -251,7 +251,8 @@ def new_code(ref: str, as_json: AsJson = False) -> None:
 
 command(app)(auditing.trace)
 command(app)(auditing.verify)
-command(app)(auditing.fsck)
+log_commands.register(command, app)
+command(app)(witness_commands.witness)
 command(app)(auditing.grade)
 
 

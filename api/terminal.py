@@ -101,6 +101,22 @@ def table(*columns: str) -> "Table":
 
 
 @contextmanager
+def bar(what: str, *, is_shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how far long work has come, on standard error and only to a person."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not is_shown or not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
 def installation(*, reads_chain_only: bool = False) -> Iterator["Runtime"]:
     """Open the installation that the environment names, for as long as the block lasts."""
     from api.runtime import Runtime

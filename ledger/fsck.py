@@ -1,267 +1,284 @@
-"""Recompute everything: entries, leaf hashes, tree, checkpoints, and the heads a chain holds.
+"""Recompute everything: entries, leaf hashes, tree, checkpoints, the heads a chain holds, and what stands beside.
 
-Streams, so a log of any length is checked in bounded memory. Nothing is written.
+Streams, so a log of any length is checked in bounded memory. Nothing is written. One snapshot is read, so it
+may run on a live system. What a run has found sound so far can be kept (`Kept`) and gone on from.
 """
 
 import heapq
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlmodel import Session, col, func, select
+from msgspec import Struct
+from sqlalchemy import text
+from sqlmodel import Session, col, select
 
-from ledger import merkle, tiles
+from ledger import beside, merkle, tiles, tree
+from ledger.beside import IndexSums
 from ledger.checkpoint import LogKey
 from ledger.checkpoint import verify as verify_checkpoint
-from ledger.errors import VerificationError
+from ledger.errors import EventError, LogInconsistentError, VerificationError
+from ledger.findings import Claim, Kind, OutsideHead, Problem, Progress, Report, Verdict
 from ledger.kernel.clock import TimeError, parse_time
+from ledger.kernel.columns import milliseconds
+from ledger.kernel.files import FileStore
+from ledger.lineage import names, sentence_of
 from ledger.log import tree_size
-from ledger.models import Checkpoint, Entry, Tile
+from ledger.models import Checkpoint, Tile
 
-_PAGE: Final = 1024
-_COLUMNS: Final = (
-    "leaf_index",
-    "data",
-    "event_id",
-    "is_declaration",
-    "sentence",
-    "event_type",
-    "event_time",
-    "record_time",
+__all__ = ["Claim", "Kept", "Kind", "OutsideHead", "Problem", "Report", "Verdict", "check"]
+
+_PAGE: Final = 4 * tiles.WIDTH
+KEEP_EVERY: Final = 16 * _PAGE
+"""After so many entries what is sound so far is handed to `keep`."""
+
+_ENTRIES: Final = text(
+    "SELECT leaf_index, id, data, event_id, is_declaration, sentence, event_type, event_time, record_time"
+    " FROM ledger_entry WHERE leaf_index >= :first ORDER BY leaf_index LIMIT :most"
 )
-_MOST_PROBLEMS: Final = 100
-
-Progress = Callable[[int, int], None]
-"""Told how many entries were checked, of how many."""
-
-
-class Kind(StrEnum):
-    """What sort of thing is wrong."""
-
-    ENTRY = "entry"
-    """An entry's bytes are not those that were integrated."""
-    ENTRY_OR_TREE = "entry_or_tree"
-    """An entry's bytes and the stored tree differ, and no checkpoint says which is right."""
-    INDEX = "index"
-    """An index is missing: entries were removed."""
-    ROW = "row"
-    """The columns beside an entry do not say what its bytes say."""
-    TREE = "tree"
-    """The stored tree is damaged; the entries are not. It can be rebuilt."""
-    CHECKPOINT = "checkpoint"
-    """A checkpoint is not ours, or does not fit the entries."""
-    CHAIN = "chain"
-    """A chain holds a head that does not fit the entries."""
+_NO_EVENT: Final = (
+    msgspec.MsgspecError,
+    UnicodeDecodeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    TimeError,
+    EventError,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong. `index` is the log index, where there is one."""
+class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a run had found sound when it was last asked: the first `size` entries and everything signed over them.
 
-    kind: Kind
-    what: str
-    index: int | None = None
-    event_id: str | None = None
+    Going on from here takes the word of whoever kept this for the entries below `size`: they are not read
+    again. So it is bound to the log and its key, it is kept only while nothing is wrong, and before it is
+    believed every head up to `size` and the stored tree are proved to be in keeping with its root.
+    """
 
-
-class Verdict(StrEnum):
-    """What has become of a signed or anchored head."""
-
-    HOLDS = "holds"
-    HOLDS_EXCEPT = "holds_except_wrong_entries"
-    """The stored tree still gives its root: every entry that is not wrong can still be proved under it."""
-    BROKEN = "broken"
-
-
-@dataclass(frozen=True, slots=True)
-class ChainHead:
-    """A head as a chain holds it. `where` names chain, contract and transaction for people."""
-
+    origin: str
+    key: str
     size: int
     root: bytes
-    where: str
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A head that was signed or anchored, and whether it still holds."""
-
-    kind: Kind
-    size: int
-    verdict: Verdict
-
-
-@dataclass
-class Report:
-    """What was checked and what was found."""
-
-    entries: int = 0
-    pending: int = 0
-    """Recorded, not yet integrated: these are in no tree and are not checked."""
-    checkpoints: int = 0
-    chain_heads: int = 0
-    problems: list[Problem] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
-    """Heads that do not simply hold."""
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
-
-    @property
-    def first_wrong(self) -> Problem | None:
-        """The problem with the lowest log index; where none has an index, the first found."""
-        indexed = [problem for problem in self.problems if problem.index is not None]
-        return min(indexed, key=lambda problem: problem.index or 0) if indexed else next(iter(self.problems), None)
+    edge: tuple[tuple[int, bytes], ...]
+    rows: tuple[tuple[bytes, ...], ...]
+    salt: bytes
+    sums: dict[int, str]
 
 
 def check(
     session: Session,
     *,
     verifier_key: LogKey,
-    chain_heads: Sequence[ChainHead] = (),
+    outside_heads: Sequence[OutsideHead] = (),
     progress: Progress | None = None,
+    files: FileStore | None = None,
+    kept: Kept | None = None,
+    keep: Callable[[Kept], None] | None = None,
 ) -> Report:
-    """Return what is wrong with the stored log, if anything. Reads one snapshot; may run on a live system."""
-    return _Check(session, verifier_key, chain_heads, progress).run()
+    """Return what is wrong with the stored log, if anything. Reads one snapshot; may run on a live system.
+
+    With `files`, those that entries name are read too. With `kept`, it goes on where that stands, unless
+    that does not fit the log; `keep` is handed what is sound so far, again and again, while nothing is wrong.
+    """
+    if session.get_bind().dialect.name == "postgresql" and not session.in_transaction():
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    if kept is not None and not _fits(session, kept, verifier_key, outside_heads):
+        kept = None
+    return _Check(session, verifier_key, outside_heads, progress=progress, files=files, kept=kept, keep=keep).run()
 
 
 class _Frontier:
     """The full subtrees at the right edge of a growing tree: enough for its root."""
 
-    def __init__(self) -> None:
-        self._edge: list[tuple[int, bytes]] = []
+    def __init__(self, edge: Sequence[tuple[int, bytes]] = ()) -> None:
+        self.edge = list(edge)
 
-    def append(self, leaf: bytes) -> None:
-        level, node = 0, leaf
-        while self._edge and self._edge[-1][0] == level:
-            node = merkle.node_hash(self._edge.pop()[1], node)
+    def append(self, node: bytes, level: int = 0) -> None:
+        """Add a leaf, or a full subtree no larger than the one at the edge."""
+        while self.edge and self.edge[-1][0] == level:
+            node = merkle.node_hash(self.edge.pop()[1], node)
             level += 1
-        self._edge.append((level, node))
+        self.edge.append((level, node))
 
     def root(self) -> bytes:
-        return merkle.fold([node for _, node in self._edge]) if self._edge else merkle.EMPTY_ROOT
+        return merkle.fold([node for _, node in self.edge]) if self.edge else merkle.EMPTY_ROOT
 
     def copy(self) -> "_Frontier":
-        twin = _Frontier()
-        twin._edge = list(self._edge)
-        return twin
+        return _Frontier(self.edge)
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """A head somebody vouches for."""
+class _Row(NamedTuple):
+    """An entry as the driver gives it: times in milliseconds."""
 
-    kind: Kind
-    size: int
-    root: bytes
-    where: str
+    leaf_index: int
+    id: int
+    data: bytes
+    event_id: str
+    is_declaration: bool
+    sentence: str
+    event_type: str
+    event_time: int
+    record_time: int
 
 
 class _Check:
     """One run over the log, in order of index."""
 
     def __init__(
-        self, session: Session, key: LogKey, chain_heads: Sequence[ChainHead], progress: Progress | None
+        self,
+        session: Session,
+        key: LogKey,
+        outside_heads: Sequence[OutsideHead],
+        *,
+        progress: Progress | None,
+        files: FileStore | None,
+        kept: Kept | None,
+        keep: Callable[[Kept], None] | None,
     ) -> None:
-        self._session, self._key, self._progress = session, key, progress
-        self._report = Report(chain_heads=len(chain_heads))
-        chained = (_Head(Kind.CHAIN, h.size, h.root, h.where) for h in sorted(chain_heads, key=lambda h: h.size))
-        self._heads = heapq.merge(self._signed_heads(), chained, key=lambda head: head.size)
-        self._head: _Head | None = None
+        self._session, self._key, self._progress, self._keep = session, key, progress, keep
+        kinds = [head.kind for head in outside_heads]
+        self._report = Report(chain_heads=kinds.count(Kind.CHAIN), proof_heads=kinds.count(Kind.PROOF))
+        outside = sorted(outside_heads, key=lambda head: head.size)
+        self._heads = heapq.merge(self._signed_heads(), outside, key=lambda head: head.size)
+        self._head: OutsideHead | None = None
         # Two trees: of the entries as they are, and of the leaf hashes as stored, kept from where they part.
-        self._computed = _Frontier()
+        self._computed = _Frontier(kept.edge if kept else ())
         self._stored: _Frontier | None = None
         self._parted: list[tuple[int, str]] = []
-        self._good = {Kind.CHECKPOINT: 0, Kind.CHAIN: 0}
+        self._good = {Kind.CHECKPOINT: 0, Kind.CHAIN: 0, Kind.PROOF: 0}
         self._broken_from: int | None = None
         self._has_wrong_entries = False
-        self._rows: list[list[bytes]] = []
+        self._rows: list[list[bytes]] = [list(row) for row in kept.rows] if kept else [[]]
+        self._index = IndexSums.restored(kept.salt, kept.sums) if kept else IndexSums.fresh()
+        self._files = beside.NamedFiles(files) if files is not None else None
+        self._resumed = kept.size if kept else 0
 
     def run(self) -> Report:
         report, size = self._report, tree_size(self._session)
-        report.pending = self._session.exec(
-            select(func.count()).select_from(Entry).where(col(Entry.leaf_index).is_(None))
-        ).one()
+        report.entries = report.resumed_from = self._resumed
         self._head = next(self._heads, None)
-        leaves = b""
-        for index, entry in enumerate(self._entries()):
-            if entry.leaf_index != index:
-                self._found(Kind.INDEX, f"entries {index} to {entry.leaf_index - 1} are gone", index=index)
+        for head in self._due(self._resumed):
+            if self._resumed:
+                self._good[head.kind] = head.size  # `_fits` has seen to it
+            else:
+                self._judge(head, merkle.EMPTY_ROOT)
+        for page in self._pages():
+            if not self._take_page(page):
                 return report
-            if index % tiles.WIDTH == 0:
-                leaves = self._tile(0, index // tiles.WIDTH)[: tiles.TILE_BYTES]
-            start = index % tiles.WIDTH * tiles.HASH_BYTES
-            self._take(entry, index, leaves[start : start + tiles.HASH_BYTES])
-            report.entries = index + 1
-            self._judge_heads()
-            if self._progress and (report.entries % _PAGE == 0 or report.entries == size):
+            if self._progress:
                 self._progress(report.entries, size)
+            if report.entries % KEEP_EVERY == 0:
+                self._hand_over()
         self._finish()
+        self._look_beside()
         return report
 
-    def _take(self, entry: Any, index: int, kept: bytes) -> None:
-        """Add one entry to both trees, and its stored leaf hash to the tiles."""
-        leaf = merkle.leaf_hash(entry.data)
+    # --- the tree ---------------------------------------------------------------------------------
+
+    def _take_page(self, page: Sequence[_Row]) -> bool:
+        """Take neighbouring entries, a tile at a time; return False where some are gone."""
+        first = self._report.entries
+        gap = next((i for i, row in enumerate(page) if row.leaf_index != first + i), None)
+        whole = page if gap is None else page[:gap]
+        numbers = range(first // tiles.WIDTH, (first + len(whole) - 1) // tiles.WIDTH + 1) if whole else range(0)
+        stored = self._tiles(0, numbers)
+        for start in range(0, len(whole), tiles.WIDTH):
+            number = (first + start) // tiles.WIDTH
+            self._take_tile(number, whole[start : start + tiles.WIDTH], stored.get(number, b""))
+        if gap is not None:
+            index, found = first + gap, page[gap].leaf_index
+            self._report.add(Kind.INDEX, f"entries {index} to {found - 1} are gone", index=index)
+        return gap is None
+
+    def _take_tile(self, number: int, rows: Sequence[_Row], stored: bytes) -> None:
+        for row in rows:
+            self._read(row)
+        leaves = [merkle.leaf_hash(row.data) for row in rows]
+        joined = b"".join(leaves)
+        if self._stored is None and stored[: len(joined)] == joined:
+            self._take_sound_tile(number, leaves, tiles.expand(joined), stored)
+            return
+        for place, row in enumerate(rows):
+            at = place * tiles.HASH_BYTES
+            self._take(row, leaves[place], stored[at : at + tiles.HASH_BYTES].ljust(tiles.HASH_BYTES, b"\0"))
+
+    def _take_sound_tile(self, number: int, leaves: Sequence[bytes], nodes: bytes, stored: bytes) -> None:
+        """Take entries that agree with their stored hashes, as nearly all do: the tile's nodes are worked out once."""
+        first = number * tiles.WIDTH
+        end = first + len(leaves)
+        for head in self._due(end):
+            self._judge(head, _grown(self._computed, nodes, head.size - first).root())
+        self._report.entries, self._computed = end, _grown(self._computed, nodes, len(leaves))
+        if len(leaves) < tiles.WIDTH:
+            self._rows[0] = list(leaves)
+            return
+        if stored != nodes:
+            self._report.add(Kind.TREE, f"tile 0/{number} does not follow from the leaf hashes")
+        self._grow(1, nodes[-tiles.HASH_BYTES :], last=end - 1)
+
+    def _take(self, row: _Row, leaf: bytes, kept: bytes) -> None:
+        """Add one entry to the tree of the entries, and its stored leaf hash to that of the hashes."""
+        index = row.leaf_index
         if leaf != kept:
             self._stored = self._stored or self._computed.copy()
-            self._parted.append((index, entry.event_id))
+            self._parted.append((index, row.event_id))
         self._computed.append(leaf)
         if self._stored is not None:
             self._stored.append(kept)
-        wrong = _row_differs(entry)
-        if wrong:
-            self._found(Kind.ROW, wrong, index=index, event_id=entry.event_id)
-        self._grow(0, kept)
+        self._grow(0, kept, last=index)
+        self._report.entries = index + 1
+        for head in self._due(index + 1):
+            self._judge(head, self._computed.root())
 
-    def _grow(self, level: int, node: bytes) -> None:
-        """Add a node to a level of tiles and, when that fills a tile, compare it with the stored one."""
+    def _grow(self, level: int, node: bytes, *, last: int) -> None:
+        """Add a node over leaves up to `last` to a level of tiles; compare the tile that this fills with the stored."""
         if level == len(self._rows):
             self._rows.append([])
         self._rows[level].append(node)
-        if len(self._rows[level]) % tiles.WIDTH == 0:
-            number = self._report.entries // tiles.WIDTH ** (level + 1)
+        if len(self._rows[level]) == tiles.WIDTH:
             expected = tiles.full_tile(b"".join(self._rows[level]))
-            self._compare(level, number, expected)
+            self._compare(level, last // tiles.WIDTH ** (level + 1), expected)
             self._rows[level] = []
-            self._grow(level + 1, expected[-tiles.HASH_BYTES :])
+            self._grow(level + 1, expected[-tiles.HASH_BYTES :], last=last)
 
-    def _judge_heads(self) -> None:
-        """Judge every head of the size reached."""
-        while self._head is not None and self._head.size <= self._report.entries:
-            self._judge(self._head)
+    # --- what was signed and anchored -------------------------------------------------------------
+
+    def _due(self, size: int) -> Iterator[OutsideHead]:
+        """Yield every head of at most a size, and be done with it."""
+        while self._head is not None and self._head.size <= size:
+            yield self._head
             self._head = next(self._heads, None)
 
-    def _judge(self, head: _Head) -> None:
-        if head.root == self._computed.root():
+    def _judge(self, head: OutsideHead, root: bytes) -> None:
+        if head.root == root:
             for index, _ in self._parted:
-                self._found(Kind.TREE, f"the stored leaf hash {index} is damaged; the entry is not")
+                self._report.add(Kind.TREE, f"the stored leaf hash {index} is damaged; the entry is not")
             self._settle(self._computed)
             if self._has_wrong_entries:
-                self._claim(head, Verdict.HOLDS_EXCEPT)
+                self._report.claim(head.kind, head.size, Verdict.HOLDS_EXCEPT)
         elif self._stored is not None and head.root == self._stored.root():
             for index, event_id in self._parted:
-                self._found(Kind.ENTRY, "its bytes were changed after integration", index=index, event_id=event_id)
+                self._report.add(Kind.ENTRY, "its bytes were changed after integration", index=index, event_id=event_id)
             self._has_wrong_entries = True
             self._settle(self._stored)
-            self._claim(head, Verdict.HOLDS_EXCEPT)
+            self._report.claim(head.kind, head.size, Verdict.HOLDS_EXCEPT)
         else:
             self._break(head)
             return
         self._good[head.kind] = head.size
 
-    def _break(self, head: _Head) -> None:
+    def _break(self, head: OutsideHead) -> None:
         """Say from where on the entries cannot be what this head covered."""
         if self._broken_from is None:
-            # What we signed we could have signed anew; only an earlier head on a chain vouches to a chain.
-            self._broken_from = max(self._good.values()) if head.kind is Kind.CHECKPOINT else self._good[Kind.CHAIN]
+            # What we signed we could have signed anew; only what stands outside vouches for what stands outside.
+            outside = max(self._good[Kind.CHAIN], self._good[Kind.PROOF])
+            self._broken_from = max(self._good.values()) if head.kind is Kind.CHECKPOINT else outside
         what = f"{head.where} does not fit: entries between {self._broken_from} and {head.size} were rewritten"
-        self._found(head.kind, what, index=self._broken_from)
-        self._claim(head, Verdict.BROKEN)
+        self._report.add(head.kind, what, index=self._broken_from)
+        self._report.claim(head.kind, head.size, Verdict.BROKEN)
 
     def _settle(self, right: _Frontier) -> None:
         """Go on with the tree that a head vouched for."""
@@ -269,88 +286,164 @@ class _Check:
 
     def _finish(self) -> None:
         """Report what no head settled, and heads beyond the end."""
+        report = self._report
         for head in itertools.chain([self._head] if self._head else [], self._heads):
-            what = f"{head.where} has {head.size} entries, the log only {self._report.entries}: it was cut short"
-            self._found(head.kind, what, index=self._report.entries)
-            self._claim(head, Verdict.BROKEN)
+            what = f"{head.where} has {head.size} entries, the log only {report.entries}: it was cut short"
+            report.add(head.kind, what, index=report.entries)
+            report.claim(head.kind, head.size, Verdict.BROKEN)
         for index, event_id in self._parted:
-            self._found(Kind.ENTRY_OR_TREE, "its bytes and the stored tree differ", index=index, event_id=event_id)
+            report.add(Kind.ENTRY_OR_TREE, "its bytes and the stored tree differ", index=index, event_id=event_id)
         for level, row in enumerate(self._rows):
             if row:
-                self._compare(level, self._report.entries // tiles.WIDTH ** (level + 1), b"".join(row))
+                self._compare(level, report.entries // tiles.WIDTH ** (level + 1), b"".join(row))
 
     def _compare(self, level: int, number: int, expected: bytes) -> None:
-        if self._tile(level, number) != expected:
-            self._found(Kind.TREE, f"tile {level}/{number} does not follow from the leaf hashes")
+        if self._tiles(level, range(number, number + 1)).get(number) != expected:
+            self._report.add(Kind.TREE, f"tile {level}/{number} does not follow from the leaf hashes")
 
-    def _tile(self, level: int, number: int) -> bytes:
-        statement = select(Tile.data).where(Tile.level == level, Tile.number == number)
-        return self._session.exec(statement).one_or_none() or b""
+    def _tiles(self, level: int, numbers: range) -> dict[int, bytes]:
+        if not numbers:
+            return {}
+        wanted = (Tile.level == level, col(Tile.number).between(numbers[0], numbers[-1]))
+        return dict(self._session.exec(select(Tile.number, Tile.data).where(*wanted)).all())
 
-    def _entries(self) -> Iterator[Any]:
-        columns = [Entry.__table__.c[name] for name in _COLUMNS]  # type: ignore[attr-defined]  # SQLModel
-        last = -1
-        while True:
-            page = self._session.execute(
-                select(*columns).where(columns[0] > last).order_by(columns[0]).limit(_PAGE)
-            ).all()
-            if not page:
-                return
-            yield from page
-            last = page[-1].leaf_index
-
-    def _signed_heads(self) -> Iterator[_Head]:
+    def _signed_heads(self) -> Iterator[OutsideHead]:
         """Yield the heads we signed, by size; one that cannot be ours is a problem instead."""
-        last, previous = -1, 0
+        previous = 0
+        for row in _checkpoints(self._session):
+            self._report.checkpoints += 1
+            try:
+                head = verify_checkpoint(row.note, self._key)
+            except VerificationError as error:
+                self._report.add(Kind.CHECKPOINT, f"the checkpoint of size {row.size}: {error}")
+                continue
+            if (head.size, head.root, row.previous_size) != (row.size, row.root, previous):
+                what = f"the row of the checkpoint of size {row.size} says something else"
+                self._report.add(Kind.CHECKPOINT, what)
+            previous = head.size
+            yield OutsideHead(head.size, head.root, f"the checkpoint of size {head.size}", Kind.CHECKPOINT)
+
+    # --- entries, and what stands beside them -----------------------------------------------------
+
+    def _pages(self) -> Iterator[list[_Row]]:
+        first = self._resumed
         while True:
-            page = self._session.exec(
-                select(Checkpoint).where(col(Checkpoint.size) > last).order_by(col(Checkpoint.size)).limit(_PAGE)
-            ).all()
-            if not page:
+            found = self._session.execute(_ENTRIES, {"first": first, "most": _PAGE})
+            page = [_Row._make(row) for row in found]
+            if page:
+                yield page
+            if len(page) < _PAGE:
                 return
-            for row in page:
-                last = row.size
-                self._report.checkpoints += 1
-                try:
-                    head = verify_checkpoint(row.note, self._key)
-                except VerificationError as error:
-                    self._found(Kind.CHECKPOINT, f"the checkpoint of size {row.size}: {error}")
-                    continue
-                if (head.size, head.root, row.previous_size) != (row.size, row.root, previous):
-                    self._found(Kind.CHECKPOINT, f"the row of the checkpoint of size {row.size} says something else")
-                previous = head.size
-                yield _Head(Kind.CHECKPOINT, head.size, head.root, f"the checkpoint of size {head.size}")
+            first = page[-1].leaf_index + 1
 
-    def _found(self, kind: Kind, what: str, *, index: int | None = None, event_id: str | None = None) -> None:
-        if len(self._report.problems) < _MOST_PROBLEMS:
-            self._report.problems.append(Problem(kind, what, index, event_id))
+    def _read(self, row: _Row) -> None:
+        """Compare an entry's columns with its bytes, and add up what it names."""
+        try:
+            said, named = _event_in(row.data)
+        except _NO_EVENT as error:
+            wrong = f"its bytes are no event: {str(error)[:120]}"
+        else:
+            self._index.add(row.id, said["sentence"], said["event_time"], named)
+            differing = [name for name, value in said.items() if getattr(row, name) != value]
+            wrong = f"the columns {', '.join(differing)} do not say what its bytes say" if differing else ""
+        if wrong:
+            self._report.add(Kind.ROW, wrong, index=row.leaf_index, event_id=row.event_id)
+        if self._files is not None:
+            for what in self._files.wrong_in(row.data):
+                self._report.add(Kind.FILE, what, index=row.leaf_index, event_id=row.event_id)
 
-    def _claim(self, head: _Head, verdict: Verdict) -> None:
-        if len(self._report.claims) < _MOST_PROBLEMS:
-            self._report.claims.append(Claim(head.kind, head.size, verdict))
+    def _look_beside(self) -> None:
+        """Check the tables that are derived from the entries, or stand beside them."""
+        report, session = self._report, self._session
+        report.pending = beside.add_pending(session, self._index)
+        wrong = {problem.index for problem in report.problems}
+        found = itertools.chain(
+            beside.naming_problems(session, self._index, except_for=wrong),
+            beside.follower_problems(session, report.entries),
+            beside.disclosure_problems(session, report),
+        )
+        for problem in found:
+            report.note(problem)
+            if report.is_full:
+                report.is_cut = True
+                break
+        report.files = self._files.count if self._files is not None else None
+
+    def _hand_over(self) -> None:
+        """Hand over what is sound so far, as long as all is."""
+        if self._keep is None or self._report.problems or self._stored is not None:
+            return
+        self._keep(
+            Kept(
+                origin=self._key.name,
+                key=self._key.text(),
+                size=self._report.entries,
+                root=self._computed.root(),
+                edge=tuple(self._computed.edge),
+                rows=tuple(tuple(row) for row in self._rows),
+                salt=self._index.salt,
+                sums=self._index.texts(),
+            )
+        )
 
 
-def _row_differs(entry: Any) -> str | None:
-    """Return how an entry's columns differ from its bytes, or None."""
+def _fits(session: Session, kept: Kept, key: LogKey, outside_heads: Sequence[OutsideHead]) -> bool:
+    """Return whether every head up to what was kept, and the stored tree, are in keeping with its root."""
+    if (kept.key, kept.origin) != (key.text(), key.name) or kept.size % KEEP_EVERY or not kept.rows:
+        return False
+    if _Frontier(kept.edge).root() != kept.root or kept.size > tree_size(session):
+        return False
+    signed = (row for row in _checkpoints(session) if row.size <= kept.size)
     try:
-        event = msgspec.json.decode(entry.data)
-        said = {
-            "event_id": event["eventID"],
-            "is_declaration": "errorDeclaration" in event,
-            "sentence": event.get("gy:sentence", ""),
-            "event_type": event["type"],
-            "event_time": parse_time(event["eventTime"]),
-            "record_time": parse_time(event["recordTime"]),
-        }
-    except (
-        msgspec.MsgspecError,
-        UnicodeDecodeError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        TimeError,
-    ) as error:
-        return f"its bytes are no event: {str(error)[:120]}"
-    differing = [name for name, value in said.items() if getattr(entry, name) != value]
-    return f"the columns {', '.join(differing)} do not say what its bytes say" if differing else None
+        heads = [(h.size, h.root) for h in (verify_checkpoint(row.note, key) for row in signed)]
+        heads += [(head.size, head.root) for head in outside_heads if head.size <= kept.size]
+        if tree.root(session, kept.size) != kept.root:
+            return False
+        for size, root in heads:
+            proof = tree.consistency(session, size, kept.size)
+            merkle.verify_consistency(size, kept.size, root, kept.root, proof)
+    except (VerificationError, LogInconsistentError):
+        return False
+    return True
+
+
+def _checkpoints(session: Session) -> Iterator[Checkpoint]:
+    last = -1
+    while True:
+        page = session.exec(
+            select(Checkpoint).where(col(Checkpoint.size) > last).order_by(col(Checkpoint.size)).limit(_PAGE)
+        ).all()
+        if not page:
+            return
+        yield from page
+        last = page[-1].size
+        session.expunge_all()
+
+
+def _grown(tree_before: _Frontier, nodes: bytes, width: int) -> _Frontier:
+    """Return the tree with the first so many leaves of its next tile added, given all nodes of that tile."""
+    grown = tree_before.copy()
+    for level, place in merkle.subtrees(0, width):
+        position = 2 * tiles.WIDTH - 2 * (tiles.WIDTH >> level) + place
+        grown.append(nodes[position * tiles.HASH_BYTES : (position + 1) * tiles.HASH_BYTES], level)
+    return grown
+
+
+def _event_in(data: bytes) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return what the columns beside an entry's bytes should say, and what it names. Raises one of `_NO_EVENT`."""
+    event = msgspec.json.decode(data)
+    said = {
+        "event_id": event["eventID"],
+        "is_declaration": "errorDeclaration" in event,
+        "sentence": sentence_of(event),
+        "event_type": event["type"],
+        "event_time": milliseconds(parse_time(event["eventTime"])),
+        "record_time": _record_time(event["recordTime"]),
+    }
+    return said, names(event)
+
+
+@lru_cache(maxsize=256)
+def _record_time(said: str) -> int:
+    """Milliseconds of a recordTime; whole batches share one."""
+    return milliseconds(parse_time(said))
