@@ -180,6 +180,12 @@ _LEDGER: Final[Mapping[type[OriginError], HTTPStatus]] = {
     ledger_errors.NotPublishedError: S.CONFLICT,
     ledger_errors.LogInconsistentError: S.SERVICE_UNAVAILABLE,
     ledger_errors.PolicyError: S.UNPROCESSABLE_ENTITY,
+    ledger_errors.WitnessRefusalError: S.CONFLICT,
+    ledger_errors.MalformedRequestError: S.BAD_REQUEST,
+    ledger_errors.UnwatchedLogError: S.NOT_FOUND,
+    ledger_errors.UnsignedCheckpointError: S.FORBIDDEN,
+    ledger_errors.OtherSizeError: S.CONFLICT,
+    ledger_errors.ForkedLogError: S.UNPROCESSABLE_ENTITY,
     ledger_errors.VerificationError: S.UNPROCESSABLE_ENTITY,
 }
 _SENSORS: Final[Mapping[type[OriginError], HTTPStatus]] = {
