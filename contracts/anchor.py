@@ -22,7 +22,7 @@ from contracts.errors import (
     ChainMismatchError,
     ForkedHeadError,
 )
-from contracts.heads import AnchoredHead, Head, log_id
+from contracts.heads import AnchoredHead, Head, Place, log_id
 from contracts.keys import PublisherKey
 from contracts.models import Anchor, AnchorState, Attempt
 from contracts.outbox import UNSETTLED, TreeHead, anchors, unsettled
@@ -90,6 +90,11 @@ class Anchorer:
         key = PublisherKey.open(settings)
         return cls(chain, key, origin=settings.log_origin, confirmations=settings.chain_confirmations)
 
+    @property
+    def place(self) -> Place:
+        """Where this anchors; only what is on its way there concerns it. Raises ChainError before `prepare`."""
+        return Place(self._chain.chain_id, self._chain.address)
+
     def prepare(self) -> str:
         """Return the contract's address, deploying it and opening our log in it where that is still to do.
 
@@ -112,8 +117,7 @@ class Anchorer:
         if self.plan(db, head, now=now) is not None:
             self.advance(db, now=now)
         with db.read() as session:
-            wanted = select(Anchor).where(Anchor.log_origin == self._origin, Anchor.size == head.size)
-            return session.exec(wanted).one_or_none()
+            return self._row_of(session, head.size)
 
     def plan(self, db: Database, head: TreeHead, *, now: datetime) -> Anchor | None:
         """Sign an anchor for a published head and keep it, sending nothing yet. None where nothing is to sign.
@@ -123,7 +127,7 @@ class Anchorer:
         self.prepare()
         chain_head = self._chain.head(self._log_id)
         with db.read() as session:
-            rows = anchors(session, origin=self._origin, limit=50)
+            rows = anchors(session, origin=self._origin, place=self.place, limit=50)
             self._require_ours(session, chain_head)
             step = next_step(head, chain_head=chain_head, rows=rows)
             extends = step is Step.SIGN and chain_head.size > 0
@@ -146,10 +150,12 @@ class Anchorer:
         Safe to call at any time, from anywhere, as often as wanted. Raises ChainError.
         """
         with db.read() as session:
-            rows = unsettled(session, origin=self._origin)
+            if not unsettled(session, origin=self._origin):
+                return []
+        self.prepare()
+        with db.read() as session:
+            rows = unsettled(session, origin=self._origin, place=self.place)
             attempts = {row.id: attempts_of(session, row) for row in rows}
-        if rows:
-            self.prepare()
         for row in rows:
             self._advance_one(db, row, attempts[row.id], now=now)
         return rows
@@ -232,7 +238,7 @@ class Anchorer:
             raise ChainMismatchError(f"the contract holds {head.size} leaves, and no event says who anchored them")
         self._same_root(event, head.root)
         with db.write() as session:
-            anchor = _row_of(session, self._origin, head.size) or self._new_row(head, now=now)
+            anchor = self._row_of(session, head.size) or self._new_row(head, now=now)
             anchor.state, anchor.tx_hash, anchor.nonce = AnchorState.INCLUDED, event.tx_hash, None
             anchor.previous_size = event.previous_size
             session.add(anchor)
@@ -244,9 +250,10 @@ class Anchorer:
         """Keep a signed anchor, in one transaction. None where another process kept one first."""
         try:
             with db.write() as session:
-                if any(row.state is not AnchorState.INCLUDED for row in unsettled(session, origin=self._origin)):
+                waiting = unsettled(session, origin=self._origin, place=self.place)
+                if any(row.state is not AnchorState.INCLUDED for row in waiting):
                     return None
-                anchor = _row_of(session, self._origin, head.size) or self._new_row(head, now=now)
+                anchor = self._row_of(session, head.size) or self._new_row(head, now=now)
                 if anchor.id is not None and anchor.state is not AnchorState.REFUSED:
                     return None
                 anchor.state, anchor.signed_at, anchor.previous_size = AnchorState.SIGNED, now, previous_size
@@ -257,6 +264,12 @@ class Anchorer:
         except IntegrityError:
             return None  # the head or the nonce has its row already
         return anchor
+
+    def _row_of(self, session: Session, size: int) -> Anchor | None:
+        place = self.place
+        wanted = select(Anchor).where(Anchor.log_origin == self._origin, Anchor.size == size)
+        wanted = wanted.where(Anchor.chain_id == place.chain_id, Anchor.contract == place.contract)
+        return session.exec(wanted.with_for_update()).one_or_none()
 
     def _new_row(self, head: TreeHead, *, now: datetime) -> Anchor:
         return Anchor(
@@ -298,8 +311,3 @@ class Anchorer:
                 f"the chain holds another head of {event.size} leaves than ours", size=event.size, root=event.root
             )
         return event
-
-
-def _row_of(session: Session, origin: str, size: int) -> Anchor | None:
-    wanted = select(Anchor).where(Anchor.log_origin == origin, Anchor.size == size).with_for_update()
-    return session.exec(wanted).one_or_none()

@@ -10,6 +10,14 @@ def log_id(origin: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where heads are anchored: a contract of ours on a chain."""
+
+    chain_id: int
+    contract: str
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The newest head the contract holds for a log; size 0 while there is none."""
 

@@ -30,11 +30,11 @@ _STATE = Enum(AnchorState, native_enum=False, length=20, values_callable=lambda 
 
 
 class Anchor(SQLModel, table=True):
-    """One head of one log on its way into the chain; at most one row for each."""
+    """One head of one log on its way into a chain; at most one row for each, in each contract it was anchored in."""
 
     __tablename__ = "contracts_anchor"
     __table_args__ = (
-        UniqueConstraint("log_origin", "size", name="contracts_anchor_head"),
+        UniqueConstraint("log_origin", "chain_id", "contract", "size", name="contracts_anchor_head"),
         UniqueConstraint("chain_id", "sender", "nonce", name="contracts_anchor_nonce"),
     )
 

@@ -3,8 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, func, select
 
+from contracts.heads import Place
 from contracts.models import Anchor, AnchorState
 
 UNSETTLED: Final = (AnchorState.SIGNED, AnchorState.BROADCAST, AnchorState.INCLUDED)
@@ -25,22 +27,22 @@ class TreeHead(Protocol):
         ...
 
 
-def anchors(session: Session, *, origin: str, limit: int = 100) -> list[Anchor]:
-    """Return the newest anchors of a log, the largest first, in whatever state."""
-    wanted = select(Anchor).where(Anchor.log_origin == origin).order_by(col(Anchor.size).desc()).limit(limit)
-    return list(session.exec(wanted))
+def anchors(session: Session, *, origin: str, place: Place | None = None, limit: int = 100) -> list[Anchor]:
+    """Return the newest anchors of a log, the largest first, in whatever state; of one place, where one is given."""
+    wanted = select(Anchor).where(Anchor.log_origin == origin, *_at(place))
+    return list(session.exec(wanted.order_by(col(Anchor.size).desc(), col(Anchor.id).desc()).limit(limit)))
 
 
-def unsettled(session: Session, *, origin: str) -> list[Anchor]:
+def unsettled(session: Session, *, origin: str, place: Place | None = None) -> list[Anchor]:
     """Return the anchors that still have a way to go, in the order they were signed."""
-    wanted = select(Anchor).where(Anchor.log_origin == origin, col(Anchor.state).in_(UNSETTLED))
+    wanted = select(Anchor).where(Anchor.log_origin == origin, col(Anchor.state).in_(UNSETTLED), *_at(place))
     return list(session.exec(wanted.order_by(col(Anchor.nonce), col(Anchor.id))))
 
 
 def latest_final(session: Session, *, origin: str) -> Anchor | None:
     """Return the anchor of the largest head that is final, or None."""
     wanted = select(Anchor).where(Anchor.log_origin == origin, Anchor.state == AnchorState.FINAL)
-    return session.exec(wanted.order_by(col(Anchor.size).desc()).limit(1)).one_or_none()
+    return session.exec(wanted.order_by(col(Anchor.size).desc(), col(Anchor.id).desc()).limit(1)).one_or_none()
 
 
 def covering(session: Session, *, origin: str, index: int) -> Anchor | None:
@@ -48,7 +50,7 @@ def covering(session: Session, *, origin: str, index: int) -> Anchor | None:
     wanted = select(Anchor).where(
         Anchor.log_origin == origin, Anchor.state == AnchorState.FINAL, col(Anchor.size) > index
     )
-    return session.exec(wanted.order_by(col(Anchor.size)).limit(1)).one_or_none()
+    return session.exec(wanted.order_by(col(Anchor.size), col(Anchor.id)).limit(1)).one_or_none()
 
 
 def gas_per_event(session: Session, *, origin: str) -> float | None:
@@ -70,3 +72,9 @@ def is_due(session: Session, head: TreeHead, *, origin: str, after_s: float, now
     if newest.state in (AnchorState.SIGNED, AnchorState.BROADCAST) or head.size <= newest.size:
         return False
     return now - newest.signed_at >= timedelta(seconds=after_s)
+
+
+def _at(place: Place | None) -> tuple[ColumnElement[bool], ...]:
+    if place is None:
+        return ()
+    return col(Anchor.chain_id) == place.chain_id, col(Anchor.contract) == place.contract

@@ -88,7 +88,7 @@ def upgrade() -> None:
     sa.Column('final_at', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('id'),
     sa.UniqueConstraint('chain_id', 'sender', 'nonce', name='contracts_anchor_nonce'),
-    sa.UniqueConstraint('log_origin', 'size', name='contracts_anchor_head')
+    sa.UniqueConstraint('log_origin', 'chain_id', 'contract', 'size', name='contracts_anchor_head')
     )
     op.create_index(op.f('ix_contracts_anchor_state'), 'contracts_anchor', ['state'], unique=False)
     op.create_table('grading_calibration',
