@@ -1,0 +1,251 @@
+"""Reads from the index what an account of some things needs: what happened to them, behind them and ahead of them.
+
+Breadth first and many things at a time. An identifier that a hundred thousand events name (a plot with its readings, a
+dock) is asked only for what moves goods, by sentence, so that the index is never read through.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntFlag
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, or_, text
+from sqlmodel import Session, select
+
+from ledger.holdings import Account, Fact, fact_in, is_device, is_pack, is_place
+from ledger.lineage import Role
+from ledger.log import pages
+from ledger.models import Entry, Naming
+from ledger.vocabulary import Sentence
+
+_NAMING: Final[Table] = Naming.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
+_ENTRY: Final[Table] = Entry.__table__  # type: ignore[attr-defined]
+_PAGE: Final = 500
+
+
+class Way(IntFlag):
+    """In which direction to go from a thing."""
+
+    AHEAD = 1
+    """What was made of it, what it was put into."""
+    BEHIND = 2
+    """What it was made of, what was put into it."""
+    WITHIN = 4
+    """What lay in it, and where that went."""
+    AROUND = 8
+    """What happened to the container it lay in."""
+    STEP_AHEAD = 16
+    STEP_BEHIND = 32
+    """It is the number of a transformation that several events tell of."""
+    GROWN = 64
+    """It is a place: what came into the world there."""
+
+
+NOWHERE: Final = Way(0)
+FLOW_LIMIT: Final = 2_000
+"""A trace reads at most so many events for its quantities; a longer one says that it was cut."""
+UNMOVED: Final = frozenset(
+    {
+        Sentence.READING_CONFLICT.value,
+        Sentence.WINDOW_CLOSED.value,
+        Sentence.BROADCAST_OPENED.value,
+        Sentence.SOLD.value,
+        Sentence.PICK_ORDER_RAISED.value,
+        Sentence.CALIBRATED.value,
+        Sentence.OVERRIDE_MADE.value,
+        Sentence.QUOTA_GRANTED.value,
+        Sentence.CERTIFICATE_ISSUED.value,
+        Sentence.SCAN_ALARM.value,
+        Sentence.FEEDBACK_GIVEN.value,
+    }
+)
+"""Sentences that say something of a thing and move nothing: an account need not read them."""
+_SEALED: Final = (Sentence.DELIVERED.value, Sentence.LOADED.value, Sentence.PACKED.value)
+"""Whoever looks behind a thing need not read what else was packed from its lot."""
+_CREATING: Final = ("", Sentence.PICKED.value)
+_THING: Final = Role.OBJECT | Role.PARENT | Role.CHILD | Role.INPUT | Role.OUTPUT
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The events that an account of some things needs."""
+
+    accounts: tuple[Account, ...]
+    index: Mapping[int, int | None]
+    """The place in the log of each."""
+    is_cut: bool
+
+
+def gather(
+    session: Session,
+    start: Mapping[str, Way],
+    *,
+    keys: Collection[int] = (),
+    limit: int = FLOW_LIMIT,
+) -> Gathered:
+    """Read what happened to some things, to what they were made of and to what became of them.
+
+    `keys` are entries to read besides. Stops at `limit` entries and says so.
+    """
+    reader = Reader(session, limit)
+    reader.read(keys)
+    asked: dict[str, Way] = {}
+    waiting = dict(start)
+    while waiting and not reader.is_cut:
+        following: dict[str, Way] = {}
+        for identifier, way, roles, key in reader.ask(waiting):
+            fact = reader.facts.get(key)
+            if fact is not None:
+                for other, onward in leads(identifier, way, roles, fact):
+                    following[other] = following.get(other, NOWHERE) | onward
+        for identifier, way in waiting.items():
+            asked[identifier] = asked.get(identifier, NOWHERE) | way
+        fresh = {other: onward & ~asked.get(other, NOWHERE) for other, onward in following.items() if other}
+        waiting = {other: onward for other, onward in fresh.items() if onward}
+    return Gathered(
+        tuple(Account(key, fact) for key, fact in sorted(reader.facts.items())), reader.index, reader.is_cut
+    )
+
+
+def leads(identifier: str, way: Way, roles: int, fact: Fact) -> Iterator[tuple[str, Way]]:
+    """Yield where an event leads that names a thing in these roles: the next things, and in which direction."""
+    if fact.type == "TransformationEvent":
+        yield from _through(way, roles, fact)
+    elif fact.is_aggregation and fact.parent_id:
+        if roles & Role.CHILD and way & Way.AHEAD:
+            yield fact.parent_id, Way.AHEAD
+        if roles & Role.CHILD and way & (Way.BEHIND | Way.AROUND):
+            yield fact.parent_id, Way.AROUND
+        if roles & Role.PARENT and way & (Way.WITHIN | Way.BEHIND):
+            yield from _inside(way, fact)
+    elif fact.type == "ObjectEvent" and fact.action == "ADD":
+        lot = fact.text("gy:gradedLot")
+        if way & Way.AHEAD and roles & Role.REFERENCE and lot == identifier:
+            for epc in fact.epc_list:
+                yield epc, Way.AHEAD
+        if way & Way.BEHIND and roles & Role.OBJECT and lot:
+            yield lot, Way.BEHIND
+        if way & Way.GROWN and roles & Role.PLACE:
+            for other in fact.objects():
+                yield other, Way.AHEAD
+
+
+def _through(way: Way, roles: int, fact: Fact) -> Iterator[tuple[str, Way]]:
+    is_ahead = way & Way.STEP_AHEAD or (way & Way.AHEAD and roles & Role.INPUT)
+    is_behind = way & Way.STEP_BEHIND or (way & Way.BEHIND and roles & Role.OUTPUT)
+    if is_ahead:
+        for other in fact.outputs():
+            yield other, Way.AHEAD
+        yield fact.transformation_id, Way.STEP_AHEAD
+    if is_behind:
+        for other in fact.inputs():
+            yield other, Way.BEHIND
+        yield fact.transformation_id, Way.STEP_BEHIND
+
+
+def _inside(way: Way, fact: Fact) -> Iterator[tuple[str, Way]]:
+    for epc in fact.child_epcs:
+        if not is_device(epc):
+            if way & Way.WITHIN:
+                yield epc, Way.WITHIN | Way.AHEAD
+            if way & Way.BEHIND and fact.action != "DELETE":
+                yield epc, Way.BEHIND
+    for held in fact.child_quantity_list:
+        # What is in a retail pack stays there, unless it was seen being taken out.
+        if way & Way.WITHIN and (fact.action == "DELETE" or not is_pack(fact.parent_id)):
+            yield held.epc_class, Way.AHEAD
+        if way & Way.BEHIND and fact.action != "DELETE":
+            yield held.epc_class, Way.BEHIND
+
+
+class Reader:
+    """Asks the index about many things at once and reads each entry once."""
+
+    def __init__(self, session: Session, limit: int) -> None:
+        self._session, self._limit = session, limit
+        self.facts: dict[int, Fact] = {}
+        self.index: dict[int, int | None] = {}
+        self.is_cut = False
+
+    def ask(self, things: Mapping[str, Way]) -> list[tuple[str, Way, int, int]]:
+        """Return (thing, way, roles, entry) for each event that concerns it; the entries are read."""
+        hits: list[tuple[str, Way, int, int]] = []
+        by_way: dict[Way, list[str]] = {}
+        for identifier, way in things.items():
+            if is_place(identifier):
+                way &= Way.GROWN  # noqa: PLW2901  # nothing lies in a place as in a box; it is not scanned for that
+            if way:
+                by_way.setdefault(way, []).append(identifier)
+        for way, identifiers in by_way.items():
+            statement = _concerning(way)
+            for page in pages(identifiers, _PAGE):
+                given = {"identifiers": page, "most": 8 * self._limit}
+                hits += [(name, way, roles, key) for name, key, roles in self._session.execute(statement, given)]
+        self.read({key for *_, key in hits})
+        return hits
+
+    def read(self, keys: Collection[int]) -> None:
+        """Read entries that were not read yet, the oldest first; at the limit, note that some were not."""
+        wanted = sorted(key for key in keys if key not in self.facts)
+        room = max(0, self._limit - len(self.facts))
+        if len(wanted) > room:
+            self.is_cut = True
+            wanted = wanted[:room]
+        for page in pages(wanted, _PAGE):
+            for key, index, data in self._session.execute(_DATA, {"keys": page}):
+                fact = fact_in(data)
+                if fact is not None:
+                    self.facts[key] = fact
+                    self.index[key] = index
+
+
+_DATA: Final[Select[Any]] = select(_ENTRY.c.id, _ENTRY.c.leaf_index, _ENTRY.c.data).where(
+    _ENTRY.c.id.in_(bindparam("keys", expanding=True))
+)
+
+
+@cache
+def _concerning(way: Way) -> Select[Any]:
+    """The statement that finds the events a way of looking at a thing asks for."""
+    roles, sentence = _NAMING.c.roles, _NAMING.c.sentence
+
+    def named(mask: int) -> ColumnElement[bool]:
+        return roles.bitwise_and(mask) != 0
+
+    wanted: list[ColumnElement[bool]] = []
+    if way & (Way.AHEAD | Way.WITHIN):
+        wanted.append(named(_THING))
+        wanted.append(and_(named(Role.REFERENCE), sentence == Sentence.CODE_ACTIVATED.value))
+    if way & Way.BEHIND:
+        wanted.append(named(Role.OBJECT | Role.PARENT | Role.OUTPUT))
+        wanted.append(and_(named(Role.CHILD), sentence.not_in(_SEALED)))
+    if way & Way.AROUND:
+        wanted.append(named(Role.OBJECT | Role.PARENT | Role.CHILD))
+    if way & (Way.STEP_AHEAD | Way.STEP_BEHIND):
+        wanted.append(named(Role.DOCUMENT))
+    if way & Way.GROWN:
+        wanted.append(and_(named(Role.PLACE), sentence.in_(_CREATING)))
+    statement: Select[Any] = select(_NAMING.c.identifier, _NAMING.c.entry_id, roles).where(
+        _NAMING.c.identifier.in_(bindparam("identifiers", expanding=True)), or_(*wanted)
+    )
+    if way == Way.GROWN:
+        statement = statement.where(sentence.in_(_CREATING))
+    else:
+        statement = statement.where(sentence.not_in(sorted(UNMOVED)))
+    return statement.limit(bindparam("most"))
+
+
+_SENTENCES: Final = text(
+    "WITH RECURSIVE found (sentence) AS ("
+    " SELECT MIN(sentence) FROM ledger_naming WHERE identifier = :identifier"
+    " UNION ALL SELECT (SELECT MIN(sentence) FROM ledger_naming"
+    "  WHERE identifier = :identifier AND sentence > found.sentence) FROM found WHERE found.sentence IS NOT NULL"
+    ") SELECT sentence FROM found WHERE sentence IS NOT NULL"
+)
+"""Steps from one sentence of an identifier to the next: a few seeks, however many entries name it."""
+
+
+def sentences_naming(session: Session, identifier: str) -> list[str]:
+    """Return the sentences of the entries that name an identifier, each once; empty where none does."""
+    return list(session.execute(_SENTENCES, {"identifier": identifier}).scalars())

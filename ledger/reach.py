@@ -1,0 +1,457 @@
+"""What a mass has reached: lots, packs, crates, loads, receivers, what is left, what nobody accounts for. Pure.
+
+The books say what moved, a spread says how much of it was ours; this puts names on it and says of each thing why.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from ledger.flow import NOTHING, Amount, Kind, Spread, together, total
+from ledger.holdings import Books, Fact, Seen, Stay, is_container, is_pack
+from ledger.vocabulary import PartyRole, Sentence
+
+
+class State(StrEnum):
+    """How far a thing has come."""
+
+    ACTIVATED = "activated"
+    """Its code is valid; nobody said what is in it."""
+    HERE = "here"
+    """Made or packed, in no load."""
+    LOADED = "loaded"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    USED = "used"
+    """All of it went into something else."""
+    VOIDED = "voided"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One event on the way from the cause to a thing."""
+
+    key: int
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """A lot, pack, crate or other thing that was reached."""
+
+    identifier: str
+    kind: str
+    """`lot`, `pack`, `crate`, `load` or `thing`."""
+    amount: Amount
+    """How many grams of the cause came into it."""
+    here: Amount
+    """How many of them are in it still, by the books. For a lot: free, in no container."""
+    state: State
+    loads: tuple[str, ...]
+    receivers: tuple[str, ...]
+    is_recalled: bool
+    """Whether a recall in force names it or something it came from, among the things reached."""
+    why: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A container that carried things reached."""
+
+    identifier: str
+    packs: int
+    amount: Amount
+    state: State
+    receivers: tuple[str, ...]
+    why: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """A place or party that things were sent to, or that said it received them."""
+
+    identifier: str
+    """The place, or the party where no place was said."""
+    parties: tuple[str, ...]
+    packs: int
+    loads: tuple[str, ...]
+    amount: Amount
+    has_confirmed: bool
+    why: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEnd:
+    """Something that is not accounted for."""
+
+    what: str
+    """`on_hand`, `unaccounted`, `unexplained`, `first_seen`, `not_arrived`, `not_packed` or `mass_unknown`."""
+    identifier: str
+    amount: Amount
+    key: int
+    """The event it shows at; -1 where it is no event's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Everything ahead of a cause."""
+
+    amount: Amount
+    things: tuple[Thing, ...]
+    loads: tuple[Load, ...]
+    receivers: tuple[Receiver, ...]
+    open_ends: tuple[OpenEnd, ...]
+    packed: Amount
+    shipped: Amount
+    lost: Amount
+    keys: frozenset[int]
+    """The events that moved or marked what was reached."""
+
+    @property
+    def not_shipped(self) -> Amount:
+        """What is still within reach: neither shipped nor lost."""
+        gone = self.shipped + self.lost
+        most = None if self.amount.most is None else max(0, self.amount.most - gone.least)
+        least = 0 if gone.most is None else max(0, self.amount.least - gone.most)
+        return Amount(least, most)
+
+
+def kind_of(identifier: str) -> str:
+    """Return what a key names, by its form: `pack`, `lot`, `load`, `crate` ... or `thing`."""
+    for parts, kind in _KINDS:
+        if any(part in identifier for part in parts):
+            return kind
+    return "thing"
+
+
+_KINDS: Final = (
+    (("/21/", ":sgtin:"), "pack"),
+    (("/10/", ":lgtin:", ":lot:"), "lot"),
+    (("/00/", ":sscc:"), "load"),
+    (("/8003/", ":grai:"), "crate"),
+    (("/8004/", ":giai:"), "device"),
+    (("/253/", ":gdti:"), "document"),
+    (("/414/", ":sgln:"), "place"),
+    (("/417/", ":pgln:"), "party"),
+    (("urn:uuid:", "ni:///"), "event"),
+)
+
+
+def reach(books: Books, spread: Spread, *, subjects: frozenset[str] = frozenset()) -> Reach:
+    """Return everything the sources of a spread forward came to. `subjects` are the causes, not listed themselves."""
+    return _Survey(books, spread, subjects).survey()
+
+
+class _Survey:
+    def __init__(self, books: Books, spread: Spread, subjects: frozenset[str]) -> None:
+        self._books, self._spread, self._subjects = books, spread, subjects
+        self._graph = books.graph
+        self._keys: set[int] = set()
+        self._went: dict[str, dict[str, _Leg]] = {}
+        self._loads: dict[str, dict[str, Stay]] = {}
+        """For each load, the things reached that were in it, each with its stay."""
+        self._inside: dict[str, list[int]] = {}
+        self._of: dict[str, list[int]] = {}
+        for node in spread.content:
+            at = self._graph.nodes[node]
+            if at.kind is Kind.STOCK:
+                self._of.setdefault(at.item, []).append(node)
+                if at.holder:
+                    self._inside.setdefault(at.holder, []).append(node)
+
+    def survey(self) -> Reach:
+        books, spread = self._books, self._spread
+        named = {edge.key for number, edge in enumerate(self._graph.edges) if number in spread.moved}
+        self._keys = {key for key in named if key >= 0}
+        activated = self._activated()
+        names = dict.fromkeys((*self._of, *self._inside, *activated))
+        for name in names:
+            self._follow(name)
+        recalled = self._recalled()
+        things = [self._thing(name, recalled) for name in names if name not in self._subjects or name in self._inside]
+        loads = [self._load(load, inside) for load, inside in self._loads.items()]
+        shipped_nodes = [
+            node
+            for name in names
+            if self._went.get(name) and books.voided.get(name) is None
+            for node in self._nodes(name)
+        ]
+        lost = [n for n in spread.content if self._graph.nodes[n].kind is Kind.END]
+        packed = [node for name, nodes in self._inside.items() if is_pack(name) for node in nodes]
+        return Reach(
+            amount=spread.supply,
+            things=tuple(sorted(things, key=lambda thing: (thing.kind, thing.identifier))),
+            loads=tuple(sorted(loads, key=lambda load: load.identifier)),
+            receivers=tuple(sorted(self._receivers(), key=lambda each: each.identifier)),
+            open_ends=tuple(self._open_ends(activated)),
+            packed=self._sum(packed),
+            shipped=self._sum(shipped_nodes),
+            lost=self._sum(lost),
+            keys=frozenset(self._keys),
+        )
+
+    def _sum(self, nodes: Iterable[int]) -> Amount:
+        return together(self._graph, self._spread, nodes)
+
+    def _nodes(self, name: str) -> list[int]:
+        """What was reached of a thing: what lay in it, or it itself."""
+        return self._inside.get(name) or self._of.get(name, [])
+
+    # --- where things went
+
+    def _follow(self, name: str) -> None:
+        """Note the loads a thing was in, and who it was sent to."""
+        books = self._books
+        began = min((self._graph.nodes[node].born for node in self._nodes(name)), default=-1)
+        ended = self._ended(name)
+        self._sent(name, name, began, ended)
+        for stay in books.carriers(name):
+            if _is_past(stay, began, ended):
+                continue
+            self._keys.add(stay.key)
+            self._loads.setdefault(stay.parent, {})[name] = stay
+            end = stay.until if ended is None else ended if stay.until is None else min(stay.until, ended)
+            self._sent(name, stay.parent, max(stay.since, began), end)
+
+    def _ended(self, name: str) -> int | None:
+        """When the last of what was reached left a thing; None: some is in it still."""
+        closed = [self._graph.nodes[node].closed for node in self._nodes(name)]
+        known = [end for end in closed if end is not None]
+        return max(known) if known and len(known) == len(closed) and name in self._inside else None
+
+    def _sent(self, name: str, carrier: str, since: int, until: int | None) -> None:
+        legs = self._went.setdefault(name, {})
+        for seen in self._books.shipped.get(carrier, ()):
+            if since <= seen.order and (until is None or seen.order <= until):
+                place, party = _destination(seen.fact)
+                _note(legs, place or party or "?", party, carrier, seen, is_confirmed=False)
+                self._keys.add(seen.key)
+        for seen in self._books.received.get(carrier, ()):
+            if seen.fact.sentence == Sentence.RECEIVED.value:
+                continue  # the harvest that comes into our own house was not sent to anybody
+            if since <= seen.order and (until is None or seen.order <= until):
+                _, party = _destination(seen.fact)
+                _note(legs, seen.fact.location or party or "?", party, carrier, seen, is_confirmed=True)
+                self._keys.add(seen.key)
+
+    # --- one thing, load, receiver
+
+    def _thing(self, name: str, recalled: Mapping[str, bool]) -> Thing:
+        nodes = self._nodes(name)
+        rest = [self._spread.rest.get(node, NOTHING) for node in nodes if name in self._inside or self._is_free(node)]
+        here = total(rest)
+        if name in self._inside:
+            amount = self._entered(nodes) if is_pack(name) else self._sum(nodes)
+        else:
+            amount = self._sum(self._of.get(name, ()))
+        kind = kind_of(name)
+        most = here.most if amount.most is None else amount.most if here.most is None else min(here.most, amount.most)
+        return Thing(
+            identifier=name,
+            kind="lot" if kind == "thing" and not is_container(name) and name in self._of else kind,
+            amount=amount,
+            here=Amount(here.least, most),
+            state=self._state(name, here),
+            loads=tuple(load for load, inside in self._loads.items() if name in inside),
+            receivers=tuple(self._went.get(name, ())),
+            is_recalled=recalled.get(name, False),
+            why=self._why(name),
+        )
+
+    def _is_free(self, node: int) -> bool:
+        return not self._graph.nodes[node].holder
+
+    def _entered(self, nodes: list[int]) -> Amount:
+        """What came into a pack: there are many, and what comes in by one door needs no search."""
+        group = set(nodes)
+        edges = [e for n in nodes for e in self._graph.nodes[n].incoming if self._graph.edges[e].source not in group]
+        if len(edges) == 1 and edges[0] in self._spread.moved:
+            return self._spread.moved[edges[0]]
+        return self._sum(nodes)
+
+    def _state(self, name: str, here: Amount) -> State:
+        if name in self._books.voided:
+            return State.VOIDED
+        legs = self._went.get(name, {})
+        if any(leg.is_confirmed for leg in legs.values()):
+            return State.DELIVERED
+        if legs:
+            return State.SHIPPED
+        if any(name in inside for inside in self._loads.values()):
+            return State.LOADED
+        if not self._nodes(name):
+            return State.ACTIVATED
+        return State.USED if here == NOTHING else State.HERE
+
+    def _load(self, name: str, inside: Mapping[str, Stay]) -> Load:
+        nodes = {node for thing in inside for node in self._nodes(thing)} | set(self._inside.get(name, ()))
+        legs = self._legs_by(name, inside)
+        first = min(inside, key=lambda thing: (len(self._why(thing)), inside[thing].since))
+        return Load(
+            identifier=name,
+            packs=sum(is_pack(thing) for thing in inside),
+            amount=self._sum(nodes),
+            state=State.DELIVERED
+            if any(leg.is_confirmed for leg in legs.values())
+            else State.SHIPPED
+            if legs
+            else State.LOADED,
+            receivers=tuple(legs),
+            why=(*self._why(first), Link(inside[first].key, first, name)),
+        )
+
+    def _legs_by(self, load: str, inside: Iterable[str]) -> dict[str, "_Leg"]:
+        return {
+            place: leg for thing in inside for place, leg in self._went.get(thing, {}).items() if load in leg.carriers
+        }
+
+    def _receivers(self) -> Iterator[Receiver]:
+        by_place: dict[str, list[tuple[str, _Leg]]] = {}
+        for name, legs in self._went.items():
+            for place, leg in legs.items():
+                by_place.setdefault(place, []).append((name, leg))
+        for place, found in by_place.items():
+            name, leg = min(found, key=lambda each: (len(self._why(each[0])), each[1].first.order))
+            carrier = leg.carrier
+            why = self._why(name)
+            if carrier != name and carrier in self._loads and name in self._loads[carrier]:
+                why = (*why, Link(self._loads[carrier][name].key, name, carrier))
+            yield Receiver(
+                identifier=place,
+                parties=tuple(sorted({party for _, each in found for party in each.parties})),
+                packs=sum(is_pack(name) for name, _ in found),
+                loads=tuple(sorted({c for _, each in found for c in each.carriers if c in self._loads})),
+                amount=self._sum({node for name, _ in found for node in self._nodes(name)}),
+                has_confirmed=any(each.is_confirmed for _, each in found),
+                why=(*why, Link(leg.first.key, carrier, place)),
+            )
+
+    def _why(self, name: str) -> tuple[Link, ...]:
+        """The shortest way from the cause to a thing."""
+        nodes = self._nodes(name)
+        if not nodes:
+            lot, key = self._books.activated[name]
+            return (*self._why(lot), Link(key, lot, name)) if lot in self._of else (Link(key, lot, name),)
+        ways = [self._spread.way(node) for node in nodes]
+        links: list[Link] = []
+        for number in min(ways, key=len):
+            edge = self._graph.edges[number]
+            target = self._name(edge.target)
+            if edge.key < 0:
+                continue
+            if links and links[-1].key == edge.key:
+                links[-1] = Link(edge.key, links[-1].source, target or links[-1].target)
+            else:
+                links.append(Link(edge.key, self._name(edge.source), target))
+        return tuple(links)
+
+    def _name(self, node: int) -> str:
+        at = self._graph.nodes[node]
+        return at.holder or at.item
+
+    # --- what is not accounted for
+
+    def _activated(self) -> dict[str, int]:
+        """Codes in force for a lot that was reached, of which nobody said what is in them."""
+        return {
+            code: key
+            for code, (lot, key) in self._books.activated.items()
+            if lot in self._of and code not in self._books.inside_of
+        }
+
+    def _recalled(self) -> dict[str, bool]:
+        """The things that a recall in force reaches: it names them, or something they came from."""
+        cause = {
+            node for name in self._books.recalled for node in (*self._of.get(name, ()), *self._inside.get(name, ()))
+        }
+        waiting = list(cause)
+        while waiting:
+            for edge in self._graph.nodes[waiting.pop()].outgoing:
+                target = self._graph.edges[edge].target
+                if edge in self._spread.moved and target not in cause:
+                    cause.add(target)
+                    waiting.append(target)
+        found = dict.fromkeys(self._books.recalled, True)
+        for node in cause:
+            found[self._name(node)] = True
+        for load, inside in self._loads.items():
+            if self._books.recalled.get(load):
+                found.update(dict.fromkeys(inside, True))
+        return found
+
+    def _open_ends(self, activated: Mapping[str, int]) -> Iterator[OpenEnd]:
+        spread, graph = self._spread, self._graph
+        for item, nodes in self._of.items():
+            rest = total(spread.rest[node] for node in nodes if self._is_free(node))
+            if rest != NOTHING and not (self._went.get(item)):
+                what = "on_hand" if rest.most is not None else "mass_unknown"
+                yield OpenEnd(what, item, rest, -1)
+        for node, content in spread.content.items():
+            at = graph.nodes[node]
+            if at.kind is Kind.END and content != NOTHING:
+                yield OpenEnd(at.note, self._before(node), content, at.key)
+        for at in graph.nodes:
+            if at.kind is Kind.ORIGIN and at.note == "unexplained" and at.item in self._of:
+                yield OpenEnd("unexplained", at.item, total(graph.edges[e].amount for e in at.outgoing), at.key)
+        for code, key in activated.items():
+            if code not in self._books.voided:
+                yield OpenEnd("not_packed", code, Amount(0, None), key)
+        for load, inside in self._loads.items():
+            legs = self._legs_by(load, inside)
+            if legs and not any(leg.is_confirmed for leg in legs.values()):
+                carried = {node for thing in inside for node in self._nodes(thing)}
+                yield OpenEnd("not_arrived", load, self._sum(carried), next(iter(legs.values())).first.key)
+
+    def _before(self, node: int) -> str:
+        """What a loss was lost from: the item, or what came out of the same step."""
+        edge = graph_edge = self._graph.nodes[node].incoming[0]
+        source = self._graph.edges[graph_edge].source
+        while self._graph.nodes[source].kind is Kind.STEP and self._graph.nodes[source].incoming:
+            edge = next((e for e in self._graph.nodes[source].incoming if e in self._spread.moved), edge)
+            if self._graph.edges[edge].source == source:
+                break
+            source = self._graph.edges[edge].source
+        return self._name(source)
+
+
+@dataclass(slots=True)
+class _Leg:
+    """What is known of one thing's way to one receiver."""
+
+    first: Seen
+    carrier: str
+    """What the first event named: the thing, or what it was in."""
+    parties: set[str]
+    carriers: dict[str, None]
+    is_confirmed: bool
+
+
+def _note(  # of one caller
+    legs: dict[str, _Leg], place: str, party: str, carrier: str, seen: Seen, *, is_confirmed: bool
+) -> None:
+    leg = legs.setdefault(place, _Leg(seen, carrier, set(), {}, is_confirmed=False))
+    leg.parties.update(filter(None, (party,)))
+    leg.carriers[carrier] = None
+    leg.is_confirmed = leg.is_confirmed or is_confirmed
+    if seen.order < leg.first.order:
+        leg.first, leg.carrier = seen, carrier
+
+
+def _is_past(stay: Stay, began: int, ended: int | None) -> bool:
+    """Whether a stay was over before what was reached came in, or began after it was gone."""
+    return (stay.until is not None and stay.until <= began) or (ended is not None and stay.since > ended)
+
+
+def _destination(fact: Fact) -> tuple[str, str]:
+    """Where things were sent: place and party, empty where not said."""
+    found: dict[str, str] = {}
+    for each in fact.destination_list:
+        found.setdefault(str(each.get("type")), _text(each.get("destination")))
+    party = found.get(PartyRole.POSSESSING) or found.get(PartyRole.OWNING) or ""
+    return found.get(PartyRole.LOCATION, ""), party
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
