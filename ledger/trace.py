@@ -1,4 +1,8 @@
-"""The history of an identifier: everything behind a pack, lot or plot, and the journey ahead of it."""
+"""The history of an identifier: everything behind a pack, lot or plot, and the journey ahead of it, with quantities.
+
+`history` walks by the rules a proof is checked with (`ledger.lineage`). `flow` keeps the books over what moved
+(`ledger.holdings`) and says how many grams came from where and went where. `trace` is both.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +15,14 @@ from sqlalchemy import Select, Table, bindparam
 from sqlmodel import Session, col, select
 
 from ledger.errors import UnknownIdentifierError
+from ledger.flow import NOTHING, Amount, Kind, Spread, spread, supply, together
+from ledger.gather import FLOW_LIMIT, Gathered, Way, gather, sentences_naming
+from ledger.holdings import Account, Books, Fact, effective, replay
 from ledger.kernel.clock import format_time, parse_time
 from ledger.lineage import Found, Query, Role, Stance, sentence_of, walk
 from ledger.log import pages
 from ledger.models import Entry, Naming
+from ledger.reach import Reach, kind_of, reach
 
 LIMIT: Final = 1000
 """A history holds at most so many entries; a longer one says that it was cut."""
@@ -39,6 +47,10 @@ class Step:
     stance: Stance
     declared_wrong_by: str | None
     """The reason of an error declaration for this event, where there is one; the declaration itself keeps None."""
+    corrected_by: tuple[str, ...] = ()
+    """The events that its error declaration names as the right ones."""
+    corrects: tuple[str, ...] = ()
+    """The events declared wrong that it puts right."""
 
     @property
     def sentence(self) -> str:
@@ -60,6 +72,11 @@ class Step:
         """Whether this entry declares an earlier one wrong, and otherwise repeats it."""
         return "errorDeclaration" in self.event
 
+    @property
+    def is_effective(self) -> bool:
+        """Whether it counts: it was not declared wrong, and declares nothing."""
+        return self.declared_wrong_by is None and not self.is_declaration
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -72,7 +89,7 @@ class History:
 
     def effective(self) -> tuple[Step, ...]:
         """Return the steps without what was declared wrong and without the declarations."""
-        return tuple(s for s in self.steps if s.declared_wrong_by is None and not s.is_declaration)
+        return tuple(step for step in self.steps if step.is_effective)
 
 
 def history(session: Session, identifier: str, *, limit: int = LIMIT, below: int | None = None) -> History:
@@ -80,29 +97,42 @@ def history(session: Session, identifier: str, *, limit: int = LIMIT, below: int
 
     With `below`, only what has a log index smaller than that.
     """
-    finder = _Finder(session, below)
+    finder = _Finder(session, below, limit)
     reached, is_cut = walk(identifier, finder, limit=limit)
     if not reached:
         raise UnknownIdentifierError(identifier)
-    rows = [finder.entries[key] for key in reached]
-    wrong = {
-        row.event["eventID"]: str(row.event["errorDeclaration"].get("reason", ""))
-        for row in rows
-        if "errorDeclaration" in row.event
-    }
-    steps = [
-        Step(
-            entry_id=row.entry_id,
-            index=row.index,
-            data=row.data,
-            event=row.event,
-            stance=reached[row.entry_id],
-            declared_wrong_by=None if "errorDeclaration" in row.event else wrong.get(row.event["eventID"]),
+    steps = _steps([(finder.entries[key], stance) for key, stance in reached.items()])
+    return History(identifier, steps, is_cut)
+
+
+def _steps(rows: Sequence[tuple["_Row", Stance]]) -> tuple[Step, ...]:
+    """The entries in the order things happened, each marked with what corrects it and what it corrects."""
+    declarations = {row.event["eventID"]: row.event["errorDeclaration"] for row, _ in rows if _declares(row)}
+    corrected: dict[str, list[str]] = {}
+    for event_id, declaration in declarations.items():
+        for other in declaration.get("correctiveEventIDs", ()):
+            corrected.setdefault(other, []).append(event_id)
+    steps = []
+    for row, stance in rows:
+        event_id = row.event["eventID"]
+        declaration = None if _declares(row) else declarations.get(event_id)
+        steps.append(
+            Step(
+                entry_id=row.entry_id,
+                index=row.index,
+                data=row.data,
+                event=row.event,
+                stance=stance,
+                declared_wrong_by=None if declaration is None else str(declaration.get("reason", "")),
+                corrected_by=() if declaration is None else tuple(declaration.get("correctiveEventIDs", ())),
+                corrects=() if _declares(row) else tuple(corrected.get(event_id, ())),
+            )
         )
-        for row in rows
-    ]
-    steps.sort(key=lambda step: (step.event["eventTime"], step.entry_id))
-    return History(identifier, tuple(steps), is_cut)
+    return tuple(sorted(steps, key=lambda step: (step.event["eventTime"], step.entry_id)))
+
+
+def _declares(row: "_Row") -> bool:
+    return "errorDeclaration" in row.event
 
 
 def entries_naming(session: Session, identifier: str, *, sentences: Collection[str] = ()) -> list[Entry]:
@@ -111,6 +141,177 @@ def entries_naming(session: Session, identifier: str, *, sentences: Collection[s
     if sentences:
         statement = statement.where(col(Naming.sentence).in_(sorted(sentences)))
     return list(session.exec(statement.order_by(col(Entry.leaf_index).nulls_last(), col(Entry.id))))
+
+
+# --- with quantities -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Something behind the subject, and how many grams of the subject came from it."""
+
+    identifier: str
+    kind: str
+    amount: Amount
+    why: tuple[str, ...]
+    """The ids of the events that lead from it to the subject."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How many grams came into a thing from where, and went from it where."""
+
+    subject: str
+    amount: Amount
+    """How much there is, or was, of the subject. UNKNOWN where no event gives a mass."""
+    behind: tuple[Share, ...]
+    unexplained: Amount
+    """How much of it came from nowhere by the books: first seen without an origin, grown, or weighed more."""
+    ahead: Reach
+    events: Mapping[int, Fact]
+    """The events named in the reach, by their keys."""
+    keys: Mapping[int, Stance]
+    """Every entry that concerns what is behind and ahead, those declared wrong included."""
+    is_cut: bool
+    """Whether more than FLOW_LIMIT entries would have had to be read: then something may be missing."""
+
+
+def flow(session: Session, identifier: str, *, limit: int = FLOW_LIMIT) -> Flow:
+    """Return where the grams of a thing came from and where they went, over the effective history.
+
+    What nobody weighed is unknown, and says so. A thing that no event moved (a document, a device) has an empty flow.
+    """
+    start = Way.AHEAD | Way.BEHIND | Way.WITHIN | Way.GROWN
+    gathered = gather(session, {identifier: start}, limit=limit)
+    return flow_in(gathered, identifier)
+
+
+def flow_in(gathered: Gathered, identifier: str) -> Flow:
+    """Return the flow of a thing over events that were read. Pure."""
+    books = replay(effective(gathered.accounts))
+    nodes = subject_nodes(books, identifier)
+    forward = spread(books.graph, nodes)
+    backward = spread(books.graph, nodes, backward=True)
+    ahead = reach(books, forward, subjects=frozenset({identifier}))
+    return Flow(
+        subject=identifier,
+        amount=supply(books.graph, nodes),
+        behind=tuple(_shares(books, backward, identifier)),
+        unexplained=together(books.graph, backward, _unexplained(books, backward)),
+        ahead=ahead,
+        events=books.facts,
+        keys=_concerned(gathered.accounts, books, backward, forward, ahead, identifier),
+        is_cut=gathered.is_cut,
+    )
+
+
+def subject_nodes(books: Books, identifier: str) -> list[int]:
+    """Return the holdings that are a thing: what lies in a container, else all there ever was of it."""
+    inside = books.holdings(identifier)
+    return inside or list(books.nodes_of.get(identifier, ()))
+
+
+def _shares(books: Books, backward: Spread, subject: str) -> Iterator[Share]:
+    """What is behind, the nearest first: items, places where things came into the world, containers on the way."""
+    grouped: dict[str, list[int]] = {}
+    for node in backward.content:
+        at = books.graph.nodes[node]
+        for name in (at.item, at.holder):
+            if name and name != subject and at.kind in {Kind.STOCK, Kind.ORIGIN} and at.note != "unexplained":
+                grouped.setdefault(name, []).append(node)
+    for name, nodes in grouped.items():
+        amount = together(books.graph, backward, nodes)
+        if amount != NOTHING:
+            way = min((backward.way(node) for node in nodes), key=len)
+            keys = dict.fromkeys(books.graph.edges[edge].key for edge in reversed(way))
+            why = tuple(books.facts[key].event_id for key in keys if key >= 0)
+            yield Share(name, kind_of(name), amount, why)
+
+
+def _unexplained(books: Books, backward: Spread) -> list[int]:
+    nodes = books.graph.nodes
+    return [n for n in backward.content if nodes[n].kind is Kind.ORIGIN and nodes[n].note != "created"]
+
+
+def _concerned(  # noqa: PLR0917  # of one caller
+    accounts: Sequence[Account], books: Books, backward: Spread, forward: Spread, ahead: Reach, subject: str
+) -> dict[int, Stance]:
+    """Every entry that moved, or names, what is behind or ahead, while it was that."""
+    found: dict[int, Stance] = dict.fromkeys(ahead.keys, Stance.AHEAD)
+    spans: dict[str, list[tuple[int, int | None]]] = {subject: [(-1, None)]}
+    stances: dict[str, Stance] = {subject: Stance.SUBJECT}
+    for side, stance in ((forward, Stance.AHEAD), (backward, Stance.BEHIND)):
+        for edge in side.moved:
+            if books.graph.edges[edge].key >= 0:
+                found.setdefault(books.graph.edges[edge].key, stance)
+        for node in side.content:
+            at = books.graph.nodes[node]
+            if at.kind is not Kind.STOCK:
+                continue
+            stances.setdefault(at.item, stance)
+            spans.setdefault(at.item, []).append((-1, None))
+            if at.holder:
+                stances.setdefault(at.holder, stance)
+                spans.setdefault(at.holder, []).append((at.born, at.closed))
+    for name in list(spans):
+        for stay in books.carriers(name):
+            for since, until in spans[name]:
+                starts, ends = max(stay.since, since), _earlier(stay.until, until)
+                if ends is None or starts <= ends:
+                    stances.setdefault(stay.parent, stances[name])
+                    spans.setdefault(stay.parent, []).append((starts, ends))
+                    found.setdefault(stay.key, stances[name])
+    for account in accounts:
+        fact, order = account.fact, books.order.get(account.key)
+        named = (*fact.objects(), fact.parent_id) if order is not None else (*_all_names(fact),)
+        for name in named:
+            if account.key not in found and any(_is_within(order, span) for span in spans.get(name, ())):
+                found[account.key] = stances[name]
+    return found
+
+
+def _all_names(fact: Fact) -> Iterator[str]:
+    """What an event that does not count is about. (Only its parent's or its product's history shows it.)"""
+    yield from fact.objects()
+    yield from fact.outputs()
+    if fact.parent_id:
+        yield fact.parent_id
+
+
+def _is_within(order: int | None, span: tuple[int, int | None]) -> bool:
+    return order is None or (span[0] <= order and (span[1] is None or order <= span[1]))
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else min(one, other)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A history and its quantities. The steps hold those of the history, and what only the flow leads to."""
+
+    history: History
+    flow: Flow
+
+
+def trace(session: Session, identifier: str, *, limit: int = LIMIT) -> Trace:
+    """Return everything behind and ahead of a thing, with quantities. Raises UnknownIdentifierError.
+
+    The steps may be more than a proof holds: a proof is bound to the rules of connection, a trace follows goods through
+    every container that held them.
+    """
+    found = history(session, identifier, limit=limit)
+    flowed = flow(session, identifier)
+    known = {step.entry_id for step in found.steps}
+    missing = [key for key in flowed.keys if key not in known]
+    room = max(0, limit - len(found.steps))
+    if not missing or found.is_cut:
+        return Trace(found, flowed)
+    finder = _Finder(session, None, limit)
+    rows = [(_Row(step.entry_id, step.index, step.data, step.event), step.stance) for step in found.steps]
+    finder.load(missing[:room])
+    rows += [(finder.entries[key], flowed.keys[key]) for key in missing if key in finder.entries]
+    return Trace(History(identifier, _steps(rows), len(missing) > room), flowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +325,42 @@ class _Row:
 class _Finder:
     """Answers the questions of a walk from the index, a round at a time and in few statements."""
 
-    def __init__(self, session: Session, below: int | None) -> None:
-        self._session, self._below = session, below
+    def __init__(self, session: Session, below: int | None, limit: int) -> None:
+        self._session, self._below, self._limit = session, below, limit
         self.entries: dict[int, _Row] = {}
 
     def __call__(self, queries: Sequence[Query]) -> Iterable[Found]:
         by_event = {query.identifier: query for query in queries if query.stance is Stance.EVENT}
-        listed = [query for query in queries if query.sentences and not (query.newest or query.since)]
+        listed = [q for q in queries if q.sentences and not q.since and q.stance is not Stance.SUBJECT]
         alike: dict[Query, dict[str, Query]] = {}
         for query in queries:
-            if query.stance is not Stance.EVENT and query not in listed:
+            if query.stance is not Stance.EVENT and query.stance is not Stance.SUBJECT and query not in listed:
                 alike.setdefault(replace(query, identifier=""), {})[query.identifier] = query
-        hits = list(self._ask_listed(listed)) if listed else []
+        hits = [hit for query in queries if query.stance is Stance.SUBJECT for hit in self._ask_subject(query)]
+        hits += self._ask_listed(listed) if listed else []
         for shape, group in alike.items():
             hits += self._ask(shape, group)
-        hits += self._load({key for _, key in hits} - self.entries.keys(), by_event)
+        # One more than fits is enough to know that the history is cut.
+        wanted = [key for key in dict.fromkeys(key for _, key in hits) if key not in self.entries]
+        hits += self._load(wanted[: self._limit + 1], by_event)
         return [Found(query, key, self.entries[key].event) for query, key in hits if key in self.entries]
+
+    def _ask_subject(self, query: Query) -> Iterator[tuple[Query, int]]:
+        """Ask about the subject sentence by sentence: it may be a plot with all its readings, or a dock."""
+        sentences = query.sentences or tuple(
+            each for each in sentences_naming(self._session, query.identifier) if each not in query.without
+        )
+        most = query.newest or self._limit + 1
+        rows = [
+            row
+            for sentence in sentences
+            for row in self._session.execute(
+                _NEWEST, {"identifier": query.identifier, "sentence": sentence, "most": most}
+            )
+        ]
+        rows.sort(key=lambda row: (row.event_time, row.entry_id), reverse=True)
+        for row in rows[:most]:
+            yield query, row.entry_id
 
     def _ask(self, shape: Query, group: Mapping[str, Query]) -> Iterator[tuple[Query, int]]:
         """Ask one question about many identifiers at once."""
@@ -147,7 +368,7 @@ class _Finder:
             "identifiers": list(group),
             "mask": shape.roles,
             "sentences": shape.sentences or shape.without,
-            "most": shape.newest or _MOST_HITS,
+            "most": _MOST_HITS,
         }
         if shape.since:
             given |= {"since": parse_time(shape.since), "until": parse_time(shape.until)}
@@ -188,6 +409,10 @@ class _Finder:
                 if event_id in by_event:
                     yield by_event[event_id], entry_id
 
+    def load(self, keys: Collection[int]) -> None:
+        """Read entries by their keys."""
+        list(self._load(keys, {}))
+
     def _event_in_columns(self, entry_id: int) -> Mapping[str, Any]:
         """What the row beside damaged bytes says of the event: enough to show that it is there."""
         entry = self._session.get_one(Entry, entry_id)
@@ -197,6 +422,14 @@ class _Finder:
             "eventTime": format_time(entry.event_time),
             "gy:sentence": entry.sentence,
         }
+
+
+_NEWEST: Final[Select[Any]] = (
+    select(_NAMING.c.event_time, _NAMING.c.entry_id)
+    .where(_NAMING.c.identifier == bindparam("identifier"), _NAMING.c.sentence == bindparam("sentence"))
+    .order_by(_NAMING.c.event_time.desc(), _NAMING.c.entry_id.desc())
+    .limit(bindparam("most"))
+)
 
 
 @cache
