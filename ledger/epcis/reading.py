@@ -6,6 +6,7 @@ programs that read such a document may hash and show different things. None of i
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,17 +15,18 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ledger.canonical import MAX_DEPTH, MAX_SAFE_INTEGER
+from ledger.epcis.checks import below_path
 from ledger.errors import DocumentError, Problem
 from ledger.events import Json
 
-__all__ = ["MAX_PARTS", "Document", "DocumentError", "Kind", "Problem", "child_path", "read"]
+__all__ = ["MAX_PARTS", "Document", "DocumentError", "Kind", "Problem", "read"]
 
 MAX_PARTS: Final = 2_000_000
 """Most objects and lists in one document: a body of nothing but brackets must not fill the memory."""
 
 _DECODER: Final = msgspec.json.Decoder()
 _ENCODER: Final = msgspec.json.Encoder()
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_@][A-Za-z0-9_]*").fullmatch
+_HASH_ID: Final = re.compile(r"ni:///sha-256;[0-9a-f]{64}\?ver=CBV2\.0").fullmatch
 _SURROGATE: Final = re.compile("[\ud800-\udfff]").search
 
 
@@ -79,15 +81,8 @@ def read(data: bytes) -> Document:
         raise _why_unreadable(data, error) from None
     _check_values(value)
     if _quotes(data) != _quotes(_ENCODER.encode(value)):
-        raise _repeated_key(data)
+        value = _without_repetition(data)
     return _document(value)
-
-
-def child_path(path: str, key: str | int) -> str:
-    """Return the path of a member: `$.a[3].b`, and `$['gy:pack']` for a key with other characters."""
-    if isinstance(key, int):
-        return f"{path}[{key}]"
-    return f"{path}.{key}" if _PLAIN_KEY(key) else f"{path}[{key!r}]"
 
 
 def _document(value: Any) -> Document:
@@ -99,6 +94,9 @@ def _document(value: Any) -> Document:
     match value.get("type"):
         case Kind.DOCUMENT.value:
             events = _inside(value, "epcisBody", "eventList")
+            single = _inside(value, "epcisBody", "event")
+            if events is None and type(single) is dict:  # no schema has it; the generator of event hashes reads it
+                return Document(Kind.DOCUMENT, (single,), ("$.epcisBody.event",), context, value)
             return _with_events(Kind.DOCUMENT, events, "$.epcisBody.eventList", context, value)
         case Kind.QUERY_DOCUMENT.value:
             events = _inside(value, "epcisBody", "queryResults", "resultsBody", "eventList")
@@ -203,19 +201,29 @@ def _why_unreadable(data: bytes, error: Exception) -> DocumentError:
     return _refused("$", f"is not JSON: {error}")
 
 
-def _repeated_key(data: bytes) -> DocumentError:
-    def noticed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        built = _Repeating(pairs)
-        if len(built) == len(pairs):
-            return dict(built)
-        seen: set[str] = set()
-        built.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        return built
-
-    for path, found in _walk(json.loads(data, object_pairs_hook=noticed)):
+def _without_repetition(data: bytes) -> Any:
+    """Return the value in which some key is repeated, where it still has one meaning; else raise DocumentError."""
+    value = json.loads(data, object_pairs_hook=_object)
+    for path, found in _walk(value):
         if isinstance(found, _Repeating):
-            return _refused(child_path(path, found.key), "stands more than once in the same object")
-    raise AssertionError("two counts of quotation marks differ although no key is repeated")
+            raise _refused(path + below_path(found.key), "stands more than once in the same object")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    built = dict(pairs)
+    if len(built) == len(pairs):
+        return built
+    repeated = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
+    if repeated == ["eventID"]:
+        # An official example gives an event its hash and an id of its own. The hash follows from the event.
+        ids = [value for key, value in pairs if key == "eventID"]
+        own = [value for value in ids if not (isinstance(value, str) and _HASH_ID(value))]
+        if len(own) == 1:
+            return {**built, "eventID": own[0]}
+    marked = _Repeating(built)
+    marked.key = repeated[0]
+    return marked
 
 
 def _path_of(value: Any, part: Any) -> str:
@@ -232,7 +240,7 @@ def _walk(value: Any) -> Iterator[tuple[str, Any]]:
             for key in found:
                 if _SURROGATE(key):
                     yield path, key
-            waiting += [(child_path(path, key), item) for key, item in reversed(found.items())]
+            waiting += [(path + below_path(key), item) for key, item in reversed(found.items())]
         elif type(found) is list:
             waiting += [(f"{path}[{i}]", item) for i, item in reversed(list(enumerate(found)))]
 

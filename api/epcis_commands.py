@@ -1,0 +1,90 @@
+"""Commands on EPCIS documents from anywhere: `guoyuan epcis validate`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from api.terminal import BAD_INPUT, OK, WRONG, command, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ledger.epcis.reading import Problem
+
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+"""Larger files are refused before they are read."""
+
+STDIN: Final = "-"
+
+app = typer.Typer(help="EPCIS 2.0 documents in JSON-LD.", no_args_is_help=True)
+
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="JSON or JSON-LD documents; - is standard input.")]
+AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, one line per file.")]
+Lenient = Annotated[bool, typer.Option("--lenient", help="Also take the known deviations of real documents.")]
+
+
+@command(app)
+def validate(files: Files, lenient: Lenient = False, as_json: AsLines = False) -> int:
+    """Say whether documents are valid EPCIS 2.0, and if not, everything that is wrong with them."""
+    from ledger.epcis.profile import Profile
+
+    profile = Profile.LENIENT if lenient else Profile.STRICT
+    code = OK
+    for file in files:
+        data = contents(file)
+        if data is None:
+            code = BAD_INPUT
+            continue
+        found = _problems(data, profile)
+        if found:
+            code = max(code, WRONG)
+        if as_json:
+            errors = [{"path": problem.path, "reason": problem.reason} for problem in found]
+            print_line({"file": file, "valid": not found, "errors": errors})
+        else:
+            _tell(file, found)
+    return code
+
+
+def contents(file: str) -> bytes | None:
+    """Return a file, at most one byte more than MAX_FILE_BYTES; None, and a line on standard error, if unreadable."""
+    try:
+        if file == STDIN:
+            return sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        with Path(file).open("rb") as opened:
+            return opened.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        typer.echo(f"guoyuan: {file}: {error.strerror or error}", err=True)
+        return None
+
+
+def print_line(document: dict[str, Any]) -> None:
+    """Print one JSON object on one line."""
+    typer.echo(json.dumps(document, ensure_ascii=False))
+
+
+def _problems(data: bytes, profile: Any) -> "Sequence[Problem]":
+    from ledger.epcis.profile import problems
+    from ledger.epcis.reading import Problem, read
+    from ledger.errors import DocumentError
+
+    if len(data) > MAX_FILE_BYTES:
+        return [Problem("$", f"is larger than {MAX_FILE_BYTES // 2**20} MiB")]
+    try:
+        return problems(read(data), profile)
+    except DocumentError as error:
+        return error.problems
+
+
+def _tell(file: str, found: "Sequence[Problem]") -> None:
+    say(f"{file}: " + ("valid" if not found else f"{len(found)} problem{'s' if len(found) > 1 else ''}"))
+    for line in _lines(found):
+        say(line)
+
+
+def _lines(found: "Sequence[Problem]") -> "Iterator[str]":
+    for problem in found:
+        yield f"  {problem.path}: {problem.reason}"
