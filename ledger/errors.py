@@ -5,6 +5,12 @@ LedgerError
 │   └── UnknownContextError  a JSON-LD context that is not on our list
 ├── DocumentError            bytes that are not the EPCIS document they claim to be: all its problems
 ├── ConflictingEventError    an eventID already recorded with other bytes
+├── BorrowedWordsError       an event from outside speaks in our own words, or declares one of our events wrong
+├── TooManyEventsError       a document holds more events than one capture takes
+├── UnknownCaptureError      no capture job has this id
+├── QueryParameterError      a query parameter that is not known here, or does not say what it must
+├── QueryTooLargeError       more events match than the query, or this repository, allows
+├── QueryTooComplexError     the query would have to look at too many entries
 ├── EntryTooLargeError       more than 65,535 bytes
 ├── FutureEventError         an event more than five minutes ahead of the log's clock
 ├── UnknownIdentifierError   nothing in the log names this identifier
@@ -81,6 +87,69 @@ class ConflictingEventError(LedgerError):
             f"{event_id} is already recorded with different content; declare an error instead of changing it"
         )
         self.event_id = event_id
+
+
+class BorrowedWordsError(LedgerError):
+    """An event from outside speaks in our own words (`gy:`), or declares one of our own events wrong.
+
+    Taken in, it would pass for our sentence: followers would act on it, and histories would show it as ours.
+    """
+
+    code = "words_borrowed"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+
+class TooManyEventsError(LedgerError):
+    """A document holds more events than one capture takes."""
+
+    code = "too_many_events"
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"the document holds {count} events; one capture takes at most {limit}: send it in parts")
+        self.count, self.limit = count, limit
+
+
+class UnknownCaptureError(LedgerError):
+    """No capture job has this id, or it is somebody else's."""
+
+    code = "unknown_capture"
+
+    def __init__(self, capture_id: str) -> None:
+        super().__init__(f"there is no capture job {capture_id[:80]!r}")
+        self.capture_id = capture_id
+
+
+class QueryParameterError(LedgerError):
+    """A query parameter that is not known here, or whose value is not what it must be."""
+
+    code = "query_parameter"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name, self.reason = name, reason
+
+
+class QueryTooLargeError(LedgerError):
+    """More events match than the query allows."""
+
+    code = "query_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"more than {limit} events match")
+        self.limit = limit
+
+
+class QueryTooComplexError(LedgerError):
+    """The query would have to look at more entries than one request may."""
+
+    code = "query_too_complex"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"this would look at more than {limit} entries; name an identifier, a time or an eventID")
+        self.limit = limit
 
 
 class EntryTooLargeError(LedgerError):

@@ -71,7 +71,7 @@ def record_all(session: Session, events: Sequence[Event], *, now: datetime) -> l
         if draft.key not in entries or fresh[draft.key] is not draft
     ]
     if repeated:
-        entries |= _find(session, {draft.key for _, draft in repeated} - entries.keys())
+        entries |= find(session, {draft.key for _, draft in repeated} - entries.keys())
     for event, draft in repeated:
         first = entries[draft.key]
         if entry_bytes(event, first.record_time) != first.data:
@@ -116,7 +116,7 @@ def record_batch(
     known: dict[_Key, Entry] = {}
     new = list(fresh.values())
     while new and not _insert_integrated(session, new, moment, first=size):
-        found = _find(session, fresh.keys())
+        found = find(session, fresh.keys())
         if len(found) <= len(known):
             raise LogInconsistentError("entries could not be written, and none of them stands there already")
         known, new = found, [draft for draft in fresh.values() if draft.key not in found]
@@ -362,7 +362,8 @@ def naming_rows(
     return [(identifier, sentence, time_ms, entry_id, roles) for identifier, roles in named.items()]
 
 
-def _find(session: Session, keys: Collection[_Key]) -> dict[_Key, Entry]:
+def find(session: Session, keys: Collection[tuple[str, bool]]) -> dict[tuple[str, bool], Entry]:
+    """Return the entries of these eventIDs that are recorded: the event (False), or its error declaration (True)."""
     found: dict[_Key, Entry] = {}
     for page in pages(sorted(keys), _PAGE):
         rows = session.exec(select(Entry).where(tuple_(col(Entry.event_id), col(Entry.is_declaration)).in_(page)))

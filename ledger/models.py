@@ -6,7 +6,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, LargeBinary, UniqueConstraint
+from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from ledger.kernel.columns import BigKey, Key, UtcTime
@@ -18,8 +18,10 @@ class Entry(SQLModel, table=True):
     __tablename__ = "ledger_entry"
     __table_args__ = (
         # An error declaration legitimately repeats the eventID of what it declares wrong.
-        # No other index but that of leaf_index: each costs twice, when recording and when integrating.
         UniqueConstraint("event_id", "is_declaration", name="ledger_entry_event"),
+        # For queries in the order of time. No more: each costs when recording, and again when integrating.
+        Index("ledger_entry_event_time", "event_time", "id"),
+        Index("ledger_entry_record_time", "record_time", "id"),
     )
 
     id: int = Field(default=None, primary_key=True, sa_type=BigKey)
@@ -51,6 +53,33 @@ class Naming(SQLModel, table=True):
     """Bits of `ledger.lineage.Role`."""
 
 
+class CaptureJob(SQLModel, table=True):
+    """One document that somebody outside sent us: who, when, what became of it. Its events stand in the log alone."""
+
+    __tablename__ = "ledger_capture"
+
+    number: int = Field(default=None, primary_key=True, sa_type=BigKey)
+    id: str = Field(unique=True, max_length=40)
+    """What the sender asks for it by: random."""
+    party: str = Field(index=True, max_length=80)
+    """Whose account sent it."""
+    digest: str = Field(max_length=80)
+    """`ni:///sha-256;` of the body, as it came."""
+    body_bytes: int
+    on_error: str = Field(max_length=8)
+    received_at: datetime = Field(sa_type=UtcTime)
+    finished_at: datetime = Field(sa_type=UtcTime)
+    events: int
+    """How many the document held: new, repeated and refused together."""
+    new: int
+    repeated: int
+    refused: int
+    first_index: int | None = Field(default=None, index=True, sa_type=BigKey)
+    """Where its new events begin in the log; they stand there one behind the other."""
+    errors: str
+    """JSON list of what was wrong, `{code, path, reason, event_id}`; at most 100."""
+
+
 class Tile(SQLModel, table=True):
     """Up to 256 neighbouring node hashes of the tree and, once full, all nodes above them.
 
@@ -76,6 +105,39 @@ class Checkpoint(SQLModel, table=True):
     note: str
     """The C2SP signed note, exactly as published."""
     signed_at: datetime = Field(sa_type=UtcTime)
+
+
+class Cosignature(SQLModel, table=True):
+    """A witness's word on a checkpoint of ours, checked before it was kept."""
+
+    __tablename__ = "ledger_cosignature"
+
+    size: int = Field(primary_key=True, sa_type=BigKey, sa_column_kwargs={"autoincrement": False})
+    key: str = Field(primary_key=True, max_length=400)
+    """The witness's C2SP verifier key."""
+    line: str
+    """The line of the signed note, its newline included."""
+    cosigned_at: datetime = Field(sa_type=UtcTime)
+    """By the witness's clock."""
+
+
+class WitnessState(SQLModel, table=True):
+    """How far a witness has followed our log, and what is wrong with it."""
+
+    __tablename__ = "ledger_witness"
+
+    key: str = Field(primary_key=True, max_length=400)
+    size: int = Field(default=0, sa_type=BigKey)
+    """The size it remembers, as far as we know."""
+    cosigned_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    error: str | None = None
+    failed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    failures: int = 0
+    """In a row."""
+    ask_after: datetime | None = Field(default=None, sa_type=UtcTime)
+    alarm: str | None = None
+    """What it holds against us: a head we do not know. Ends when it cosigns again."""
+    alarmed_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
 
 class FollowerCursor(SQLModel, table=True):

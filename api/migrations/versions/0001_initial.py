@@ -91,6 +91,16 @@ def upgrade() -> None:
     sa.UniqueConstraint('log_origin', 'chain_id', 'contract', 'size', name='contracts_anchor_head')
     )
     op.create_index(op.f('ix_contracts_anchor_state'), 'contracts_anchor', ['state'], unique=False)
+    op.create_table('contracts_trouble',
+    sa.Column('log_origin', sa.String(length=200), nullable=False),
+    sa.Column('code', sa.String(length=40), nullable=False),
+    sa.Column('message', sa.String(), nullable=False),
+    sa.Column('since', sa.BigInteger(), nullable=False),
+    sa.Column('last_at', sa.BigInteger(), nullable=False),
+    sa.Column('times', sa.Integer(), nullable=False),
+    sa.Column('retry_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('log_origin')
+    )
     op.create_table('grading_calibration',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('line', sa.String(length=200), nullable=False),
@@ -107,6 +117,26 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     op.create_index('grading_calibration_line', 'grading_calibration', ['line', 'id'], unique=False)
+    op.create_table('ledger_capture',
+    sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('id', sa.String(length=40), nullable=False),
+    sa.Column('party', sa.String(length=80), nullable=False),
+    sa.Column('digest', sa.String(length=80), nullable=False),
+    sa.Column('body_bytes', sa.Integer(), nullable=False),
+    sa.Column('on_error', sa.String(length=8), nullable=False),
+    sa.Column('received_at', sa.BigInteger(), nullable=False),
+    sa.Column('finished_at', sa.BigInteger(), nullable=False),
+    sa.Column('events', sa.Integer(), nullable=False),
+    sa.Column('new', sa.Integer(), nullable=False),
+    sa.Column('repeated', sa.Integer(), nullable=False),
+    sa.Column('refused', sa.Integer(), nullable=False),
+    sa.Column('first_index', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
+    sa.Column('errors', sa.String(), nullable=False),
+    sa.PrimaryKeyConstraint('number'),
+    sa.UniqueConstraint('id')
+    )
+    op.create_index(op.f('ix_ledger_capture_first_index'), 'ledger_capture', ['first_index'], unique=False)
+    op.create_index(op.f('ix_ledger_capture_party'), 'ledger_capture', ['party'], unique=False)
     op.create_table('ledger_checkpoint',
     sa.Column('size', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
     sa.Column('previous_size', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -115,6 +145,13 @@ def upgrade() -> None:
     sa.Column('signed_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('size'),
     sa.UniqueConstraint('previous_size')
+    )
+    op.create_table('ledger_cosignature',
+    sa.Column('size', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
+    sa.Column('key', sa.String(length=400), nullable=False),
+    sa.Column('line', sa.String(), nullable=False),
+    sa.Column('cosigned_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('size', 'key')
     )
     op.create_table('ledger_disclosure',
     sa.Column('digest', sa.String(length=43), nullable=False),
@@ -138,6 +175,8 @@ def upgrade() -> None:
     sa.UniqueConstraint('event_id', 'is_declaration', name='ledger_entry_event'),
     sa.UniqueConstraint('leaf_index')
     )
+    op.create_index('ledger_entry_event_time', 'ledger_entry', ['event_time', 'id'], unique=False)
+    op.create_index('ledger_entry_record_time', 'ledger_entry', ['record_time', 'id'], unique=False)
     op.create_table('ledger_follower',
     sa.Column('name', sa.String(length=80), nullable=False),
     sa.Column('position', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -160,6 +199,18 @@ def upgrade() -> None:
     sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
     sa.Column('data', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('level', 'number')
+    )
+    op.create_table('ledger_witness',
+    sa.Column('key', sa.String(length=400), nullable=False),
+    sa.Column('size', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('cosigned_at', sa.BigInteger(), nullable=True),
+    sa.Column('error', sa.String(), nullable=True),
+    sa.Column('failed_at', sa.BigInteger(), nullable=True),
+    sa.Column('failures', sa.Integer(), nullable=False),
+    sa.Column('ask_after', sa.BigInteger(), nullable=True),
+    sa.Column('alarm', sa.String(), nullable=True),
+    sa.Column('alarmed_at', sa.BigInteger(), nullable=True),
+    sa.PrimaryKeyConstraint('key')
     )
     op.create_table('orders_broadcast',
     sa.Column('id', sa.String(), nullable=False),
