@@ -29,6 +29,7 @@ from ledger.models import Disclosure, Entry, FollowerCursor
 _RANGE_BITS: Final = 12
 """Sums are kept for every 4,096 entry keys."""
 _PAGE: Final = 1000
+_ROWS_AT_ONCE: Final = 5000
 _MOST_RANGES: Final = 8
 """So many differing ranges are read row by row."""
 _SEPARATOR: Final = "\t"
@@ -85,11 +86,12 @@ class IndexSums:
     def differing(self, session: Session) -> list[int]:
         """Return the ranges whose stored rows add up to something else, in order."""
         stored: dict[int, int] = {}
-        rows = session.execute(_ALL_ROWS, {"tab": _SEPARATOR}, execution_options={"yield_per": 10_000})
+        rows = session.execute(_ALL_ROWS, {"tab": _SEPARATOR}, execution_options={"yield_per": _ROWS_AT_ONCE})
         hash_, get = self._hash, stored.get
-        for entry_id, row in rows:
-            range_ = entry_id >> _RANGE_BITS
-            stored[range_] = get(range_, 0) + hash_(row)
+        for part in rows.partitions(_ROWS_AT_ONCE):
+            for entry_id, row in part:
+                range_ = entry_id >> _RANGE_BITS
+                stored[range_] = get(range_, 0) + hash_(row)
         ranges = stored.keys() | self.sums.keys()
         return sorted(range_ for range_ in ranges if stored.get(range_, 0) != self.sums.get(range_, 0))
 

@@ -329,7 +329,7 @@ class _Check:
         first = self._resumed
         while True:
             found = self._session.execute(_ENTRIES, {"first": first, "most": _PAGE})
-            page = [_Row._make(row) for row in found]
+            page = [_Row._make(row) for row in found.all()]
             if page:
                 yield page
             if len(page) < _PAGE:

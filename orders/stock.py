@@ -1,9 +1,9 @@
 """Graded stock, read off the log: what grading measured is what may be packed and sold."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from ledger.events import Event, Quantity, TransformationEvent
 from ledger.kernel.clock import parse_time
@@ -24,16 +24,16 @@ class GradedStock:
     sentences = frozenset({Sentence.GRADED.value})
 
     def handle(self, session: Session, entry: Entry, event: Event) -> None:
-        """Add the graded lots of one run. A run already known changes nothing."""
+        """Keep the graded lots of one run. What is there already stays; what was lost is made again."""
         if not isinstance(event, TransformationEvent) or entry.is_declaration:
             return
-        known = session.exec(select(GradedLot.id).where(GradedLot.graded_event_id == entry.event_id)).first()
-        if known is not None:
-            return
         inputs = [quantity.epc_class for quantity in event.input_quantity_list]
-        for verdict in _verdicts(event):
-            session.add(_row(entry, event, verdict, inputs))
-            _count(session, str(event.ilmd.get("gy:variety", "")), verdict)
+        verdicts = _verdicts(event)
+        for verdict in verdicts:
+            if session.get(GradedLot, verdict[1]) is None:
+                session.add(_row(entry, event, verdict, inputs))
+        session.flush()
+        _total(session, str(event.ilmd.get("gy:variety", "")), {tier for tier, *_ in verdicts})
         for row in session.exec(select(Lot).where(col(Lot.id).in_(inputs)).order_by(Lot.id).with_for_update()):
             row.state = LotState.CONSUMED
             session.add(row)
@@ -122,9 +122,12 @@ def _lot_number(lot: str) -> str:
         return lot
 
 
-def _count(session: Session, variety: str, verdict: _Verdict) -> None:
-    tier, _, fruits, mass_g = verdict
-    total = session.get(TierTotal, (variety, tier)) or TierTotal(variety=variety, tier=tier)
-    total.mass_g += mass_g
-    total.fruits += fruits
-    session.add(total)
+def _total(session: Session, variety: str, tiers: Collection[Tier]) -> None:
+    """Set what was graded into some tiers to the sum over their lots: doing it twice changes nothing."""
+    graded = select(GradedLot.tier, func.sum(GradedLot.mass_g), func.sum(GradedLot.fruits)).where(
+        GradedLot.variety == variety, col(GradedLot.tier).in_(sorted(tiers))
+    )
+    for tier, mass_g, fruits in session.exec(graded.group_by(col(GradedLot.tier))):
+        total = session.get(TierTotal, (variety, tier)) or TierTotal(variety=variety, tier=tier)
+        total.mass_g, total.fruits = int(mass_g), int(fruits)
+        session.add(total)

@@ -1,7 +1,11 @@
 """Followers: at least once, in order, each for itself."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from sqlmodel import Session
@@ -139,3 +143,42 @@ def test_a_follower_may_record_what_others_follow(any_db: Database, golden: list
     for _ in range(3):
         follow.drain(any_db, [Answering("answering"), reader], now=later)
     assert len(reader.seen) == 5
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from ledger import follow
+from ledger.kernel.database import Database
+from ledger.kernel.sequences import next_number
+
+class Killed:
+    name, sentences = "counter", frozenset({"packed/1"})
+    def handle(self, session, entry, event):
+        next_number(session, "counter")
+        with open(sys.argv[2], "a") as file:
+            file.write(f"{entry.leaf_index}\\n")
+        if entry.leaf_index == 28:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+follow.drain(Database(sys.argv[1]), [Killed()], now=datetime(2026, 5, 1, tzinfo=UTC))
+"""
+
+
+def test_killed_between_its_work_and_its_cursor_it_does_its_own_rows_once(
+    recorded: Database, later: datetime, tmp_path: Path
+) -> None:
+    """The control is beside it: what it writes elsewhere is written twice, so that must bear it."""
+    elsewhere = tmp_path / "elsewhere"
+    url = recorded.engine.url.render_as_string(hide_password=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, url, str(elsewhere)], cwd=Path(__file__).parents[2], check=False, timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL
+    follower = Counter()
+    assert follow.drain(recorded, [follower], now=later) == 5
+    assert counted(recorded, "counter") == 5
+    assert elsewhere.read_text().split() + [str(index) for index in follower.seen] == [
+        *("25", "26", "27", "28"),
+        *("25", "26", "27", "28", "29"),
+    ]
