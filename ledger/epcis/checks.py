@@ -7,6 +7,7 @@ What is right costs one call and no text; paths are put together only on the way
 import re
 from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +38,12 @@ _URI: Final = re.compile(
 ).fullmatch
 """RFC 3986, section 3 and appendix A: an absolute URI, in ASCII. Possessive, so that no text takes it long."""
 
+_PLAIN_URI: Final = re.compile(
+    rf"[A-Za-z][A-Za-z0-9+.\-]*:(?://[A-Za-z0-9.\-]+(?![^/?#])|(?!//))[A-Za-z0-9\-._~{_SUB_DELIMS}:@/]*"
+    rf"(?:[?#][A-Za-z0-9\-._~{_SUB_DELIMS}:@/?]*)?"
+).fullmatch
+"""What most URIs look like; the rest are asked of `_URI`, which takes everything that this takes."""
+
 _TIME: Final = re.compile(
     r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)"
     r"(?:\.[0-9]+)?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
@@ -48,6 +55,8 @@ _SHORT_MONTHS: Final = {"02": 29, "04": 30, "06": 30, "09": 30, "11": 30}
 
 def is_uri(text: str) -> bool:
     """Whether text is a URI by RFC 3986. A CURIE such as `example:lot` is one too."""
+    if _PLAIN_URI(text) is not None:
+        return True
     match = _URI(text)
     return match is not None and (match[1] is None or _is_ipv6(match[1]))
 
@@ -123,7 +132,7 @@ def boolean(value: Any) -> Found:
 
 def uri(value: Any) -> Found:
     """Demand a URI."""
-    if type(value) is str and is_uri(value):
+    if type(value) is str and (_PLAIN_URI(value) is not None or is_uri(value)):
         return None
     if type(value) is not str:
         return wrong(f"must be a URI, not {kind_of(value)}")
@@ -211,6 +220,23 @@ def did_you_mean(value: Any, words: Collection[str]) -> str:
     return f"; did you mean '{alike[near[0]]}'?" if near else ""
 
 
+def uris(value: Any) -> Found:
+    """Demand a list of URIs."""
+    if type(value) is list:
+        try:
+            if None not in map(_PLAIN_URI, value):
+                return None
+        except TypeError:
+            pass  # not all of them are text: the list is looked at one by one
+    return _each_uri(value)
+
+
+def unique_uris(value: Any) -> Found:
+    """Demand a list of URIs without repetition."""
+    found = uris(value)
+    return _repeated(value) if found is None else found
+
+
 # --- checks of lists and objects ---------------------------------------------------------------------
 
 
@@ -265,18 +291,27 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def either(*checks: Check, reason: str) -> Check:
-    """Return a check that takes what one of several takes."""
+_each_uri: Final = many(uri)
+
+
+def by_kind(checks: Mapping[type, Check], form: str) -> Check:
+    """Return a check that asks another one, by whether the value is text, a list, an object."""
+    check_of = dict(checks).get
 
     def check(value: Any) -> Found:
-        return None if any(one(value) is None for one in checks) else wrong(reason)
+        one = check_of(type(value))
+        return wrong(f"must be {form}, not {kind_of(value)}") if one is None else one(value)
 
     return check
 
 
 def extension_key(key: str) -> bool:
     """Whether a field's name is a URI or CURIE, as the names of extensions are."""
-    return is_uri(key)
+    return _known_key(key) if len(key) <= _SHOWN else is_uri(key)
+
+
+_known_key: Final = lru_cache(maxsize=4096)(is_uri)
+"""The same few names stand in every event."""
 
 
 def closed_key(_: str) -> bool:

@@ -18,9 +18,9 @@ from ledger.epcis.checks import (
     any_key,
     anything,
     boolean,
+    by_kind,
     closed_key,
     did_you_mean,
-    either,
     many,
     matching,
     number,
@@ -28,7 +28,9 @@ from ledger.epcis.checks import (
     shown,
     text,
     time,
+    unique_uris,
     uri,
+    uris,
     word,
     word_or_uri,
     wrong,
@@ -59,12 +61,9 @@ _DISPOSITION: Final = word_or_uri(words.DISPOSITIONS, "a disposition", _CBV)
 _UNIT: Final = matching(r"[A-Z0-9]{2,3}", "a UN/CEFACT unit code of 2 or 3 capitals or digits, such as KGM")
 _OFFSET: Final = matching(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)", "an offset such as +08:00")
 
-_OBJECT: Final = object_of({}, further=any_key, what="an object")
-_CONTEXT: Final = either(
-    uri,
-    _OBJECT,
-    many(either(uri, _OBJECT, reason="must be a URI or an object"), unique=True),
-    reason="must be a URI, an object of prefixes, or a list of these without repetition",
+_CONTEXT: Final = by_kind(
+    {str: uri, dict: anything, list: many(by_kind({str: uri, dict: anything}, "a URI or an object"), unique=True)},
+    "a URI, an object of prefixes, or a list of these",
 )
 _QUANTITY: Final = object_of(
     {"epcClass": uri, "quantity": number, "uom": _UNIT},
@@ -95,7 +94,7 @@ _ERROR: Final = object_of(
     {
         "declarationTime": time,
         "reason": word_or_uri(words.ERROR_REASONS, "a reason for an error declaration", _CBV),
-        "correctiveEventIDs": many(uri),
+        "correctiveEventIDs": uris,
     },
     required=["declarationTime"],
     what="an error declaration",
@@ -143,7 +142,7 @@ _COMMON: Final[Mapping[str, Check]] = {
     "recordTime": time,
     "eventTimeZoneOffset": _OFFSET,
     "eventID": uri,
-    "certificationInfo": either(uri, many(uri), reason="must be a URI or a list of URIs"),
+    "certificationInfo": by_kind({str: uri, list: uris}, "a URI or a list of URIs"),
     "errorDeclaration": _ERROR,
 }
 _SHARED: Final[Mapping[str, Check]] = {
@@ -159,14 +158,12 @@ _SHARED: Final[Mapping[str, Check]] = {
 }
 _ACTION: Final = word(("ADD", "OBSERVE", "DELETE"), "an action")
 _TIMES: Final = ("eventTime", "eventTimeZoneOffset")
-_URIS: Final = many(uri)
-_UNIQUE_URIS: Final = many(uri, unique=True)
 _QUANTITIES: Final = many(_QUANTITY)
 _PARENT_AND_CHILDREN: Final[Mapping[str, Check]] = {
     **_SHARED,
     "action": _ACTION,
     "parentID": uri,
-    "childEPCs": _URIS,
+    "childEPCs": uris,
     "childQuantityList": _QUANTITIES,
 }
 
@@ -209,7 +206,7 @@ _EVENTS: Final[Mapping[str, Check]] = {
             {
                 **_SHARED,
                 "action": _ACTION,
-                "epcList": _UNIQUE_URIS,
+                "epcList": unique_uris,
                 "quantityList": _QUANTITIES,
                 "persistentDisposition": _PERSISTENT,
                 "ilmd": _ILMD,
@@ -233,7 +230,7 @@ _EVENTS: Final[Mapping[str, Check]] = {
                 **_SHARED,
                 "action": _ACTION,
                 "parentID": uri,
-                "epcList": _URIS,
+                "epcList": uris,
                 "quantityList": _QUANTITIES,
                 "bizTransactionList": many(_TRANSACTION, at_least=1),
             },
@@ -246,9 +243,9 @@ _EVENTS: Final[Mapping[str, Check]] = {
         object_of(
             {
                 **_SHARED,
-                "inputEPCList": _UNIQUE_URIS,
+                "inputEPCList": unique_uris,
                 "inputQuantityList": _QUANTITIES,
-                "outputEPCList": _UNIQUE_URIS,
+                "outputEPCList": unique_uris,
                 "outputQuantityList": _QUANTITIES,
                 "transformationID": uri,
                 "persistentDisposition": _PERSISTENT,
@@ -287,13 +284,13 @@ def _bare_event(value: Any) -> Found:
 
 _VERSION: Final = matching(r"[0-9]+(?:\.[0-9]+)*", "a version such as '2.0'")
 _ATTRIBUTE: Final = object_of(
-    {"id": uri, "attribute": either(number, text, _OBJECT, reason="must be a number, text or an object")},
+    {"id": uri, "attribute": by_kind(dict.fromkeys((int, float, str, dict), anything), "a number, text or an object")},
     required=["id"],
     further=any_key,
     what="an attribute",
 )
 _ELEMENT: Final = object_of(
-    {"id": uri, "attributes": many(_ATTRIBUTE), "children": _URIS},
+    {"id": uri, "attributes": many(_ATTRIBUTE), "children": uris},
     required=["id"],
     further=any_key,
     what="a vocabulary element",
