@@ -1,4 +1,4 @@
-"""Commands on EPCIS documents from anywhere: `guoyuan epcis validate`."""
+"""Commands on EPCIS documents from anywhere: `guoyuan epcis validate` and `guoyuan epcis hash`."""
 
 import json
 import sys
@@ -47,6 +47,66 @@ def validate(files: Files, lenient: Lenient = False, as_json: AsLines = False) -
         else:
             _tell(file, found)
     return code
+
+
+@command(app, "hash")
+def hash_events(
+    files: Files,
+    lenient: Lenient = False,
+    with_prehash: Annotated[bool, typer.Option("--prehash", help="Show the text that is hashed, too.")] = False,
+    as_json: AsLines = False,
+) -> int:
+    """Print the CBV 2.0 event hash of every event in documents, in order.
+
+    What can be read and understood is hashed, valid or not; an invalid document is named on standard error. Only a
+    document whose hash would be a guess is refused: not JSON, an unknown @context, something that is no event.
+    """
+    from ledger.epcis.cbv_hash import hash_of
+    from ledger.epcis.profile import Profile
+
+    profile = Profile.LENIENT if lenient else Profile.STRICT
+    code = OK
+    for file in files:
+        data = contents(file)
+        if data is None:
+            code = BAD_INPUT
+            continue
+        texts, refused, invalid = _prehashes(data, profile)
+        if refused:
+            code = BAD_INPUT
+            typer.echo(f"guoyuan: {file}: {refused[0].path}: {refused[0].reason}", err=True)
+        elif invalid:
+            first = f"{invalid[0].path}: {invalid[0].reason}"
+            typer.echo(f"guoyuan: {file}: hashed, but not valid EPCIS 2.0 ({profile}): {first}", err=True)
+        if as_json:
+            line: dict[str, Any] = {"file": file, "hashes": [hash_of(text) for text in texts]}
+            if with_prehash:
+                line["prehashes"] = texts
+            if refused:
+                line["errors"] = [{"path": problem.path, "reason": problem.reason} for problem in refused]
+            print_line(line)
+        else:
+            for text in texts:
+                typer.echo(f"{text}\n{hash_of(text)}" if with_prehash else hash_of(text))
+    return code
+
+
+def _prehashes(data: bytes, profile: Any) -> "tuple[list[str], Sequence[Problem], Sequence[Problem]]":
+    """Return the pre-hash texts; why there are none; and what else is wrong with the document."""
+    from ledger.epcis.cbv_hash import document_prehashes
+    from ledger.epcis.profile import problems
+    from ledger.epcis.reading import Problem, read
+    from ledger.errors import DocumentError, EventError
+
+    if len(data) > MAX_FILE_BYTES:
+        return [], [Problem("$", f"is larger than {MAX_FILE_BYTES // 2**20} MiB")], ()
+    try:
+        document = read(data)
+        return document_prehashes(document), (), problems(document, profile)
+    except DocumentError as error:
+        return [], error.problems, ()
+    except EventError as error:
+        return [], [Problem(error.path, error.reason)], ()
 
 
 def contents(file: str) -> bytes | None:

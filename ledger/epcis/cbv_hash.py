@@ -6,9 +6,7 @@ departs from the standard's own words. Pure.
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -101,11 +99,12 @@ def ignored_fields(document: Document) -> frozenset[str]:
 
 # --- values -------------------------------------------------------------------------------------
 
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-_LONGEST_NUMBER: Final = 400
 _CBV_URNS: Final = tuple(
     (words.urn, words.uri) for words in (BIZ_STEP, DISPOSITION, TRANSACTION_TYPE, PARTY_TYPE, ERROR_REASON)
 )
+
+
+_SIGNS: Final = frozenset("+-.")
 
 
 def _text(value: Any) -> str:
@@ -126,20 +125,22 @@ def _canonical_text(text: str) -> str:
     if "urn:epcglobal:cbv:" in text:
         for urn, uri in _CBV_URNS:
             text = text.replace(urn, uri)
-    if text[:1] in "+-.0123456789" and len(text) <= _LONGEST_NUMBER and _NUMBER.fullmatch(text):
+    if text[:1].isdecimal() or text[:1] in _SIGNS:
         return _canonical_number(text)
     return canonical_identifier(text)
 
 
 def _canonical_number(text: str) -> str:
-    """Without sign, zeros and exponent that say nothing; never rounded, so that two numbers stay two."""
-    exact = Decimal(text)
-    if exact.adjusted() > 308:  # beyond the range of a float the generator reads no number
+    """Return text that is a number without the sign, zeros and exponent that say nothing; other text unchanged.
+
+    A number is what Python's `float` reads, to the precision of a double: the vectors hold
+    `111100001111000011110000` as `111100001111000003641344`.
+    """
+    try:
+        number = float(text)
+        return str(int(number)) if number.is_integer() else str(number)
+    except (ValueError, OverflowError):
         return text
-    if exact == exact.to_integral_value():
-        return str(int(exact))
-    short = repr(float(exact))
-    return short if Decimal(short) == exact else format(exact, "f").rstrip("0")
 
 
 def _time(value: Any) -> str:
@@ -174,6 +175,9 @@ def _label(key: str) -> str:
 def _member(key: str, value: Any) -> list[str]:
     """Return the texts of one member of an object: one for each of its values."""
     label = _label(key)
+    if type(value) is str and label[-4:] != "List":
+        text = _canonical_text(value)
+        return [f"{label}={text}" if text else label]
     if label.endswith("List"):  # as in the standard's own lists: the name once, its members by the name without it
         texts = sorted(_entry(label[:-4], item) for item in _items(value))
         return [label + "".join(texts)] if texts else []
@@ -181,7 +185,7 @@ def _member(key: str, value: Any) -> list[str]:
 
 
 def _entry(label: str, value: Any) -> str:
-    if isinstance(value, Mapping):
+    if type(value) is dict:
         return label + _members(value)
     if type(value) is list:
         return label + "".join(sorted(_entry("", item) for item in value))
@@ -190,7 +194,12 @@ def _entry(label: str, value: Any) -> str:
 
 
 def _members(part: Mapping[str, Any]) -> str:
-    return "".join(sorted(text for key, value in part.items() if key not in _COMMENTS for text in _member(key, value)))
+    texts: list[str] = []
+    for key, value in part.items():
+        if key not in _COMMENTS:
+            texts += _member(key, value)
+    texts.sort()
+    return "".join(texts)
 
 
 # --- what it does -------------------------------------------------------------------------------
@@ -208,7 +217,7 @@ def _leaf(read: Callable[[Any], str] = _text) -> _Write:
             return
         found = []
         for item in _items(value):
-            if isinstance(item, Mapping | list):
+            if type(item) is dict or type(item) is list:
                 rest.append(_entry(name, item))
             elif read_text := read(item):
                 found.append(f"{name}={read_text}")
@@ -238,7 +247,7 @@ def _object(fields: Mapping[str, _Write]) -> _Write:
     def write(name: str, value: Any, text: list[str], rest: list[str]) -> None:
         found = []
         for item in _items(value):
-            if isinstance(item, Mapping):
+            if type(item) is dict:
                 own, left = _in_order(item, fields)
                 if own:
                     found.append(name + own)
@@ -302,7 +311,7 @@ def _references(item_name: str, types: Vocabulary) -> _Write:
     def write(name: str, value: Any, _: list[str], rest: list[str]) -> None:
         found = []
         for item in _items(value):
-            if isinstance(item, Mapping):
+            if type(item) is dict:
                 others = {key: held for key, held in item.items() if key not in {"type", item_name}}
                 kind = f"type={type_text(item['type'])}" if item.get("type") else ""
                 found.append(kind + "".join(_member(item_name, item.get(item_name, ""))) + _members(others))

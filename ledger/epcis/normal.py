@@ -49,7 +49,11 @@ def normal_event(event: Mapping[str, Any], context: Context = ENTRY_CONTEXT) -> 
 
 
 def normal_events(document: Document) -> list[dict[str, Any]]:
-    """Return every event of a document in normal form, in order. Raises as normal_event does, with the event's path."""
+    """Return every event of a document in normal form, in order.
+
+    Raises as normal_event does, with the event's path, and EventError for something among the events that is none.
+    """
+    _refuse_others(document)
     bare = document.kind in {Kind.EVENT, Kind.LIST}
     around = Context() if bare else Context.of(document.context)
     found = []
@@ -62,6 +66,25 @@ def normal_events(document: Document) -> list[dict[str, Any]]:
         except EventError as error:
             raise EventError(path + error.path[1:], error.reason) from error
     return found
+
+
+def _refuse_others(document: Document) -> None:
+    for event, path in zip(document.events, document.paths, strict=True):
+        if not isinstance(event.get("type"), str):
+            raise EventError(f"{path}.type", "is missing: this is not an EPCIS event")
+    if document.kind is Kind.EVENT:
+        return
+    where, listed = "$", document.value
+    if document.kind is not Kind.LIST:
+        inner = ("queryResults", "resultsBody") if document.kind is Kind.QUERY_DOCUMENT else ()
+        for name in ("epcisBody", *inner, "eventList"):
+            where, listed = f"{where}.{name}", listed.get(name) if isinstance(listed, dict) else None
+    if isinstance(listed, list):
+        for i, event in enumerate(listed):
+            if not isinstance(event, dict):
+                raise EventError(f"{where}[{i}]", "is not an object, so not an event")
+    elif not document.events:
+        raise EventError(where, "is not a list of events")
 
 
 # --- readings of single values ------------------------------------------------------------------

@@ -172,6 +172,8 @@ class _Repeating(dict[str, Any]):
 
 
 def _why_unreadable(data: bytes, error: Exception) -> DocumentError:
+    if data[:64].lstrip().startswith(b"<"):
+        return _refused("$", "is XML; EPCIS 2.0 is read here as JSON-LD alone")
     if data[:4].count(0) or data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return _refused("$", "is not UTF-8 (it looks like UTF-16 or UTF-32); save it as UTF-8")
     try:
