@@ -173,6 +173,7 @@ S = HTTPStatus
 _LEDGER: Final[Mapping[type[OriginError], HTTPStatus]] = {
     ledger_errors.LedgerError: S.CONFLICT,
     ledger_errors.EventError: S.UNPROCESSABLE_ENTITY,
+    ledger_errors.UnknownContextError: S.UNPROCESSABLE_ENTITY,
     ledger_errors.DocumentError: S.UNPROCESSABLE_ENTITY,
     ledger_errors.ConflictingEventError: S.CONFLICT,
     ledger_errors.BorrowedWordsError: S.FORBIDDEN,
