@@ -27,7 +27,7 @@ from contracts.keys import PublisherKey
 from contracts.node import Node, checksum
 from contracts.recursion import keep_recursion_limit
 from contracts.refusals import asking
-from contracts.transactions import Fees, Receipt, SignedTransaction
+from contracts.transactions import Fees, Receipt, SignedTransaction, raise_fees
 from ledger.kernel.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from contracts.embedded import EmbeddedNode
 
-_DEPLOY_GAS: Final = 1_500_000
 _OPEN_GAS: Final = 120_000
 _LOG_BLOCKS: Final = 5_000
 """Blocks asked for at once: public nodes refuse longer ranges."""
@@ -118,9 +117,15 @@ class Chain(Node):
             remembered = self._remembered()
             if remembered is None:
                 self._begin_deployment(key)
-            elif remembered.raw is None or self._finish_deployment(remembered, patience_s):
+            elif remembered.raw is None or self._finish_deployment(key, remembered, patience_s):
                 return self.address
         raise ChainMismatchError("another program keeps spending the publisher's nonces")
+
+    def deployment_gas(self, key: PublisherKey) -> int:
+        """Return the gas that deploying the contract takes."""
+        with asking():
+            call: Any = {"from": checksum(key.address), "data": "0x" + _creation(key).hex()}
+            return int(self._web3.eth.estimate_gas(call))
 
     def open_log_if_absent(self, key: PublisherKey, name: bytes, *, patience_s: float = 180) -> None:
         """Make the key the publisher of a log. Opening twice changes nothing. Raises CallRefusedError."""
@@ -244,9 +249,7 @@ class Chain(Node):
             found = self._remembered()
             if found is None or found.raw is not None:
                 raise NotDeployedError
-            with asking():
-                code = bytes(self._web3.eth.get_code(checksum(found.address)))
-            if not code:
+            if not self._has_code(found.address):
                 raise ChainMismatchError(
                     f"the chain has no contract at {found.address}, where {self._file.path.name} remembers ours; "
                     "if it is still catching up, wait; if the chain was replaced, its anchors are gone with it"
@@ -268,36 +271,79 @@ class Chain(Node):
 
         if self.is_read_only:
             raise ReadOnlyChainError("the contract is not deployed yet, and this process may only read")
-        nonce, fees = self.nonce(key.address), self.fees()
-        argument = bytes.fromhex(key.address[2:]).rjust(32, b"\0")
+        nonce, fees, newest = self.nonce(key.address), self.fees(), self.block_number()
+        gas = self.deployment_gas(key) * 5 // 4
+        address = str(get_create_address(key.address, nonce))  # type: ignore[arg-type]  # a checksummed address
+        planned = Deployment(self.chain_id, self.genesis, address, block=newest, raw="", nonce=nonce, gas=gas)
+        self._file.begin(self._signed_deployment(key, planned, fees))
+
+    def _signed_deployment(self, key: PublisherKey, planned: Deployment, fees: Fees) -> Deployment:
         signed = key.sign(
             {
                 "chainId": self.chain_id,
                 "type": 2,
-                "nonce": nonce,
+                "nonce": planned.nonce,
                 "to": "",
                 "value": 0,
-                "data": anchor_log().bytecode + argument,
-                "gas": _DEPLOY_GAS,
+                "data": _creation(key),
+                "gas": planned.gas,
                 "maxFeePerGas": fees.max_wei,
                 "maxPriorityFeePerGas": fees.priority_wei,
             }
         )
-        address = str(get_create_address(key.address, nonce))  # type: ignore[arg-type]  # a checksummed address
-        self._file.begin(Deployment(self.chain_id, self.genesis, address, block=None, raw=signed.raw.hex()))
+        return replace(planned, raw=signed.raw.hex(), max_fee_wei=fees.max_wei, priority_fee_wei=fees.priority_wei)
 
-    def _finish_deployment(self, started: Deployment, patience_s: float) -> bool:
-        """Whether the contract is there now; False where its nonce went to another transaction."""
-        try:
-            tx_hash = self.send_raw(bytes.fromhex(started.raw or ""))
-        except NonceSpentError:
+    def _finish_deployment(self, key: PublisherKey, started: Deployment, patience_s: float) -> bool:
+        """Whether the contract is there now; False where its nonce went to another transaction.
+
+        What counts is the code at the address, whichever of the transactions under that nonce brought it.
+        """
+        tx_hash = b""
+        if not self._has_code(started.address):
+            try:
+                started = self._dearer_deployment(key, started)
+                tx_hash = self.send_raw(bytes.fromhex(started.raw or ""))
+            except NonceSpentError:
+                if not self._has_code(started.address):
+                    self._file.forget()
+                    return False
+
+        def arrived() -> bool | None:
+            if self._has_code(started.address):
+                return True
+            found = self.receipt(tx_hash)
+            return None if found is None or found.succeeded else False
+
+        if not self.wait(arrived, patience_s, "the contract's deployment"):
             self._file.forget()
-            return False
-        receipt = self.wait(lambda: self.receipt(tx_hash), patience_s, "the contract's deployment")
-        if not receipt.succeeded:
-            raise TransactionRefusedError("the contract's deployment failed")
-        self._file.finish(replace(started, block=receipt.block, raw=None))
+            raise TransactionRefusedError("the contract's deployment failed; its nonce is spent")
+        receipt = self.receipt(tx_hash) if tx_hash else None
+        self._file.replace(replace(started, block=receipt.block if receipt else started.block, raw=None))
         return True
+
+    def _dearer_deployment(self, key: PublisherKey, started: Deployment) -> Deployment:
+        """Return the deployment to send: signed again at its nonce where the price rose past what it offers."""
+        asked = self.fees()
+        if started.max_fee_wei is None or started.priority_fee_wei is None:
+            return started  # kept by an earlier version, which did not write down what it offers
+        paid = Fees(started.max_fee_wei, started.priority_fee_wei)
+        if 2 * paid.max_wei > asked.max_wei:  # `asked` leaves room for the price to double
+            return started
+        raised = raise_fees(paid, asked, caps=Fees(2 * asked.max_wei, 2 * asked.max_wei))
+        if raised is None:
+            return started
+        dearer = self._signed_deployment(key, started, raised)
+        self._file.replace(dearer)
+        return dearer
+
+    def _has_code(self, address: str) -> bool:
+        with asking():
+            return bool(self._web3.eth.get_code(checksum(address)))
+
+
+def _creation(key: PublisherKey) -> bytes:
+    """Return what a transaction that deploys the contract carries: the key's address may open logs in it."""
+    return anchor_log().bytecode + bytes.fromhex(key.address[2:]).rjust(32, b"\0")
 
 
 def _anchored(event: Any) -> AnchoredHead:

@@ -17,8 +17,13 @@ class Deployment:
     genesis: str
     address: str
     block: int | None
+    """The block that holds its creation, or one before it: nothing of ours is in an older one."""
     raw: str | None
-    """The deploying transaction, until its block is known: sent again, it deploys the same contract once."""
+    """The deploying transaction, until a block holds it: sent again, it deploys the same contract once."""
+    nonce: int | None = None
+    gas: int | None = None
+    max_fee_wei: int | None = None
+    priority_fee_wei: int | None = None
 
 
 class DeploymentFile:
@@ -43,8 +48,8 @@ class DeploymentFile:
             self.path.hardlink_to(part)
         part.unlink()
 
-    def finish(self, deployment: Deployment) -> None:
-        """Remember a deployment that is in a block."""
+    def replace(self, deployment: Deployment) -> None:
+        """Remember a deployment in place of what was remembered: dearer, or in a block."""
         self._write(deployment).replace(self.path)
 
     def forget(self) -> None:

@@ -35,15 +35,13 @@ from web3.types import RPCEndpoint, RPCResponse
 from contracts.chain_file import ChainFile, LogRow
 from contracts.chain_json import block_json, from_hex, log_json, receipt_json, to_hex, transaction_json
 from contracts.errors import ChainFileError
+from contracts.public_chains import EMBEDDED_CHAIN_ID as CHAIN_ID
 from contracts.recursion import keep_recursion_limit
 
 # py-evm's own types differ by fork and do not say which fields each has: its objects are Any here.
 
 keep_recursion_limit()
 
-
-CHAIN_ID: Final = 131_277_322_940_537
-"""py-evm's tester chains have had this number for years; no public chain has it."""
 
 GAS_LIMIT: Final = 30_000_000
 _FUNDS_WEI: Final = 10**24

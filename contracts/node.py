@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from contracts.errors import ChainUnreachableError, NonceSpentError
+from contracts.errors import ChainUnreachableError
+from contracts.public_chains import DEVELOPMENT_CHAIN_ID
 from contracts.refusals import asking, explain
 from contracts.transactions import Fees
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from contracts.embedded import EmbeddedNode
 
 T = TypeVar("T")
-
-PLAY_CHAIN_ID: Final = 31_337
-"""What anvil and its like call themselves; money there is worth nothing."""
 
 
 class Node:
@@ -57,7 +55,7 @@ class Node:
 
     def take_play_money(self, address: str) -> None:
         """Fill an empty account from a development node, which gives to whoever asks. Elsewhere this does nothing."""
-        if self.chain_id == PLAY_CHAIN_ID and self.balance(address) == 0:
+        if self.chain_id == DEVELOPMENT_CHAIN_ID and self.balance(address) == 0:
             self.ask("anvil_setBalance", [address, hex(10**21)])
 
     def balance(self, address: str) -> int:
@@ -133,7 +131,8 @@ class Node:
                 self._web3.eth.send_raw_transaction(raw)
             except Web3RPCError as error:
                 refusal = explain(error)
-                if refusal is not None and not (isinstance(refusal, NonceSpentError) and self.knows(tx_hash)):
+                # Whatever a node says of bytes it holds, it holds them.
+                if refusal is not None and not self.knows(tx_hash):
                     raise refusal from error
         return tx_hash
 

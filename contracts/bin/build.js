@@ -16,6 +16,8 @@ const SETTINGS = {
   optimizer: { enabled: true, runs: 10000 },
 };
 
+const OUTPUT = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"];
+
 function sources(folder = "src") {
   return readdirSync(path.join(HOME, folder), { withFileTypes: true }).flatMap((entry) => {
     const name = `${folder}/${entry.name}`;
@@ -30,7 +32,7 @@ function compile() {
     sources: Object.fromEntries(files.map(([name, content]) => [name, { content }])),
     settings: {
       ...SETTINGS,
-      outputSelection: { "src/AnchorLog.sol": { AnchorLog: ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
+      outputSelection: { "src/AnchorLog.sol": { AnchorLog: OUTPUT } },
     },
   };
   const output = JSON.parse(solc.compile(JSON.stringify(input)));
@@ -42,6 +44,8 @@ function compile() {
     bytecode: `0x${evm.bytecode.object}`,
     compiler: { settings: SETTINGS, version: solc.version() },
     deployedBytecode: `0x${evm.deployedBytecode.object}`,
+    // Where the constructor writes its own values into it: the registrar's address.
+    immutables: Object.values(evm.deployedBytecode.immutableReferences).flat().sort((a, b) => a.start - b.start),
     sources: Object.fromEntries(files.map(([name, content]) => [name, createHash("sha256").update(content).digest("hex")])),
   };
 }

@@ -12,7 +12,7 @@ from contracts.chain import Chain, open_chain
 from contracts.errors import ChainFileError, ChainMismatchError, NotDeployedError
 from contracts.heads import log_id
 from contracts.keys import PublisherKey
-from contracts.node import PLAY_CHAIN_ID
+from contracts.public_chains import DEVELOPMENT_CHAIN_ID
 from ledger.kernel.database import Database
 from ledger.kernel.settings import Settings
 from tests.contracts.simulators import Anvil, Killed
@@ -157,7 +157,7 @@ def test_the_installations_settings_choose_the_chain(tmp_path: Path) -> None:
 
 def test_on_a_development_node_the_publisher_gets_play_money(anvil: Anvil, remote: Chain, tmp_path: Path) -> None:
     key = PublisherKey.create()
-    assert remote.chain_id == PLAY_CHAIN_ID
+    assert remote.chain_id == DEVELOPMENT_CHAIN_ID
     assert remote.balance(key.address) == 0
     db = Database(f"sqlite:///{tmp_path / 'outbox.db'}")
     SQLModel.metadata.create_all(db.engine)

@@ -14,10 +14,11 @@ import pytest
 from sqlmodel import SQLModel
 
 from contracts.chain import Chain
-from contracts.embedded import CHAIN_ID, EmbeddedNode, RpcError
+from contracts.embedded import EmbeddedNode, RpcError
 from contracts.errors import ChainFileError, NonceSpentError, ReadOnlyChainError, TransactionRefusedError
 from contracts.heads import log_id
 from contracts.keys import PublisherKey
+from contracts.public_chains import EMBEDDED_CHAIN_ID
 from ledger.kernel.database import Database
 from tests.contracts.simulators import ORIGIN, ROOT, SampleLog, rows
 
@@ -29,7 +30,7 @@ def node(tmp_path: Path, key: PublisherKey) -> EmbeddedNode:
 
 def transfer(key: PublisherKey, nonce: int, **changes: Any) -> str:
     fields = {
-        "chainId": CHAIN_ID,
+        "chainId": EMBEDDED_CHAIN_ID,
         "type": 2,
         "nonce": nonce,
         "to": "0x" + "11" * 20,
