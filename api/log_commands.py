@@ -1,5 +1,6 @@
-"""Commands of the log's keeper and its auditor: fsck."""
+"""Commands of the log's keeper and its auditor: fsck, followers."""
 
+import dataclasses
 import os
 import stat
 import tempfile
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from api.terminal import OK, UNREACHABLE, WRONG, AsJson, bar, installation, print_json, say
+from api.terminal import OK, UNREACHABLE, WRONG, AsJson, bar, installation, print_json, say, table
 
 if TYPE_CHECKING:
     from api.runtime import Runtime
@@ -239,9 +240,43 @@ def _say_report(report: "Report", unasked: str | None) -> None:
         say(f"the chain was not asked: {unasked}")
 
 
+# --- followers -------------------------------------------------------------------------------------
+
+
+def followers(
+    restart: Annotated[
+        str, typer.Option(metavar="NAME", help="Send this follower back to the first entry, to build its tables again.")
+    ] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Show how far those who react to the log have come, and what stopped them."""
+    from api.tasks import FOLLOWERS
+    from ledger import follow
+
+    names = sorted(follower.name for follower in FOLLOWERS)
+    if restart and restart not in names:
+        raise typer.BadParameter(f"no follower is called {restart!r}; there are: {', '.join(names)}")
+    with installation(reads_chain_only=True) as rt:
+        if restart:
+            with rt.db.write() as session:
+                follow.restart(session, restart)
+        with rt.db.read() as session:
+            states = follow.lag(session, names=names)
+    if as_json:
+        print_json({"followers": [dataclasses.asdict(state) for state in states]})
+    else:
+        rows = table("follower", "next entry", "behind", "stopped by")
+        for state in states:
+            stop = f"entry {state.failed_index}: {state.error}" if state.error else ""
+            rows.add_row(state.name, str(state.position), str(state.behind), stop)
+        say(rows)
+    return WRONG if any(state.error for state in states) else OK
+
+
 # --- registering ------------------------------------------------------------------------------------
 
 
 def register(command: Callable[..., Callable[..., Any]], app: typer.Typer) -> None:
     """Add these commands to the command line."""
     command(app)(fsck)
+    command(app)(followers)

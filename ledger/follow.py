@@ -6,7 +6,7 @@ being done twice. A follower that throws stops there, keeps the error, and tries
 drain; the others go on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -53,11 +53,15 @@ def drain(db: Database, followers: Sequence[Follower], *, now: datetime, limit: 
     return sum(_advance(db, follower, now=now, limit=limit) for follower in followers)
 
 
-def lag(session: Session) -> list[FollowerState]:
-    """Return every follower's state, by name."""
+def lag(session: Session, *, names: Collection[str] = ()) -> list[FollowerState]:
+    """Return every follower's state, by name; `names` adds those that have not run yet."""
     size = tree_size(session)
-    cursors = session.exec(select(FollowerCursor).order_by(col(FollowerCursor.name)))
-    return [FollowerState(c.name, c.position, size - c.position, c.error, c.failed_index, c.failed_at) for c in cursors]
+    cursors = {name: FollowerCursor(name=name) for name in names}
+    cursors |= {cursor.name: cursor for cursor in session.exec(select(FollowerCursor))}
+    return [
+        FollowerState(c.name, c.position, size - c.position, c.error, c.failed_index, c.failed_at)
+        for _, c in sorted(cursors.items())
+    ]
 
 
 def restart(session: Session, name: str) -> None:

@@ -9,7 +9,16 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from api.deps import RuntimeDep, body_of, body_schema
-from api.observe import ANCHORS, FOLLOWER_FAILED, FOLLOWER_LAG, LOG_ENTRIES, REGISTRY
+from api.observe import (
+    ANCHORS,
+    FOLLOWER_FAILED,
+    FOLLOWER_LAG,
+    LOG_ENTRIES,
+    REGISTRY,
+    WITNESS_ALARM,
+    WITNESS_BEHIND,
+    WITNESS_FAILED,
+)
 from api.progress import progress
 from api.runtime import Runtime
 from contracts.errors import ChainError
@@ -17,6 +26,7 @@ from contracts.heads import log_id
 from contracts.outbox import anchors, gas_per_event
 from ledger.follow import lag
 from ledger.kernel.clock import format_time
+from ledger.witnessed import states
 
 router = APIRouter(tags=["system"])
 
@@ -44,11 +54,25 @@ class AnchorState(BaseModel):
 
 
 class FollowerState(BaseModel):
-    """How far a follower of the log has come."""
+    """How far a follower of the log has come; where one stands still, at which entry and why."""
 
     name: str
+    position: int
     behind: int
     error: str | None
+    failed_index: int | None
+
+
+class WitnessStatus(BaseModel):
+    """How far a witness has followed the log. `alarm` says what it holds against us: look at once."""
+
+    name: str
+    key: str
+    size: int
+    behind: int
+    cosigned_at: str | None
+    error: str | None
+    alarm: str | None
 
 
 class Status(BaseModel):
@@ -61,6 +85,7 @@ class Status(BaseModel):
     head: Head | None
     anchors: list[AnchorState]
     followers: list[FollowerState]
+    witnesses: list[WitnessStatus]
     gas_per_event: float
     time: str
 
@@ -106,7 +131,24 @@ def status(rt: RuntimeDep) -> Status:
                 )
                 for anchor in anchors(session, origin=origin)
             ],
-            followers=[FollowerState(name=f.name, behind=f.behind, error=f.error) for f in lag(session)],
+            followers=[
+                FollowerState(
+                    name=f.name, position=f.position, behind=f.behind, error=f.error, failed_index=f.failed_index
+                )
+                for f in lag(session)
+            ],
+            witnesses=[
+                WitnessStatus(
+                    name=key.name,
+                    key=key.text(),
+                    size=state.size,
+                    behind=max(done.published - state.size, 0),
+                    cosigned_at=format_time(state.cosigned_at) if state.cosigned_at else None,
+                    error=state.error,
+                    alarm=state.alarm,
+                )
+                for key, state in states(session, [watcher.key for watcher in rt.witnesses])
+            ],
             gas_per_event=round(gas_per_event(session, origin=origin) or 0.0, 2),
             time=format_time(rt.clock.now()),
         )
@@ -120,6 +162,10 @@ def metrics(rt: RuntimeDep) -> Response:
         done = progress(session, origin=origin)
         for state in ("recorded", "integrated", "published", "anchored"):
             LOG_ENTRIES.labels(state).set(getattr(done, state))
+        for key, seen in states(session, [watcher.key for watcher in rt.witnesses]):
+            WITNESS_BEHIND.labels(key.name).set(max(done.published - seen.size, 0))
+            WITNESS_FAILED.labels(key.name).set(seen.error is not None)
+            WITNESS_ALARM.labels(key.name).set(seen.alarm is not None)
         for follower in lag(session):
             FOLLOWER_LAG.labels(follower.name).set(follower.behind)
             FOLLOWER_FAILED.labels(follower.name).set(follower.error is not None)

@@ -1,0 +1,153 @@
+"""The commands of the log's keeper: a check that is interrupted, followers, proofs and what they reveal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import col, update
+from typer.testing import CliRunner
+
+from api.cli import app
+from api.migrations import migrate
+from api.runtime import Runtime
+from ledger import follow, log
+from ledger.kernel.settings import Settings
+from ledger.models import Entry
+from orders.stock import GradedStock
+from tests.simulators.orchard import golden_events, noise
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation with its tables, named by the environment."""
+    for name in [name for name in os.environ if name.startswith("GUOYUAN_") and "TEST" not in name]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GUOYUAN_HOME", str(tmp_path / "home"))
+    migrate(Settings.load())
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def rt(home: Path) -> Iterator[Runtime]:
+    opened = Runtime.open(Settings.load())
+    yield opened
+    opened.close()
+
+
+def record(rt: Runtime, events: list[Any]) -> None:
+    with rt.db.write() as session:
+        log.record_all(session, events, now=NOW)
+        log.integrate(session)
+        log.publish(session, rt.signer, now=NOW)
+
+
+def run(*arguments: str, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == code, (result.stdout, result.stderr)
+    return result
+
+
+def as_json(*arguments: str, code: int = 0) -> Any:
+    return json.loads(run(*arguments, "--json", code=code).stdout)
+
+
+# --- fsck ------------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from ledger import fsck
+fsck.KEEP_EVERY = 1024
+whole, how = fsck.check, sys.argv.pop(1)
+def check(session, **more):
+    def die(done, of):
+        if done > 1024:
+            os.kill(os.getpid(), getattr(signal, how))
+    return whole(session, **more | {"progress": die})
+if how:
+    fsck.check = check
+from api.cli import app
+app()
+"""
+
+
+def fsck(*arguments: str, how: str = "") -> subprocess.CompletedProcess[str]:
+    """`guoyuan fsck` as a process of its own, which keeps its state every 1,024 entries and may be killed after."""
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, how, "fsck", "--json", *arguments],
+        cwd=Path(__file__).parents[2],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(("how", "code"), [("SIGKILL", -signal.SIGKILL), ("SIGINT", 130)])
+def test_a_check_that_was_interrupted_goes_on_where_it_was(
+    rt: Runtime, home: Path, tmp_path: Path, how: str, code: int
+) -> None:
+    record(rt, noise(2500))
+    state = tmp_path / "state"
+    for place, chosen in ((home / "fsck.state", ()), (state, ("--state", str(state)))):
+        killed = fsck(*chosen, how=how)
+        assert killed.returncode == code, killed.stderr
+        assert place.stat().st_mode & 0o777 == 0o600
+        done = fsck(*chosen)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert (found["sound"], found["entries"], found["resumed_from"]) == (True, 2500, 1024)
+        assert not place.exists(), "it has come to its end"
+
+
+@pytest.mark.parametrize("state", ["from the start", "written by others", "old", "torn", "another format"])
+def test_a_state_that_cannot_be_believed_is_ignored(rt: Runtime, home: Path, state: str) -> None:
+    record(rt, noise(1500))
+    fsck(how="SIGKILL")
+
+    path = home / "fsck.state"
+    if state == "written by others":
+        path.chmod(0o666)
+    elif state == "old":
+        os.utime(path, (0, 0))
+    elif state == "torn":
+        path.write_bytes(path.read_bytes()[:200])
+    elif state == "another format":
+        path.write_bytes(path.read_bytes().replace(b"guoyuan-fsck@1", b"guoyuan-fsck@0"))
+    found = json.loads(fsck(*(["--from-start"] if state == "from the start" else [])).stdout)
+    assert (found["sound"], found["resumed_from"]) == (True, 0)
+
+
+# --- followers -------------------------------------------------------------------------------------
+
+
+def test_followers_are_shown_with_their_lag_and_what_stopped_them(rt: Runtime) -> None:
+    record(rt, golden_events())
+    (waiting,) = as_json("followers")["followers"]
+    assert (waiting["name"], waiting["position"], waiting["behind"]) == ("orders.graded_stock", 0, 38)
+    follow.drain(rt.db, [GradedStock()], now=NOW)
+    assert as_json("followers")["followers"][0]["behind"] == 0
+    with rt.db.write() as session:
+        session.exec(update(Entry).where(col(Entry.sentence) == "graded/1").values(data=b"{}"))
+        follow.restart(session, GradedStock.name)
+    follow.drain(rt.db, [GradedStock()], now=NOW)
+    (stopped,) = as_json("followers", code=1)["followers"]
+    assert stopped["error"]
+    assert stopped["failed_index"] == 22
+    assert "orders.graded_stock" in run("followers", code=1).stdout
+
+
+def test_a_follower_is_sent_back_to_the_first_entry(rt: Runtime) -> None:
+    record(rt, golden_events())
+    follow.drain(rt.db, [GradedStock()], now=NOW)
+    assert as_json("followers", "--restart", "orders.graded_stock")["followers"][0]["position"] == 0
+    run("followers", "--restart", "nobody", code=2)
