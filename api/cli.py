@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from api import auditing, epcis_commands, log_commands, witness_commands
+from api import auditing, chain_commands, epcis_commands, log_commands, witness_commands
 from api.terminal import OK, AsJson, command, installation, print_json, say, table
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="En
 
 app.add_typer(channels_app, name="channels")
 app.add_typer(people_app, name="people")
+app.add_typer(chain_commands.app, name="chain")
 app.add_typer(epcis_commands.app, name="epcis")
 
 

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     public_chain_url: str = Field(
         "", description="JSON-RPC URL a visitor's browser asks; empty: this site's read-only /rpc"
     )
+    explorer_url: str = Field(
+        "", description="block explorer strangers are sent to (EIP-3091); empty: the known one of the chain"
+    )
     chain_check_url: str = Field(
         "", description="a second JSON-RPC URL, of somebody else: it must agree before an anchor counts as final"
     )
@@ -69,6 +72,9 @@ class Settings(BaseSettings):
     signer_key_id: str = Field("", description="the key's name in that service")
     signer_token: SecretStr = Field(SecretStr(""), description="bearer token for that service")
     log_origin: str = Field("guoyuan.example/log", description="origin line of the log's checkpoints")
+    witnesses: str = Field(
+        "", description="who cosigns checkpoints: `vkey url, vkey url`, or a C2SP policy file with their URLs"
+    )
     anchor_after_s: float = Field(3600, gt=0, description="anchor whatever is published at most this much later")
     anchor_after_entries: int = Field(
         0, ge=0, description="anchor as soon as so many entries are new; 0: never for that"
@@ -135,6 +141,11 @@ class Settings(BaseSettings):
             return Path(self.keystore_passphrase_file).read_text().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{self.keystore_passphrase_file} does not hold a passphrase") from error
+
+    @property
+    def chain_door(self) -> str:
+        """The JSON-RPC URL that anybody may ask about our anchors."""
+        return self.public_chain_url or f"{self.public_url.rstrip('/')}/rpc"
 
     @property
     def keys_dir(self) -> Path:
