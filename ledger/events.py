@@ -252,6 +252,8 @@ _TYPES: Final[Mapping[str, type[_Event]]] = {
     cls.__name__: cls
     for cls in (ObjectEvent, AggregationEvent, AssociationEvent, TransactionEvent, TransformationEvent)
 }
+EVENT_TYPES: Final = frozenset(_TYPES)
+"""The names of the five event types."""
 _EXTENSIBLE: Final[Sequence[type[Struct]]] = (
     *_TYPES.values(),
     ErrorDeclaration,
