@@ -123,6 +123,7 @@ def number(value: Any) -> Found:
 
 
 _NUMBERS: Final = frozenset((int, float))
+_NOTHING: Final = (None, "")
 
 
 def boolean(value: Any) -> Found:
@@ -174,25 +175,22 @@ def matching(pattern: str, form: str) -> Check:
     return check
 
 
-def word(words: Collection[str], what: str) -> Check:
+def one_of(words: Collection[str], what: str) -> Check:
     """Return a check for one of a few words."""
     known = frozenset(words)
 
     def check(value: Any) -> Found:
         if type(value) is str and value in known:
             return None
-        listed = ", ".join(sorted(words))
+        listed = ", ".join(words)
         return wrong(f"{shown(value)} is not {what}: it must be one of {listed}{did_you_mean(value, words)}")
 
     return check
 
 
-def word_or_uri(words: Collection[str], what: str, standard: str) -> Check:
-    """Return a check for a bare word, or a URI that does not start with what `standard` matches.
-
-    The words of the standard have one spelling in JSON, the bare one; their URIs are refused (EPCIS 2.0, 10.2).
-    """
-    known, starts_standard = frozenset(words), re.compile(standard).match
+def word(words: Collection[str], what: str, standard: Callable[[str], object]) -> Check:
+    """Return a check for a bare word, or a URI of somebody's own: one of which `standard` finds nothing."""
+    known = frozenset(words)
 
     def check(value: Any) -> Found:
         if type(value) is not str:
@@ -202,10 +200,10 @@ def word_or_uri(words: Collection[str], what: str, standard: str) -> Check:
         if not is_uri(value):
             hint = did_you_mean(value, words)
             return wrong(f"{shown(value)} is not {what} of the standard, nor a URI for one of your own{hint}")
-        if starts_standard(value):
+        if standard(value):
             bare = re.split(r"[:/\-]", value)[-1]
-            hint = f"write '{bare}'" if bare in known else f"'{bare}' is none of its words"
-            return wrong(f"{shown(value)}: the standard's own words stand bare; {hint}{did_you_mean(bare, words)}")
+            hint = f"write '{bare}'" if bare in known else f"'{bare[:_SHOWN]}' is none{did_you_mean(bare, words)}"
+            return wrong(f"{shown(value)}: the standard's own words stand bare; {hint}")
         return None
 
     return check
@@ -215,7 +213,7 @@ def did_you_mean(value: Any, words: Collection[str]) -> str:
     """Return `; did you mean 'shipping'?` where a word is near, else nothing."""
     if type(value) is not str or value in words or len(value) > _SHOWN:
         return ""
-    alike = {w.lower(): w for w in words}
+    alike = {w.lower(): w for w in sorted(words)}
     near = get_close_matches(value.lower().replace("-", "_").replace(" ", "_"), alike, n=1, cutoff=0.6)
     return f"; did you mean '{alike[near[0]]}'?" if near else ""
 
@@ -240,12 +238,12 @@ def unique_uris(value: Any) -> Found:
 # --- checks of lists and objects ---------------------------------------------------------------------
 
 
-def many(item: Check, *, at_least: int = 0, unique: bool = False) -> Check:
-    """Return a check for a list."""
+def many(item: Check, *, at_least: int = 0, unique: bool = False, loose: bool = False) -> Check:
+    """Return a check for a list. `loose` takes one value alone as a list of one."""
 
     def check(value: Any) -> Found:
         if type(value) is not list:
-            return wrong(f"must be a list, not {kind_of(value)}")
+            return item(value) if loose else wrong(f"must be a list, not {kind_of(value)}")
         found: Found = None
         for i, member in enumerate(value):
             below = item(member)
@@ -330,8 +328,12 @@ def object_of(
     required: Collection[str] = (),
     further: Callable[[str], bool] = extension_key,
     what: str,
+    loose: bool = False,
 ) -> Check:
-    """Return a check for an object: its fields, which of them must stand, what other names may stand beside them."""
+    """Return a check for an object: its fields, which of them must stand, what other names may stand beside them.
+
+    `loose` takes null and empty text for a field that does not stand, and passes over comments (`_comment`).
+    """
     known, demanded = dict(fields), tuple(required)
     check_of = known.get
 
@@ -343,9 +345,9 @@ def object_of(
             field = check_of(key)
             if field is not None:
                 below = field(item)
-                if below is not None:
+                if below is not None and not (loose and item in _NOTHING):
                     found = _within(found, below_path(key), below)
-            elif not further(key):
+            elif not further(key) and not (loose and key.startswith("_")):
                 found = _within(found, below_path(key), [("", _why_no_field(key))])
             else:
                 continue

@@ -163,10 +163,12 @@ def _part(part: Mapping[str, Any], context: Context, fields: Mapping[str, _Readi
     """Return an object with each standard field as its reading says and extensions under their full names."""
     built: dict[str, Any] = {}
     for name, value in part.items():
-        if value is None or name == "@context":
-            continue
+        if value is None or name == "@context" or name.startswith("_"):
+            continue  # nothing, or a comment: no JSON-LD term starts so
         reading = fields.get(name)
         if reading is not None:
+            if value == "" and reading is not _same:
+                continue  # no identifier, word or time: the field does not stand
             read = reading(value, context)
             if read is not None:
                 built[name] = read
