@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
-from ledger.kernel.ids import CANONICAL_HOST, with_check_digit
+from ledger.kernel.ids import CANONICAL_HOST, path_segment, with_check_digit
 
 _MAX_LENGTH: Final = 2048
 """Longer texts name nothing; they are not searched."""
@@ -39,15 +39,10 @@ _AI39: Final = re.compile(r"[#\-/0-9A-Z]+")
 _DIGITS: Final = re.compile(r"[0-9]+")
 
 
-def _escape(text: str) -> str:
-    """Percent-encode what the canonical form encodes: all but unreserved characters and `'`, `;`, `=`."""
-    return quote(text, safe="';=")
-
-
 def _serial(text: str, longest: int, allowed: re.Pattern[str] = _AI82) -> str | None:
     # TDS 2.0 wants `"%&/<>?` escaped; where a sender left one as it is, what he means is still plain.
     plain = unquote(text) if "%" in text else text
-    return _escape(plain) if len(plain) <= longest and allowed.fullmatch(plain) else None
+    return path_segment(plain) if len(plain) <= longest and allowed.fullmatch(plain) else None
 
 
 def _company(prefix: str) -> bool:
@@ -337,4 +332,4 @@ def _canonical_path(key: str, rest: list[str]) -> str | None:
     kept = [ai for ai in allowed if ai in found and ai != "22"]
     if key in _ONE_QUALIFIER:
         kept = kept[:1]
-    return f"/{key}/{_escape(value)}" + "".join(f"/{ai}/{_escape(found[ai])}" for ai in kept)
+    return f"/{key}/{path_segment(value)}" + "".join(f"/{ai}/{path_segment(found[ai])}" for ai in kept)

@@ -143,19 +143,19 @@ class Numbering:
     def place(self, reference: int, extension: str | None = None) -> PlaceId:
         """Return the id of a place, or of a spot in it."""
         base = f"{CANONICAL_HOST}/414/{self.gln(reference)}"
-        return PlaceId(base if extension is None else f"{base}/254/{_escape(extension)}")
+        return PlaceId(base if extension is None else f"{base}/254/{path_segment(extension)}")
 
     def document(self, document_type: DocumentType, serial: str) -> DocumentId:
         """Return a GDTI with serial."""
-        return DocumentId(f"{CANONICAL_HOST}/253/{self._key(document_type, 13)}{_escape(serial)}")
+        return DocumentId(f"{CANONICAL_HOST}/253/{self._key(document_type, 13)}{path_segment(serial)}")
 
     def device(self, reference: str) -> DeviceId:
         """Return a GIAI."""
-        return DeviceId(f"{CANONICAL_HOST}/8004/{self.prefix}{_escape(reference)}")
+        return DeviceId(f"{CANONICAL_HOST}/8004/{self.prefix}{path_segment(reference)}")
 
     def crate(self, asset_type: int, serial: str) -> CrateId:
         """Return a GRAI with serial."""
-        return CrateId(f"{CANONICAL_HOST}/8003/0{self._key(asset_type, 13)}{_escape(serial)}")
+        return CrateId(f"{CANONICAL_HOST}/8003/0{self._key(asset_type, 13)}{path_segment(serial)}")
 
     def load(self, serial: int, *, extension: int = 0) -> LoadId:
         """Return an SSCC."""
@@ -175,14 +175,14 @@ def lot_id(gtin: str, lot: str) -> LotId:
     """Return the lot id of a GTIN-14 and a batch number (AI 10, at most 20 characters)."""
     if not 1 <= len(lot) <= 20:
         raise IdentifierError(lot, "is not a lot number of 1 to 20 characters")
-    return LotId(f"{CANONICAL_HOST}/01/{_gtin14(gtin)}/10/{_escape(lot)}")
+    return LotId(f"{CANONICAL_HOST}/01/{_gtin14(gtin)}/10/{path_segment(lot)}")
 
 
 def pack_id(gtin: str, serial: str) -> PackId:
     """Return the pack id of a GTIN-14 and a serial (AI 21, at most 20 characters)."""
     if not 1 <= len(serial) <= 20:
         raise IdentifierError(serial, "is not a serial of 1 to 20 characters")
-    return PackId(f"{CANONICAL_HOST}/01/{_gtin14(gtin)}/21/{_escape(serial)}")
+    return PackId(f"{CANONICAL_HOST}/01/{_gtin14(gtin)}/21/{path_segment(serial)}")
 
 
 def _gtin14(gtin: str) -> str:
@@ -192,8 +192,9 @@ def _gtin14(gtin: str) -> str:
     return padded
 
 
-def _escape(text: str) -> str:
-    return quote(text, safe="")
+def path_segment(text: str) -> str:
+    """Return a value as a canonical link has it: percent-encoded but for unreserved characters, `'`, `;` and `=`."""
+    return quote(text, safe="';=")
 
 
 # --- GS1 Digital Link ---------------------------------------------------------------------------
@@ -244,7 +245,7 @@ class DigitalLink:
 
     def path(self) -> str:
         """Return `/01/.../10/.../21/...`, percent-encoded."""
-        return "".join(f"/{ai}/{_escape(value)}" for ai, value in (self.key, *self.qualifiers))
+        return "".join(f"/{ai}/{path_segment(value)}" for ai, value in (self.key, *self.qualifiers))
 
     def uri(self, host: str = CANONICAL_HOST) -> str:
         """Return the link on a host, without data attributes."""
