@@ -38,6 +38,18 @@ FOLLOWER_FAILED: Final = Gauge(
     ["follower"],
     registry=REGISTRY,
 )
+WITNESS_BEHIND: Final = Gauge(
+    "guoyuan_witness_behind", "Published entries a witness has not cosigned yet", ["witness"], registry=REGISTRY
+)
+WITNESS_FAILED: Final = Gauge(
+    "guoyuan_witness_failed", "1 where a witness did not cosign when last asked", ["witness"], registry=REGISTRY
+)
+WITNESS_ALARM: Final = Gauge(
+    "guoyuan_witness_alarm",
+    "1 where a witness holds a head of the log that we do not know",
+    ["witness"],
+    registry=REGISTRY,
+)
 ANCHORS: Final = Gauge("guoyuan_anchors", "Anchors by state", ["state"], registry=REGISTRY)
 TASKS: Final = Counter("guoyuan_tasks", "Task runs by outcome", ["task", "outcome"], registry=REGISTRY)
 

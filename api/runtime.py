@@ -10,6 +10,7 @@ from ledger.kernel.database import Database
 from ledger.kernel.files import FileStore
 from ledger.kernel.ids import Numbering
 from ledger.kernel.settings import Settings
+from ledger.witnessed import Watcher, watchers
 
 if TYPE_CHECKING:
     from contracts.anchor import Anchorer
@@ -26,6 +27,7 @@ class Runtime:
     clock: Clock
     numbering: Numbering
     signer: LogSigner
+    witnesses: tuple[Watcher, ...] = ()
     reads_chain_only: bool = False
     """Whether another process of this installation writes the embedded chain."""
     _chain: "Chain | None" = None
@@ -35,6 +37,7 @@ class Runtime:
     @classmethod
     def open(cls, settings: Settings, *, reads_chain_only: bool = False) -> "Runtime":
         """Open an installation, making its folders and its signing key where they are not there yet."""
+        witnesses = watchers(settings.witnesses)
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.keys_dir.mkdir(mode=0o700, exist_ok=True)
         return cls(
@@ -44,6 +47,7 @@ class Runtime:
             clock=settings.clock,
             numbering=Numbering(settings.gs1_prefix),
             signer=LogSigner.load_or_create(settings.keys_dir / "log.key", origin=settings.log_origin),
+            witnesses=witnesses,
             reads_chain_only=reads_chain_only,
         )
 

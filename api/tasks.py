@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from api import accounts
+from api import accounts, witness_client
 from api.runtime import Runtime
 from api.worker import periodic
 from contracts import outbox
@@ -74,6 +74,12 @@ def assign_spare_packs(rt: Runtime) -> None:
     """Give packs that nobody has yet to the buyers who wait for them."""
     with rt.db.write() as session:
         fulfilment.assign_spare(session)
+
+
+@periodic(every=1, is_patient=True)
+def ask_witnesses(rt: Runtime) -> None:
+    """Ask whoever has not cosigned the newest checkpoint yet."""
+    witness_client.ask_witnesses(rt)
 
 
 @periodic(every=600)

@@ -32,6 +32,7 @@ Every = float | Callable[[Settings], float]
 _FORGET_AFTER_S: Final = 60.0
 _SCHEDULE: Final[dict[str, Every]] = {}
 _URGENT: Final[set[str]] = set()
+_PATIENT: Final[set[str]] = set()
 
 _lock = threading.Lock()
 _current: Runtime | None = None
@@ -82,10 +83,13 @@ def intervals(settings: Settings) -> dict[str, float]:
     return {name: every(settings) if callable(every) else every for name, every in _SCHEDULE.items()}
 
 
-def periodic(every: Every, *, is_urgent: bool = False) -> Callable[[Callable[[Runtime], object]], Any]:
+def periodic(
+    every: Every, *, is_urgent: bool = False, is_patient: bool = False
+) -> Callable[[Callable[[Runtime], object]], Any]:
     """Make a function of the runtime a Celery task that beat runs every so many seconds.
 
     In process, urgent tasks have a beat of their own: somebody waits for them, and an anchor may take seconds.
+    So have patient ones, which wait for other people's machines: nothing of ours waits with them.
     """
 
     def register(work: Callable[[Runtime], object]) -> Any:
@@ -93,6 +97,8 @@ def periodic(every: Every, *, is_urgent: bool = False) -> Callable[[Callable[[Ru
         _SCHEDULE[name] = every
         if is_urgent:
             _URGENT.add(name)
+        if is_patient:
+            _PATIENT.add(name)
 
         def run() -> str:
             return run_alone(runtime(), name, work)
@@ -186,7 +192,7 @@ def end_with_parent() -> None:
 
 
 class Beat:
-    """Beat as two threads of this process, for the embedded default: what is urgent, and the rest."""
+    """Beat as three threads of this process, for the embedded default: the urgent, the patient, and the rest."""
 
     def __init__(self, rt: Runtime) -> None:
         use(rt)
@@ -194,7 +200,7 @@ class Beat:
         names = frozenset(intervals(rt.settings))
         self._services = [
             Service(app, scheduler_cls=_scheduler_of(lane), max_interval=1)
-            for lane in (names & _URGENT, names - _URGENT)
+            for lane in (names & _URGENT, names & _PATIENT, names - _URGENT - _PATIENT)
         ]
         self._threads = [threading.Thread(target=each.start, name="beat", daemon=True) for each in self._services]
 

@@ -35,6 +35,8 @@ class Cosignature:
 
     key: WitnessKey
     time_s: int
+    line: str
+    """As it stands in the note, its newline included."""
 
 
 def cosignatures(note: str, keys: Iterable[WitnessKey]) -> tuple[Cosignature, ...]:
@@ -48,9 +50,11 @@ def cosignatures(note: str, keys: Iterable[WitnessKey]) -> tuple[Cosignature, ..
     found: list[Cosignature] = []
     for key in keys:
         mine = key.name, key.key_id
-        times = [_time(key, signed, signature) for name, key_id, signature in signatures if (name, key_id) == mine]
+        given = [signature for name, key_id, signature in signatures if (name, key_id) == mine]
+        times = [_time(key, signed, signature) for signature in given]
         if times:
-            found.append(Cosignature(key, max(times)))
+            latest = given[times.index(max(times))]
+            found.append(Cosignature(key, max(times), signature_line(key, latest)))
     return tuple(found)
 
 

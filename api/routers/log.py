@@ -18,6 +18,7 @@ from ledger.kernel.clock import format_time
 from ledger.log import latest_checkpoint
 from ledger.models import Entry, Tile
 from ledger.trace import history
+from ledger.witnessed import vouched_note
 
 router = APIRouter(tags=["log"])
 
@@ -30,12 +31,13 @@ _TEXT: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"text/plain":
 
 @router.get("/log/checkpoint", response_class=Response, responses=_TEXT)
 def checkpoint(rt: RuntimeDep) -> Response:
-    """Return the newest signed tree head (C2SP tlog-checkpoint)."""
+    """Return the newest signed tree head (C2SP tlog-checkpoint), with the cosignatures there are of it."""
     with rt.db.read() as session:
         newest = latest_checkpoint(session)
-    if newest is None:
+        note = vouched_note(session, newest) if newest else None
+    if note is None:
         raise NotHereError("nothing was published yet")
-    return Response(newest.note, media_type="text/plain; charset=utf-8", headers={"cache-control": "no-cache"})
+    return Response(note, media_type="text/plain; charset=utf-8", headers={"cache-control": "no-cache"})
 
 
 @router.get("/log/key", response_class=Response, responses=_TEXT)

@@ -21,8 +21,9 @@ TIME_S = 1_776_500_000
 
 
 def test_a_witness_signs_the_log_s_own_words_and_a_time() -> None:
-    cosigned = NOTE + NORTH.cosign(NOTE, time_s=TIME_S)
-    assert cosignatures(cosigned, [NORTH.key, SOUTH.key]) == (Cosignature(NORTH.key, TIME_S),)
+    line = NORTH.cosign(NOTE, time_s=TIME_S)
+    cosigned = NOTE + line
+    assert cosignatures(cosigned, [NORTH.key, SOUTH.key]) == (Cosignature(NORTH.key, TIME_S, line),)
     assert checkpoint.verify(cosigned, LOG.key).size == 38
 
 
@@ -31,8 +32,9 @@ def test_unknown_witnesses_are_passed_over() -> None:
 
 
 def test_the_latest_word_of_a_witness_counts() -> None:
-    twice = NOTE + NORTH.cosign(NOTE, time_s=TIME_S) + NORTH.cosign(NOTE, time_s=TIME_S - 60)
-    assert cosignatures(twice, [NORTH.key]) == (Cosignature(NORTH.key, TIME_S),)
+    late, early = (NORTH.cosign(NOTE, time_s=TIME_S - ago) for ago in (0, 60))
+    for lines in (late + early, early + late):
+        assert cosignatures(NOTE + lines, [NORTH.key]) == (Cosignature(NORTH.key, TIME_S, late),)
 
 
 def test_one_that_does_not_hold_spoils_the_note() -> None:
@@ -76,7 +78,8 @@ def test_no_time_that_a_verifier_refuses_is_signed(time_s: int) -> None:
 @given(st.integers(1, MAX_TIME_S), st.integers(0, 2**53 - 1), st.binary(min_size=32, max_size=32))
 def test_every_cosignature_comes_back(time_s: int, size: int, root: bytes) -> None:
     note = LOG.sign(size, root)
-    assert cosignatures(note + NORTH.cosign(note, time_s=time_s), [NORTH.key]) == (Cosignature(NORTH.key, time_s),)
+    line = NORTH.cosign(note, time_s=time_s)
+    assert cosignatures(note + line, [NORTH.key]) == (Cosignature(NORTH.key, time_s, line),)
 
 
 @given(st.data())
