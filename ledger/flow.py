@@ -145,8 +145,10 @@ class Spread:
         self.sources, self.is_backward = sources, is_backward
         self.via = via
         """For each node reached but the sources: the edge of a shortest way there."""
-        self.supply = supply(graph, sources)
-        """How much the sources hold between them."""
+        self.supply = total(entering_from_outside(graph, node, sources) for node in sources)
+        """How much the sources hold between them; grams that come back into them count once."""
+        self.is_returning = False
+        """Whether what left the sources comes into them again."""
         self.content: dict[int, Amount] = {}
         """For each node reached; in a spread backward, how much of the node became of the sources."""
         self.moved: dict[int, Amount] = {}
@@ -158,7 +160,7 @@ class Spread:
     @cached_property
     def network(self) -> "Network | None":
         """The network that `together` asks, or None where a mass is not known."""
-        return Network.of(self._graph, self)
+        return None if self.is_returning else Network.of(self._graph, self)
 
     def way(self, node: int) -> list[int]:
         """Return the edges of a shortest way from the sources to a node, in the order of the way."""
@@ -176,7 +178,7 @@ def spread(graph: Graph, sources: Collection[int], *, backward: bool = False) ->
     Every bound holds. It is as close as can be wherever a thing is reached by one way; where ways part and meet again,
     `together` is closer. Circles end: what lies on one is bounded by its mass alone.
     """
-    given = frozenset(sources)
+    given = _first(graph, frozenset(sources), backward)
     found = Spread(graph, given, is_backward=backward, via=_reach(graph, given, backward))
     pure: set[int] = set()
     for node, is_on_circle in _in_order(graph, given | found.via.keys(), backward):
@@ -190,9 +192,7 @@ def spread(graph: Graph, sources: Collection[int], *, backward: bool = False) ->
         else:
             known = total(found.moved[edge] for edge in arriving if edge in found.moved)
             content = _within(_within(known, mass), found.supply)
-            if all(_start(graph, edge, backward) in pure for edge in arriving) and (
-                not backward or graph.rest(node) == NOTHING
-            ):
+            if _is_pure(graph, node, pure, backward):
                 pure.add(node)
         found.content[node] = content
         is_pure = node in pure
@@ -202,7 +202,52 @@ def spread(graph: Graph, sources: Collection[int], *, backward: bool = False) ->
         if not backward:
             left = graph.rest(node)
             found.rest[node] = left if is_pure else portion(left, mass=mass, content=content)
+    _count_once(graph, found)
     return found
+
+
+def _first(graph: Graph, sources: frozenset[int], backward: bool) -> frozenset[int]:  # noqa: FBT001  # of one caller
+    """The sources without those that hold nothing but what comes of the others."""
+    if len(sources) < 2:  # one is the first
+        return sources
+    pure: set[int] = set()
+    first: set[int] = set()
+    for node, is_on_circle in _in_order(graph, sources | _reach(graph, sources, backward).keys(), backward):
+        if not is_on_circle and _is_pure(graph, node, pure, backward):
+            pure.add(node)
+        elif node in sources:
+            pure.add(node)
+            first.add(node)
+    return frozenset(first)
+
+
+def _is_pure(graph: Graph, node: int, pure: Collection[int], backward: bool) -> bool:  # noqa: FBT001  # of one caller
+    """Whether all that a node holds comes from pure nodes, or, backward, all of it went to them."""
+    at = graph.nodes[node]
+    arriving = at.outgoing if backward else at.incoming
+    return (
+        bool(arriving)
+        and all(_start(graph, edge, backward) in pure for edge in arriving)
+        and (not backward or at.kind is Kind.ORIGIN or graph.rest(node) == NOTHING)
+    )
+
+
+def _count_once(graph: Graph, found: Spread) -> None:
+    """Take what came from the sources themselves out of what they hold between them."""
+    again = [
+        found.moved[edge]
+        for node in found.sources
+        for edge in (graph.nodes[node].outgoing if found.is_backward else graph.nodes[node].incoming)
+        if _start(graph, edge, found.is_backward) not in found.sources and edge in found.moved
+    ]
+    returned = total(again)
+    if returned.most == 0:
+        return
+    found.is_returning = True
+    held = found.supply
+    least = max(0, held.least - returned.most) if returned.most is not None else 0
+    inside = [graph.mass(node).least for node in found.sources]
+    found.supply = Amount(max(least, *inside), None if held.most is None else max(0, held.most - returned.least))
 
 
 def portion(taken: Amount, *, mass: Amount, content: Amount) -> Amount:
@@ -224,22 +269,45 @@ def together(graph: Graph, spread_: Spread, nodes: Iterable[int]) -> Amount:
         for edge in (graph.nodes[node].outgoing if spread_.is_backward else graph.nodes[node].incoming)
         if edge in spread_.moved and _start(graph, edge, spread_.is_backward) not in group
     ]
-    own = supply(graph, group & spread_.sources) if group & spread_.sources else NOTHING
+    own = total(entering_from_outside(graph, node, spread_.sources) for node in group & spread_.sources)
     entering = [edge for edge in entering if _end(graph, edge, spread_.is_backward) not in spread_.sources]
-    summed = _within(total(spread_.moved[edge] for edge in entering) + own, spread_.supply)
-    if summed.is_exact or len(spread_.moved) > TIGHT_EDGES:
+    parts = [own, *(spread_.moved[edge] for edge in entering)]
+    summed = _within(total(parts), spread_.supply)
+    is_returning = spread_.is_returning or (
+        len(parts) > 1 and _returns(graph, group, backward=spread_.is_backward)  # the same grams may come in twice
+    )
+    if is_returning:
+        summed = Amount(min(summed.least, max(part.least for part in parts)), summed.most)
+    if summed.is_exact or len(spread_.moved) > TIGHT_EDGES or spread_.network is None:
         return summed
-    network = spread_.network
-    if network is None:
-        return summed
-    least, most = network.bounds(graph, entering, group & spread_.sources)
-    return Amount(max(summed.least, least), _smaller(summed.most, most))
+    least, most = spread_.network.bounds(graph, entering, group & spread_.sources)
+    return Amount(least, most)
+
+
+def _returns(graph: Graph, group: frozenset[int], *, backward: bool) -> bool:
+    """Whether a way leads out of a set of nodes and back into it."""
+    waiting = [
+        _end(graph, edge, backward)
+        for node in group
+        for edge in (graph.nodes[node].incoming if backward else graph.nodes[node].outgoing)
+        if _end(graph, edge, backward) not in group
+    ]
+    seen = set(waiting)
+    while waiting:
+        at = graph.nodes[waiting.pop()]
+        for edge in at.incoming if backward else at.outgoing:
+            node = _end(graph, edge, backward)
+            if node in group:
+                return True
+            if node not in seen:
+                seen.add(node)
+                waiting.append(node)
+    return False
 
 
 def supply(graph: Graph, sources: Collection[int]) -> Amount:
-    """Return how many grams came into a set of nodes from outside of it; those of origins count as having come in."""
-    given = frozenset(sources)
-    return total(entering_from_outside(graph, node, given) for node in given)
+    """Return how many grams a set of nodes holds between them, those that come back into it counted once."""
+    return spread(graph, sources).supply if sources else NOTHING
 
 
 def entering_from_outside(graph: Graph, node: int, sources: frozenset[int]) -> Amount:

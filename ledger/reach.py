@@ -3,7 +3,7 @@
 The books say what moved, a spread says how much of it was ours; this puts names on it and says of each thing why.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -73,7 +73,7 @@ class Receiver:
     """A place or party that things were sent to, or that said it received them."""
 
     identifier: str
-    """The place, or the party where no place was said."""
+    """The place, or the party where no place was said; empty where neither was."""
     parties: tuple[str, ...]
     packs: int
     loads: tuple[str, ...]
@@ -118,6 +118,17 @@ class Reach:
         return Amount(least, most)
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Something behind the subject, and how many grams of the subject came from it."""
+
+    identifier: str
+    kind: str
+    amount: Amount
+    why: tuple[str, ...]
+    """The ids of the events that lead from it to the subject."""
+
+
 def kind_of(identifier: str) -> str:
     """Return what a key names, by its form: `pack`, `lot`, `load`, `crate` ... or `thing`."""
     for parts, kind in _KINDS:
@@ -139,14 +150,46 @@ _KINDS: Final = (
 )
 
 
-def reach(books: Books, spread: Spread, *, subjects: frozenset[str] = frozenset()) -> Reach:
-    """Return everything the sources of a spread forward came to. `subjects` are the causes, not listed themselves."""
-    return _Survey(books, spread, subjects).survey()
+def reach(
+    books: Books, spread: Spread, *, because: Mapping[int, Link] | None = None, codes: Collection[str] = ()
+) -> Reach:
+    """Return everything the sources of a spread forward came to, the sources themselves with it.
+
+    `because` says of a source by which event the cause touched it, where it is not the cause itself. `codes` are asked
+    about by name, and listed even where nobody ever put anything into them.
+    """
+    survey = _Survey(books, spread, because or {})
+    return survey.survey([code for code in codes if code in books.voided or code in books.activated])
+
+
+def subject_nodes(books: Books, identifier: str) -> list[int]:
+    """Return the holdings that are a thing: what lies in a container, else all there ever was of it."""
+    inside = books.holdings(identifier)
+    return inside or list(books.nodes_of.get(identifier, ()))
+
+
+def shares(books: Books, backward: Spread, subject: str) -> Iterator[Share]:
+    """Yield what is behind, the nearest first: items, containers on the way, places where things were made."""
+    grouped: dict[str, list[int]] = {}
+    for node in backward.content:
+        if node in backward.sources:
+            continue
+        at = books.graph.nodes[node]
+        for name in (at.item, at.holder):
+            if name and name != subject and at.kind in {Kind.STOCK, Kind.ORIGIN} and at.note != "unexplained":
+                grouped.setdefault(name, []).append(node)
+    for name, nodes in grouped.items():
+        amount = together(books.graph, backward, nodes)
+        if amount != NOTHING:
+            way = min((backward.way(node) for node in nodes), key=len)
+            keys = dict.fromkeys(books.graph.edges[edge].key for edge in reversed(way))
+            why = tuple(books.facts[key].event_id for key in keys if key >= 0)
+            yield Share(name, kind_of(name), amount, why)
 
 
 class _Survey:
-    def __init__(self, books: Books, spread: Spread, subjects: frozenset[str]) -> None:
-        self._books, self._spread, self._subjects = books, spread, subjects
+    def __init__(self, books: Books, spread: Spread, because: Mapping[int, Link]) -> None:
+        self._books, self._spread, self._because = books, spread, because
         self._graph = books.graph
         self._keys: set[int] = set()
         self._went: dict[str, dict[str, _Leg]] = {}
@@ -161,16 +204,16 @@ class _Survey:
                 if at.holder:
                     self._inside.setdefault(at.holder, []).append(node)
 
-    def survey(self) -> Reach:
+    def survey(self, codes: Collection[str]) -> Reach:
         books, spread = self._books, self._spread
         named = {edge.key for number, edge in enumerate(self._graph.edges) if number in spread.moved}
         self._keys = {key for key in named if key >= 0}
         activated = self._activated()
-        names = dict.fromkeys((*self._of, *self._inside, *activated))
+        names = dict.fromkeys((*self._of, *self._inside, *activated, *codes))
         for name in names:
             self._follow(name)
         recalled = self._recalled()
-        things = [self._thing(name, recalled) for name in names if name not in self._subjects or name in self._inside]
+        things = [self._thing(name, recalled) for name in names]
         loads = [self._load(load, inside) for load, inside in self._loads.items()]
         shipped_nodes = [
             node
@@ -222,19 +265,20 @@ class _Survey:
         return max(known) if known and len(known) == len(closed) and name in self._inside else None
 
     def _sent(self, name: str, carrier: str, since: int, until: int | None) -> None:
+        """Note to whom a thing was sent, itself or in a carrier, in the order it happened."""
         legs = self._went.setdefault(name, {})
-        for seen in self._books.shipped.get(carrier, ()):
-            if since <= seen.order and (until is None or seen.order <= until):
-                place, party = _destination(seen.fact)
-                _note(legs, place or party or "?", party, carrier, seen, is_confirmed=False)
-                self._keys.add(seen.key)
-        for seen in self._books.received.get(carrier, ()):
-            if seen.fact.sentence == Sentence.RECEIVED.value:
-                continue  # the harvest that comes into our own house was not sent to anybody
-            if since <= seen.order and (until is None or seen.order <= until):
-                _, party = _destination(seen.fact)
-                _note(legs, seen.fact.location or party or "?", party, carrier, seen, is_confirmed=True)
-                self._keys.add(seen.key)
+        sent = [(seen, False) for seen in self._books.shipped.get(carrier, ())]
+        # The harvest that comes into our own house was not sent to anybody.
+        came = [(s, True) for s in self._books.received.get(carrier, ()) if s.fact.sentence != Sentence.RECEIVED.value]
+        for seen, is_confirmed in sorted(sent + came, key=lambda each: each[0].order):
+            if seen.order < since or (until is not None and seen.order > until):
+                continue
+            place, party = _destination(seen.fact)
+            if is_confirmed:
+                place = seen.fact.location or place
+                _meet(legs, place or party)
+            _note(legs, place or party, party, carrier, seen, is_confirmed=is_confirmed)
+            self._keys.add(seen.key)
 
     # --- one thing, load, receiver
 
@@ -332,11 +376,24 @@ class _Survey:
         """The shortest way from the cause to a thing."""
         nodes = self._nodes(name)
         if not nodes:
+            if name not in self._books.activated:
+                return ()
             lot, key = self._books.activated[name]
             return (*self._why(lot), Link(key, lot, name)) if lot in self._of else (Link(key, lot, name),)
-        ways = [self._spread.way(node) for node in nodes]
-        links: list[Link] = []
-        for number in min(ways, key=len):
+        return self._links(min(nodes, key=self._distance))
+
+    def _distance(self, node: int) -> int:
+        steps = 0
+        while node in self._spread.via:
+            node = self._graph.edges[self._spread.via[node]].source
+            steps += 1
+        return steps
+
+    def _links(self, node: int) -> tuple[Link, ...]:
+        way = self._spread.way(node)
+        first = self._graph.edges[way[0]].source if way else node
+        links = [self._because[first]] if first in self._because else []
+        for number in way:
             edge = self._graph.edges[number]
             target = self._name(edge.target)
             if edge.key < 0:
@@ -358,7 +415,7 @@ class _Survey:
         return {
             code: key
             for code, (lot, key) in self._books.activated.items()
-            if lot in self._of and code not in self._books.inside_of
+            if code not in self._books.inside_of and any(self._is_free(node) for node in self._of.get(lot, ()))
         }
 
     def _recalled(self) -> dict[str, bool]:
@@ -425,15 +482,26 @@ class _Leg:
     """What the first event named: the thing, or what it was in."""
     parties: set[str]
     carriers: dict[str, None]
+    has_place: bool
     is_confirmed: bool
 
 
-def _note(  # of one caller
-    legs: dict[str, _Leg], place: str, party: str, carrier: str, seen: Seen, *, is_confirmed: bool
-) -> None:
-    leg = legs.setdefault(place, _Leg(seen, carrier, set(), {}, is_confirmed=False))
+def _meet(legs: dict[str, "_Leg"], place: str) -> None:
+    """What was sent to nobody in particular, or to a party without a place, is what is received next."""
+    for name in [name for name, leg in legs.items() if not leg.is_confirmed and not leg.has_place]:
+        waiting = legs.pop(name)
+        known = legs.setdefault(place, waiting)
+        known.parties |= waiting.parties
+        known.carriers |= waiting.carriers
+        if waiting.first.order < known.first.order:
+            known.first, known.carrier = waiting.first, waiting.carrier
+
+
+def _note(legs: dict[str, _Leg], receiver: str, party: str, carrier: str, seen: Seen, *, is_confirmed: bool) -> None:
+    leg = legs.setdefault(receiver, _Leg(seen, carrier, set(), {}, has_place=False, is_confirmed=False))
     leg.parties.update(filter(None, (party,)))
     leg.carriers[carrier] = None
+    leg.has_place = leg.has_place or receiver != party
     leg.is_confirmed = leg.is_confirmed or is_confirmed
     if seen.order < leg.first.order:
         leg.first, leg.carrier = seen, carrier

@@ -15,14 +15,14 @@ from sqlalchemy import Select, Table, bindparam
 from sqlmodel import Session, col, select
 
 from ledger.errors import UnknownIdentifierError
-from ledger.flow import NOTHING, Amount, Kind, Spread, spread, supply, together
+from ledger.flow import Amount, Kind, Spread, spread, supply, together
 from ledger.gather import FLOW_LIMIT, Gathered, Way, gather, sentences_naming
 from ledger.holdings import Account, Books, Fact, effective, replay
 from ledger.kernel.clock import format_time, parse_time
 from ledger.lineage import Found, Query, Role, Stance, sentence_of, walk
 from ledger.log import pages
 from ledger.models import Entry, Naming
-from ledger.reach import Reach, kind_of, reach
+from ledger.reach import Reach, Share, reach, shares, subject_nodes
 
 LIMIT: Final = 1000
 """A history holds at most so many entries; a longer one says that it was cut."""
@@ -147,17 +147,6 @@ def entries_naming(session: Session, identifier: str, *, sentences: Collection[s
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """Something behind the subject, and how many grams of the subject came from it."""
-
-    identifier: str
-    kind: str
-    amount: Amount
-    why: tuple[str, ...]
-    """The ids of the events that lead from it to the subject."""
-
-
-@dataclass(frozen=True, slots=True)
 class Flow:
     """How many grams came into a thing from where, and went from it where."""
 
@@ -192,40 +181,17 @@ def flow_in(gathered: Gathered, identifier: str) -> Flow:
     nodes = subject_nodes(books, identifier)
     forward = spread(books.graph, nodes)
     backward = spread(books.graph, nodes, backward=True)
-    ahead = reach(books, forward, subjects=frozenset({identifier}))
+    ahead = reach(books, forward)
     return Flow(
         subject=identifier,
         amount=supply(books.graph, nodes),
-        behind=tuple(_shares(books, backward, identifier)),
+        behind=tuple(shares(books, backward, identifier)),
         unexplained=together(books.graph, backward, _unexplained(books, backward)),
         ahead=ahead,
         events=books.facts,
         keys=_concerned(gathered.accounts, books, backward, forward, ahead, identifier),
         is_cut=gathered.is_cut,
     )
-
-
-def subject_nodes(books: Books, identifier: str) -> list[int]:
-    """Return the holdings that are a thing: what lies in a container, else all there ever was of it."""
-    inside = books.holdings(identifier)
-    return inside or list(books.nodes_of.get(identifier, ()))
-
-
-def _shares(books: Books, backward: Spread, subject: str) -> Iterator[Share]:
-    """What is behind, the nearest first: items, places where things came into the world, containers on the way."""
-    grouped: dict[str, list[int]] = {}
-    for node in backward.content:
-        at = books.graph.nodes[node]
-        for name in (at.item, at.holder):
-            if name and name != subject and at.kind in {Kind.STOCK, Kind.ORIGIN} and at.note != "unexplained":
-                grouped.setdefault(name, []).append(node)
-    for name, nodes in grouped.items():
-        amount = together(books.graph, backward, nodes)
-        if amount != NOTHING:
-            way = min((backward.way(node) for node in nodes), key=len)
-            keys = dict.fromkeys(books.graph.edges[edge].key for edge in reversed(way))
-            why = tuple(books.facts[key].event_id for key in keys if key >= 0)
-            yield Share(name, kind_of(name), amount, why)
 
 
 def _unexplained(books: Books, backward: Spread) -> list[int]:
