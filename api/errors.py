@@ -8,6 +8,9 @@ AccessError
 ├── TooManyAttemptsError     too many failed sign-ins from here, or for this code
 ├── BodyTooLargeError        the request body is larger than this address takes
 ├── BusyError                too many large bodies at once; try again in a moment
+├── SlowBodyError            the body came too slowly
+├── NotAcceptableError       the answer is asked for in a form that is not written here
+├── AddressTooLongError      the address is longer than this door reads
 ├── UnsupportedMediaError    the body is of a type this address does not read
 ├── NotHereError             nothing is kept at this address
 ├── UnknownPersonError       no account has this reference
@@ -104,6 +107,35 @@ class BusyError(AccessError):
     def __init__(self) -> None:
         super().__init__("too many large uploads at once; nothing was kept, send it again in a moment")
         self.retry_after_s = 1
+
+
+class SlowBodyError(AccessError):
+    """The body came too slowly: whoever dribbles would hold a place for ever."""
+
+    code = "slow_body"
+
+    def __init__(self) -> None:
+        super().__init__("the body came too slowly; nothing was kept, send it again over a better line")
+
+
+class NotAcceptableError(AccessError):
+    """The answer is asked for in a form that is not written here."""
+
+    code = "not_acceptable"
+
+    def __init__(self, header: str, value: str, reason: str) -> None:
+        super().__init__(f"{header}: {value[:80]}: {reason}")
+        self.header, self.value = header, value[:80]
+
+
+class AddressTooLongError(AccessError):
+    """The address is longer than this door reads."""
+
+    code = "address_too_long"
+
+    def __init__(self, limit_characters: int) -> None:
+        super().__init__(f"the query of this address is longer than {limit_characters} characters; ask in parts")
+        self.limit_characters = limit_characters
 
 
 class UnsupportedMediaError(AccessError):
@@ -280,6 +312,7 @@ _CHAIN: Final[Mapping[type[OriginError], HTTPStatus]] = {
     chain_errors.ChainMismatchError: S.BAD_GATEWAY,
     chain_errors.ForkedHeadError: S.BAD_GATEWAY,
     chain_errors.CallRefusedError: S.BAD_GATEWAY,
+    chain_errors.FeeCapError: S.SERVICE_UNAVAILABLE,
     chain_errors.TransactionRefusedError: S.BAD_GATEWAY,
     chain_errors.NonceSpentError: S.BAD_GATEWAY,
     chain_errors.UnderpricedError: S.BAD_GATEWAY,
@@ -302,6 +335,9 @@ STATUS: Final[Mapping[type[OriginError], HTTPStatus]] = {
     TooManyAttemptsError: S.TOO_MANY_REQUESTS,
     BodyTooLargeError: S.REQUEST_ENTITY_TOO_LARGE,
     BusyError: S.SERVICE_UNAVAILABLE,
+    SlowBodyError: S.REQUEST_TIMEOUT,
+    NotAcceptableError: S.NOT_ACCEPTABLE,
+    AddressTooLongError: S.REQUEST_URI_TOO_LONG,
     UnsupportedMediaError: S.UNSUPPORTED_MEDIA_TYPE,
     NotHereError: S.NOT_FOUND,
     UnknownPersonError: S.NOT_FOUND,

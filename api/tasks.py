@@ -5,7 +5,7 @@ from typing import Final
 from api import accounts, witness_client
 from api.runtime import Runtime
 from api.worker import periodic
-from contracts import outbox
+from contracts import outbox, trouble
 from farm_sensors import windows
 from ledger import follow, log
 from orders import fulfilment, raising, sentences
@@ -35,17 +35,19 @@ def publish(rt: Runtime) -> None:
 @periodic(every=1)
 def anchor(rt: Runtime) -> None:
     """Bring anchors on their way further into the chain, and send the next one when it is time."""
-    now = rt.clock.now()
+    now, origin, policy = rt.clock.now(), rt.settings.log_origin, outbox.policy_of(rt.settings)
     with rt.db.read() as session:
-        head, origin = log.latest_checkpoint(session), rt.settings.log_origin
-        is_due = head is not None and outbox.is_due(
-            session, head, origin=origin, after_s=rt.settings.anchor_after_s, now=now
-        )
-        is_waiting = bool(outbox.unsettled(session, origin=origin))
-    if is_due and head is not None:
-        rt.anchorer.anchor(rt.db, head, now=now)
-    elif is_waiting:
-        rt.anchorer.advance(rt.db, now=now)
+        if not outbox.needs_a_look(session, policy, origin=origin, now=now):
+            return
+    with trouble.noted(rt.db, origin=origin, now=now):
+        rt.anchorer.tend(rt.db, policy, now=now)
+
+
+@periodic(every=300)
+def watch_anchors(rt: Runtime) -> None:
+    """Look whether a public chain still holds what counted as final; the embedded one drops nothing."""
+    if rt.settings.chain_url:
+        rt.anchorer.watch(rt.db)
 
 
 @periodic(every=2)

@@ -13,6 +13,7 @@ ChainError
 ├── ChainMismatchError        the chain is not the one this installation anchored in
 ├── ForkedHeadError           the chain holds a head our log does not have: one of the two was rewritten
 ├── CallRefusedError          the contract says no, with the name of its error
+├── FeeCapError               a block costs more than this installation may pay
 └── TransactionRefusedError   the node does not take the transaction
     ├── NonceSpentError       another transaction with this nonce is in the chain already
     ├── UnderpricedError      the node wants more, for the next block or for a replacement
@@ -121,6 +122,12 @@ class CallRefusedError(ChainError):
     def __init__(self, name: str, arguments: tuple[object, ...] = ()) -> None:
         super().__init__(f"the contract refused: {name}({', '.join(map(str, arguments))})")
         self.name, self.arguments = name, arguments
+
+
+class FeeCapError(ChainError):
+    """It is time, and a unit of gas costs more than this installation may pay: anchors wait."""
+
+    code = "fee_cap"
 
 
 class TransactionRefusedError(ChainError):

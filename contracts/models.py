@@ -79,3 +79,18 @@ class Attempt(SQLModel, table=True):
     broadcast_at: datetime | None = Field(default=None, sa_type=UtcTime)
     broadcast_block: int | None = Field(default=None, sa_type=BigInteger)
     """The newest block when it was first sent: a chain that makes no blocks is no reason to pay more."""
+
+
+class Trouble(SQLModel, table=True):
+    """What keeps a log's anchors from going on; no row while all is well."""
+
+    __tablename__ = "contracts_trouble"
+
+    log_origin: str = Field(primary_key=True, max_length=200)
+    code: str = Field(max_length=40)
+    """The refusal's word: `insufficient_funds`, `fee_cap`, `chain_unreachable` ..."""
+    message: str
+    since: datetime = Field(sa_type=UtcTime)
+    last_at: datetime = Field(sa_type=UtcTime)
+    times: int
+    retry_at: datetime = Field(sa_type=UtcTime)

@@ -1,16 +1,24 @@
 """The outbox as the rest of the system reads it. Written by `contracts.anchor` alone."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Protocol
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, func, select
 
+from contracts import trouble
 from contracts.heads import Place
 from contracts.models import Anchor, AnchorState
+from contracts.policy import Backlog, Policy, Published, choose
+from contracts.transactions import GWEI
+from ledger.kernel.settings import Settings
+from ledger.models import Checkpoint
 
 UNSETTLED: Final = (AnchorState.SIGNED, AnchorState.BROADCAST, AnchorState.INCLUDED)
+ON_ITS_WAY: Final = (*UNSETTLED, AnchorState.FINAL)
 IN_CHAIN: Final = (AnchorState.INCLUDED, AnchorState.FINAL)
+_CANDIDATES: Final = 500
+"""Newest heads the policy may choose from."""
 
 
 class TreeHead(Protocol):
@@ -62,16 +70,56 @@ def gas_per_event(session: Session, *, origin: str) -> float | None:
     return gas / leaves if gas and leaves else None
 
 
-def is_due(session: Session, head: TreeHead, *, origin: str, after_s: float, now: datetime) -> bool:
-    """Whether a published head should be anchored now: it is new, nothing is on its way, the last is old enough."""
-    newest = next(iter(anchors(session, origin=origin, limit=1)), None)
-    if newest is None:
-        return head.size > 0
-    if newest.state is AnchorState.REFUSED:
-        return head.size >= newest.size
-    if newest.state in (AnchorState.SIGNED, AnchorState.BROADCAST) or head.size <= newest.size:
+def policy_of(settings: Settings) -> Policy:
+    """Return the policy an installation's settings describe."""
+    return Policy(
+        after_s=settings.anchor_after_s,
+        after_entries=settings.anchor_after_entries,
+        fee_wei=round(settings.anchor_fee_gwei * GWEI),
+        cheap_percent=settings.anchor_cheap_percent,
+        max_fee_wei=round(settings.max_fee_gwei * GWEI),
+    )
+
+
+def backlog(session: Session, *, origin: str, place: Place | None = None) -> Backlog:
+    """Return what is published and neither in the chain nor on its way there."""
+    on_its_way = select(func.max(Anchor.size)).where(
+        Anchor.log_origin == origin, col(Anchor.state).in_(ON_ITS_WAY), *_at(place)
+    )
+    anchored = session.exec(on_its_way).one() or 0
+    beyond = select(Checkpoint.size, Checkpoint.signed_at).where(col(Checkpoint.size) > anchored)
+    oldest = session.exec(beyond.order_by(col(Checkpoint.size)).limit(1)).one_or_none()
+    newest = session.exec(beyond.order_by(col(Checkpoint.size).desc()).limit(_CANDIDATES)).all()
+    return Backlog(
+        anchored=anchored,
+        oldest_at=oldest[1] if oldest else None,
+        newest=tuple(Published(size, at) for size, at in reversed(newest)),
+    )
+
+
+def needs_a_look(session: Session, policy: Policy, *, origin: str, now: datetime) -> bool:
+    """Whether the chain has to be asked: something is on its way, or may be sent now. Asks only our own tables."""
+    if trouble.is_waiting(session, origin=origin, now=now):
         return False
-    return now - newest.signed_at >= timedelta(seconds=after_s)
+    if unsettled(session, origin=origin):
+        return True
+    choice = choose(policy, backlog(session, origin=origin), fee=None, now=now)
+    return choice.size is not None or choice.asks_fee
+
+
+def waiting_since(session: Session, *, origin: str) -> datetime | None:
+    """Return when the oldest published head was signed that no block holds, or None."""
+    in_blocks = select(func.max(Anchor.size)).where(Anchor.log_origin == origin, col(Anchor.state).in_(IN_CHAIN))
+    held = session.exec(in_blocks).one() or 0
+    beyond = select(Checkpoint.signed_at).where(col(Checkpoint.size) > held).order_by(col(Checkpoint.size)).limit(1)
+    return session.exec(beyond).one_or_none()
+
+
+def counts(session: Session, *, origin: str) -> dict[AnchorState, int]:
+    """Return how many anchors are in each state, those with none included."""
+    wanted = select(Anchor.state, func.count()).where(Anchor.log_origin == origin).group_by(Anchor.state)
+    found = dict(session.exec(wanted).all())
+    return {state: found.get(state, 0) for state in AnchorState}
 
 
 def _at(place: Place | None) -> tuple[ColumnElement[bool], ...]:

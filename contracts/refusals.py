@@ -16,7 +16,10 @@ from contracts.errors import (
 
 @contextmanager
 def asking() -> Iterator[None]:
-    """Translate what goes wrong while a chain is asked. Raises ChainUnreachableError, CallRefusedError."""
+    """Translate what goes wrong while a chain is asked.
+
+    Raises ChainUnreachableError, CallRefusedError, InsufficientFundsError.
+    """
     from requests.exceptions import RequestException  # noqa: PLC0415  # loaded already where a chain is open
     from web3.exceptions import (  # noqa: PLC0415
         BadFunctionCallOutput,
@@ -33,6 +36,9 @@ def asking() -> Iterator[None]:
         # The kind of failure without its text: that holds the URL, and a URL may hold an access key.
         raise ChainUnreachableError(type(error).__name__) from error
     except Web3RPCError as error:
+        refusal = explain(error)
+        if isinstance(refusal, InsufficientFundsError):
+            raise refusal from error
         raise ChainUnreachableError(_message(error)) from error
 
 
@@ -40,7 +46,7 @@ def explain(error: Exception) -> TransactionRefusedError | None:
     """Return what a node meant by not taking a transaction; None where it had it already."""
     text = _message(error)
     lowered = text.lower()
-    if any(known in lowered for known in ("already known", "already imported", "known transaction")):
+    if any(known in lowered for known in ("already known", "alreadyknown", "already imported", "known transaction")):
         return None
     if "nonce too low" in lowered:
         return NonceSpentError(text)

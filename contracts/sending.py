@@ -1,7 +1,6 @@
 """Transactions for anchors: signed, kept, sent, sent again, and replaced by dearer ones at the same nonce."""
 
 import contextlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,16 +10,21 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from contracts.chain import Chain
-from contracts.errors import NonceSpentError, UnderpricedError
+from contracts.errors import FeeCapError, NonceSpentError, UnderpricedError
 from contracts.keys import PublisherKey
 from contracts.models import Anchor, AnchorState, Attempt
 from contracts.outbox import UNSETTLED, TreeHead
-from contracts.transactions import Fees, SignedTransaction, raise_fees
+from contracts.policy import BlockFee
+from contracts.transactions import GWEI, Fees, SignedTransaction, raise_fees
 from ledger.kernel.database import Database
 
-_log = logging.getLogger(__name__)
-
 _GAS_MARGIN_PERCENT: Final = 125
+_LEAST_GAS: Final = 120_000
+"""Above what any anchor of a log of 2^53 leaves takes."""
+_MOST_GAS: Final = 400_000
+_FEE_HOLDS: Final = timedelta(seconds=10)
+_RECENT_BLOCKS: Final = 1_024
+"""As many as a node answers at once; three and a half hours where a block comes every twelve seconds."""
 _PATIENT_BLOCKS: Final = 3
 """Blocks that must pass a transaction by before it counts as stuck."""
 
@@ -51,37 +55,60 @@ class Sender:
     """Signs and sends what anchors one log, from one account."""
 
     def __init__(
-        self, chain: Chain, key: PublisherKey, *, log_id: bytes, tree: Tree, stuck_after: timedelta, fee_cap_wei: int
+        self, chain: Chain, key: PublisherKey, *, log_id: bytes, tree: Tree, stuck_after: timedelta, caps: Fees
     ) -> None:
         self._chain = chain
         self._key = key
         self._log_id = log_id
         self._tree = tree
         self._stuck_after = stuck_after
-        self._fee_cap_wei = fee_cap_wei
+        self._caps = caps
+        self._fee: tuple[datetime, BlockFee] | None = None
 
-    def sign(self, head: TreeHead, proof: Sequence[bytes]) -> Signed:
+    def block_fee(self, now: datetime) -> BlockFee:
+        """Return what the next block asks and what recent ones asked; asked of the chain every few seconds at most."""
+        if self._fee is None or abs(now - self._fee[0]) >= _FEE_HOLDS:
+            self._fee = now, self._ask_fee()
+        return self._fee[1]
+
+    def _ask_fee(self) -> BlockFee:
+        asked = self._chain.fees()
+        base = (asked.max_wei - asked.priority_wei) // 2
+        if base == 0:  # a chain with one price
+            return BlockFee(asked.max_wei, 0)
+        said = self._chain.ask("eth_feeHistory", [hex(_RECENT_BLOCKS), "latest", []]).get("result")
+        try:
+            recent = tuple(int(one, 16) for one in said["baseFeePerGas"][:_RECENT_BLOCKS]) if said else ()
+        except (KeyError, TypeError, ValueError):
+            recent = ()  # the embedded chain keeps none; a strange answer is none
+        return BlockFee(base, min(asked.priority_wei, self._caps.priority_wei), recent)
+
+    def sign(self, head: TreeHead, proof: Sequence[bytes], *, nonce: int) -> Signed:
         """Return a signed anchor of a head, sent nowhere. Raises CallRefusedError where it would be refused."""
-        nonce, asked = self._chain.nonce(self._key.address), self._chain.fees()
-        fees = Fees(min(asked.max_wei, self._fee_cap_wei), min(asked.priority_wei, self._fee_cap_wei))
+        fees = self._chain.fees().at_most(self._caps)
         data = self._chain.anchor_call(self._log_id, size=head.size, root=head.root, proof=proof)
-        gas = self._chain.preflight(data, sender=self._key.address) * _GAS_MARGIN_PERCENT // 100
+        needed = self._chain.preflight(data, sender=self._key.address) * _GAS_MARGIN_PERCENT // 100
+        # What is not used is not paid; a node that says less than an anchor takes would have us pay for a failure.
+        gas = min(max(needed, _LEAST_GAS), _MOST_GAS)
         return Signed(self._chain.sign(self._key, data=data, nonce=nonce, gas=gas, fees=fees), nonce, gas, fees)
 
     def send(self, db: Database, row: Anchor, newest: Attempt, *, now: datetime) -> None:
         """Send the newest attempt, again where the chain lost it, and a dearer one where it is stuck."""
         if newest.broadcast_at is not None and self._chain.knows(newest.tx_hash):
-            if self._is_stuck(newest, now):
+            if self.is_stuck(newest, now):
                 self._send_dearer(db, row, newest, now=now)
             return
         try:
             self._send_attempt(db, row, newest, now=now)
         except UnderpricedError:
             # The price rose past what was signed, or a dearer attempt is known after all.
-            if self._is_stuck(newest, now):
+            if self.is_stuck(newest, now):
                 self._send_dearer(db, row, newest, now=now)
 
     def _send_dearer(self, db: Database, row: Anchor, stuck: Attempt, *, now: datetime) -> None:
+        # A node may say it holds what it dropped: the same bytes cost nothing.
+        with contextlib.suppress(UnderpricedError):
+            self._send_attempt(db, row, stuck, now=now)
         replacement = self._replace(db, row, stuck, now=now)
         if replacement is not None:
             with contextlib.suppress(UnderpricedError):  # it rose again; the next round raises once more
@@ -103,7 +130,8 @@ class Sender:
                 anchor.block_number = anchor.block_hash = anchor.included_at = None
             session.add_all([sent, anchor])
 
-    def _is_stuck(self, attempt: Attempt, now: datetime) -> bool:
+    def is_stuck(self, attempt: Attempt, now: datetime) -> bool:
+        """Whether blocks have passed a transaction by, for longer than patience lasts."""
         if now - (attempt.broadcast_at or attempt.signed_at) < self._stuck_after:
             return False
         # Never sent at all: the price rose before it could be, which only new blocks can have done.
@@ -111,11 +139,14 @@ class Sender:
         return sent_at is None or self._chain.block_number() - sent_at >= _PATIENT_BLOCKS
 
     def _replace(self, db: Database, row: Anchor, stuck: Attempt, *, now: datetime) -> Attempt | None:
-        """Sign the same anchor at the same nonce for more, and keep it. None where it would pass the cap."""
-        fees = raise_fees(Fees(stuck.max_fee_wei, stuck.priority_fee_wei), self._chain.fees())
-        if fees.max_wei > self._fee_cap_wei:
-            _log.warning("anchor of %d leaves waits: its fee would pass the cap", row.size)
-            return None
+        """Sign the same anchor at the same nonce for more, and keep it. Raises FeeCapError where it may not be more."""
+        paid = Fees(stuck.max_fee_wei, stuck.priority_fee_wei)
+        fees = raise_fees(paid, self._chain.fees(), caps=self._caps)
+        if fees is None:
+            raise FeeCapError(
+                f"the anchor of {row.size} leaves waits at {paid.max_wei / GWEI:g} gwei: an eighth more passes "
+                "GUOYUAN_MAX_FEE_GWEI or GUOYUAN_MAX_PRIORITY_FEE_GWEI"
+            )
         with db.read() as session:
             proof = self._tree.consistency(session, row.previous_size, row.size) if row.previous_size else []
         data = self._chain.anchor_call(self._log_id, size=row.size, root=row.root, proof=proof)
@@ -132,8 +163,8 @@ class Sender:
 
 
 def attempts_of(session: Session, row: Anchor) -> list[Attempt]:
-    """Return the transactions signed under the row's nonce, oldest first."""
-    wanted = select(Attempt).where(Attempt.anchor_id == row.id, Attempt.nonce == row.nonce)
+    """Return the transactions ever signed for a row, oldest first; those of its present nonce share that."""
+    wanted = select(Attempt).where(Attempt.anchor_id == row.id)
     return list(session.exec(wanted.order_by(col(Attempt.id))))
 
 

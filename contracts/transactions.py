@@ -1,8 +1,11 @@
 """Transactions of ours: what they cost, and what became of them. Wei and gas are whole numbers."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from contracts.heads import AnchoredHead
+
+GWEI: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +14,11 @@ class Fees:
 
     max_wei: int
     priority_wei: int
+
+    def at_most(self, caps: "Fees") -> "Fees":
+        """Return these fees, neither above its cap."""
+        max_wei = min(self.max_wei, caps.max_wei)
+        return Fees(max_wei=max_wei, priority_wei=min(self.priority_wei, caps.priority_wei, max_wei))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +42,16 @@ class Receipt:
     heads: tuple[AnchoredHead, ...]
 
 
-def raise_fees(paid: Fees, asked: Fees) -> Fees:
-    """Return fees that replace a stuck transaction: what the chain asks now, and at least an eighth more.
+def raise_fees(paid: Fees, asked: Fees, *, caps: Fees) -> Fees | None:
+    """Return fees that replace a stuck transaction: what the chain asks now, and at least an eighth more of both.
 
-    Nodes refuse a replacement that does not raise both fees, most by a tenth.
+    Nodes refuse a replacement that does not raise both, most by a tenth. None where an eighth more passes a cap.
     """
-    priority = max(_eighth_more(paid.priority_wei), asked.priority_wei)
-    return Fees(max_wei=max(_eighth_more(paid.max_wei), asked.max_wei, priority), priority_wei=priority)
+    least = Fees(max_wei=_eighth_more(paid.max_wei), priority_wei=_eighth_more(paid.priority_wei))
+    if least.max_wei > caps.max_wei or least.priority_wei > caps.priority_wei:
+        return None
+    priority = min(max(least.priority_wei, asked.priority_wei), caps.priority_wei, caps.max_wei)
+    return Fees(max_wei=min(max(least.max_wei, asked.max_wei, priority), caps.max_wei), priority_wei=priority)
 
 
 def _eighth_more(wei: int) -> int:

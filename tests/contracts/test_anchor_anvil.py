@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from contracts.anchor import Anchorer
+from contracts.anchor import DEFAULT_CAPS, Anchorer
 from contracts.chain import Chain
-from contracts.errors import ChainMismatchError, ChainUnreachableError, UnderpricedError
+from contracts.errors import ChainMismatchError, ChainUnreachableError, FeeCapError, UnderpricedError
 from contracts.heads import log_id
 from contracts.keys import PublisherKey
 from contracts.models import Anchor, AnchorState, Attempt
@@ -177,6 +177,7 @@ def test_a_replaced_transaction_that_gets_in_after_all_counts(world: World) -> N
 
 
 def test_a_price_that_keeps_rising_is_followed_at_one_nonce(world: World) -> None:
+    world.anchorer = world.make(caps=Fees(10**13, 10**11))
     world.anchor(5)
     for _ in range(3):
         world.pass_by(times=3)
@@ -203,10 +204,11 @@ def test_a_chain_that_makes_no_blocks_for_a_day_is_waited_for(world: World) -> N
 
 def test_no_replacement_pays_more_than_the_cap(world: World) -> None:
     fees = world.chain.fees()
-    world.anchorer = world.make(fee_cap_wei=fees.max_wei)
+    world.anchorer = world.make(caps=fees)
     world.anchor(5)
     world.pass_by(times=10)
-    world.advance()
+    with pytest.raises(FeeCapError, match="GUOYUAN_MAX_FEE_GWEI"):
+        world.advance()
     assert [one.max_fee_wei <= fees.max_wei for one in world.attempts()] == [True]
 
 
@@ -285,5 +287,6 @@ def test_the_node_itself_refuses_a_replacement_that_pays_no_more(world: World) -
     same = world.chain.sign(world.key, data=data, nonce=attempt.nonce, gas=200_000, fees=fees)
     with pytest.raises(UnderpricedError):
         world.chain.send_raw(same.raw)
-    more = raise_fees(fees, world.chain.fees())
+    more = raise_fees(fees, world.chain.fees(), caps=DEFAULT_CAPS)
+    assert more is not None
     world.chain.send_raw(world.chain.sign(world.key, data=data, nonce=attempt.nonce, gas=200_000, fees=more).raw)
