@@ -1,12 +1,15 @@
 """How much a request may bring: a limit for each address, and a budget for all bodies held at once."""
 
+import asyncio
 import re
 import threading
+import time
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import BodyTooLargeError, BusyError
+from api import epcis
+from api.errors import BodyTooLargeError, BusyError, SlowBodyError, UnsupportedMediaError
 from api.problems import RefusedBody, refusal
 
 KILOBYTE, MEGABYTE = 1024, 1024 * 1024
@@ -20,7 +23,13 @@ LIMITS: Final = (
     (re.compile(r"/api/v1/station/calibrations"), 24 * MEGABYTE),
     (re.compile(r"/api/v1/farmer/picks/photographs?"), 24 * MEGABYTE),
     (re.compile(r"/rpc"), 64 * KILOBYTE),
+    (re.compile(re.escape(epcis.PREFIX) + "/capture"), epcis.BODY_LIMIT),
 )
+
+PATIENCE_S: Final = 30.0
+"""How long a body may take, and a second more for every so many bytes that came."""
+SLOWEST_BYTES_PER_S: Final = 4096
+MOST_DIGITS: Final = 15
 
 
 def limit_of(path: str) -> int:
@@ -29,11 +38,15 @@ def limit_of(path: str) -> int:
 
 
 class BodyLimits:
-    """ASGI middleware: answers 413 before a byte too many is kept, and 503 above the common budget."""
+    """ASGI middleware: answers 413 before a byte too many is kept, and 503 above the common budget.
 
-    def __init__(self, app: ASGIApp, *, budget: int = BUDGET) -> None:
+    415 for a compressed body, which may hold any number of bytes; 408 for one that comes too slowly.
+    """
+
+    def __init__(self, app: ASGIApp, *, budget: int = BUDGET, patience_s: float = PATIENCE_S) -> None:
         self._app = app
         self._budget = budget
+        self._patience_s = patience_s
         self._held = 0
         self._lock = threading.Lock()
 
@@ -42,17 +55,33 @@ class BodyLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = limit_of(scope["path"])
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if declared.isdigit() and int(declared) > limit:
-            await refusal(BodyTooLargeError(limit))(scope, receive, send)
+        path, limit = scope["path"], limit_of(scope["path"])
+        declared, coding = _header(scope, b"content-length"), _header(scope, b"content-encoding")
+        # A length of thousands of digits is too long to be read as a number, and too large.
+        if declared.isdigit() and (len(declared) > MOST_DIGITS or int(declared) > limit):
+            await refusal(BodyTooLargeError(limit), path=path)(scope, receive, send)
             return
-        taken = 0
+        if coding.strip().lower() not in {b"", b"identity"}:
+            said = coding.decode("latin-1")[:40]
+            await refusal(UnsupportedMediaError(f"compressed ({said})", accepted=["it uncompressed"]), path=path)(
+                scope, receive, send
+            )
+            return
+        taken, is_whole = 0, False
+        began = time.monotonic()
 
         async def counted() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, is_whole
+            if is_whole:  # what is waited for now is that the visitor leaves
+                return await receive()
+            left_s = began + self._patience_s + taken / SLOWEST_BYTES_PER_S - time.monotonic()
+            try:
+                async with asyncio.timeout(max(left_s, 0)):
+                    message = await receive()
+            except TimeoutError as error:
+                raise RefusedBody(SlowBodyError()) from error
             if message["type"] == "http.request":
+                is_whole = not message.get("more_body", False)
                 size = len(message.get("body", b""))
                 taken += size
                 self._take(size)
@@ -70,3 +99,7 @@ class BodyLimits:
     def _take(self, size: int) -> None:
         with self._lock:
             self._held += size
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")

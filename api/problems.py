@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from enum import Enum
 from http import HTTPStatus
@@ -14,7 +15,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from api.errors import NotSignedInError, UnsupportedMediaError, status_of
+from api import epcis
+from api.errors import NotHereError, NotSignedInError, UnsupportedMediaError, status_of
 from api.pages import finish, page, speech_of, wants_page
 from ledger.kernel.clock import format_time
 from ledger.kernel.errors import OriginError
@@ -29,7 +31,10 @@ DOCUMENTED: Final[dict[str, Any]] = {
 """How every operation documents its refusals."""
 
 _log = logging.getLogger(__name__)
-_PAGELESS: Final = ("/api/", "/log/", "/rpc", "/metrics", "/healthz", "/readyz", "/.well-known/", "/openapi.json")
+_PAGELESS: Final = (
+    *("/api/", "/log/", "/epcis", "/rpc", "/metrics"),
+    *("/healthz", "/readyz", "/.well-known/", "/openapi.json"),
+)
 _CODES: Final[Mapping[int, str]] = {404: "not_here", 405: "method_not_allowed"}
 
 
@@ -80,11 +85,12 @@ def problem(
     detail: str,
     facts: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    kind: str | None = None,
 ) -> JSONResponse:
-    """Return a problem document; `facts` become members of their own."""
+    """Return a problem document; `facts` become members of their own. `kind` is its type, where it is not our own."""
     body = {
         **{name: _plain(value) for name, value in (facts or {}).items()},
-        "type": PROBLEMS + code,
+        "type": kind or PROBLEMS + code,
         "title": code.replace("_", " ").capitalize(),
         "status": int(status),
         "detail": detail,
@@ -93,10 +99,15 @@ def problem(
     return JSONResponse(body, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
 
 
-def refusal(error: OriginError) -> JSONResponse:
-    """Return the problem document of a refusal."""
+def refusal(error: OriginError, *, path: str = "") -> JSONResponse:
+    """Return the problem document of a refusal at an address: the EPCIS door speaks as its standard does."""
     return problem(
-        status_of(type(error)), code=error.code, detail=str(error), facts=_facts(error), headers=_headers(error)
+        epcis.status_at(path, type(error)),
+        code=error.code,
+        detail=str(error),
+        facts=_facts(error),
+        headers={**_headers(error), **(epcis.HEADERS if epcis.is_here(path) else {})},
+        kind=epcis.exception_of(type(error)) if epcis.is_here(path) else None,
     )
 
 
@@ -113,7 +124,7 @@ def _refused(request: Request, error: Exception) -> Response:
         return _error_page(
             request, status, code=error.code, detail=str(error), facts=_facts(error), headers=_headers(error)
         )
-    return refusal(error)
+    return refusal(error, path=request.url.path)
 
 
 def _unreadable(request: Request, error: Exception) -> Response:
@@ -136,6 +147,8 @@ def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.NOT_FOUND and epcis.is_here(request.url.path):
+        return refusal(NotHereError(f"nothing is kept at {request.url.path}"), path=request.url.path)
     code = _CODES.get(status, status.phrase.lower().replace(" ", "_"))
     detail = f"nothing is kept at {request.url.path}" if error.detail == "Not Found" else str(error.detail)
     answer = _answer(request, status, code=code, detail=detail)
@@ -225,6 +238,8 @@ def _plain(value: Any) -> Any:
         return value.hex()
     if isinstance(value, datetime):
         return format_time(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
