@@ -1,6 +1,7 @@
 """The file behind the embedded chain: py-evm's key-value store and an index of logs, in SQLite."""
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,9 @@ from eth.db.backends.base import BaseDB
 
 from contracts.errors import ChainFileError
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_UNPACKED: Final = 1
+"""The format before, which wrote values as they are."""
 _SCHEMA: Final = """
 CREATE TABLE node (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE log (
@@ -42,6 +45,8 @@ class ChainFile(BaseDB):
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self.read_only = read_only
+        self.written: set[bytes] = set()
+        """The keys that the transaction under way has written so far."""
         if read_only and not path.exists():
             raise ChainFileError(f"there is no embedded chain at {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,10 +63,11 @@ class ChainFile(BaseDB):
         row = self._connection.execute("SELECT value FROM node WHERE key = ?", (key,)).fetchone()
         if row is None:
             raise KeyError(key)
-        return bytes(row[0])
+        return _unpack(row[0])
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (key, value))
+        self._connection.execute("INSERT OR REPLACE INTO node VALUES (?, ?)", (key, _pack(value)))
+        self.written.add(key)
 
     def __delitem__(self, key: bytes) -> None:
         if self._connection.execute("DELETE FROM node WHERE key = ?", (key,)).rowcount == 0:
@@ -74,12 +80,17 @@ class ChainFile(BaseDB):
     def transaction(self, *, write: bool) -> Iterator[None]:
         """All or nothing for a writer; one moment's view for a reader."""
         self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+        self.written.clear()
         try:
             yield
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+    def drop(self, keys: Iterable[bytes]) -> None:
+        """Delete keys, those that are not there included; the caller holds the block's transaction."""
+        self._connection.executemany("DELETE FROM node WHERE key = ?", [(key,) for key in keys])
 
     def add_logs(self, rows: Iterable[LogRow]) -> None:
         """Keep the logs of a new block; the caller holds the block's transaction."""
@@ -110,5 +121,19 @@ class ChainFile(BaseDB):
                 for statement in _SCHEMA.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version={_FORMAT}")
+            elif version == _UNPACKED and not self.read_only:
+                self._connection.create_function("pack", 1, _pack, deterministic=True)
+                self._connection.execute("UPDATE node SET value = pack(value)")
+                self._connection.execute(f"PRAGMA user_version={_FORMAT}")
             elif version != _FORMAT:
                 raise ChainFileError(f"{path} is not an embedded chain of this version (its format is {version})")
+
+
+def _pack(value: bytes) -> bytes:
+    """Headers and receipts carry 256 bytes of bloom filter, nearly all noughts; what does not shrink stays as it is."""
+    packed = zlib.compress(value)
+    return b"\x01" + packed if len(packed) < len(value) else b"\x00" + value
+
+
+def _unpack(stored: bytes) -> bytes:
+    return zlib.decompress(stored[1:]) if stored[0] else stored[1:]

@@ -27,6 +27,7 @@ from eth.db.atomic import AtomicDB
 from eth.db.schema import SchemaV1
 from eth.exceptions import HeaderNotFound, PyEVMError, Revert, TransactionNotFound
 from eth.vm.forks.prague import PragueVM
+from eth.vm.interrupt import EVMMissingData
 from eth.vm.spoof import SpoofTransaction
 from eth_utils.exceptions import ValidationError
 from web3.providers.base import BaseProvider
@@ -35,6 +36,7 @@ from web3.types import RPCEndpoint, RPCResponse
 from contracts.chain_file import ChainFile, LogRow
 from contracts.chain_json import block_json, from_hex, log_json, receipt_json, to_hex, transaction_json
 from contracts.errors import ChainFileError
+from contracts.pruning import stale
 from contracts.public_chains import EMBEDDED_CHAIN_ID as CHAIN_ID
 from contracts.recursion import keep_recursion_limit
 
@@ -110,6 +112,8 @@ class EmbeddedNode:
                     return known(*params)
                 except HeaderNotFound as error:
                     raise RpcError(-32001, "no such block") from error
+                except EVMMissingData as error:
+                    raise RpcError(-32000, "this chain keeps the newest state only; ask for latest") from error
                 except _UNREADABLE as error:
                     raise RpcError(-32602, f"the parameters of {method} cannot be read: {error}") from error
 
@@ -199,12 +203,17 @@ class EmbeddedNode:
             self._chain.header = self._chain.ensure_header()
             transaction = self._decode(raw)
             self._refuse_strange(transaction)
+            before = self._head.state_root
             try:
                 self._chain.apply_transaction(transaction)
                 block = self._chain.mine_block(coinbase=ZERO_ADDRESS, mix_hash=os.urandom(32), blob_gas_used=0)
             except (ValidationError, PyEVMError) as error:
                 raise RpcError(-32000, _reason(error)) from error
-            self._file.add_logs(_log_rows(block, block.get_receipts(self._chain.chaindb)[0]))
+            receipts = block.get_receipts(self._chain.chaindb)
+            self._file.add_logs(_log_rows(block, receipts[0]))
+            self._file.drop(
+                stale(self._file, written=self._file.written, before=before, block=block, receipts=receipts)
+            )
         return to_hex(transaction.hash)
 
     def _decode(self, raw: str) -> Any:

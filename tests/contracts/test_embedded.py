@@ -14,6 +14,7 @@ import pytest
 from sqlmodel import SQLModel
 
 from contracts.chain import Chain
+from contracts.chain_file import _unpack
 from contracts.embedded import EmbeddedNode, RpcError
 from contracts.errors import ChainFileError, NonceSpentError, ReadOnlyChainError, TransactionRefusedError
 from contracts.heads import log_id
@@ -243,3 +244,120 @@ def test_a_deeply_nested_body_is_refused_beside_the_embedded_chain() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == "refused\nrefused\n", done.stderr
+
+
+def anchored(chain: Chain, key: PublisherKey, log: SampleLog, name: bytes, sizes: list[int]) -> None:
+    """Anchor one head after the other, without an outbox."""
+    chain.deploy_if_absent(key)
+    chain.open_log_if_absent(key, name)
+    before = chain.head(name).size
+    for size in sizes:
+        root = log.grow(size).root
+        proof = log.consistency(None, before, size) if before else []
+        data = chain.anchor_call(name, size=size, root=root, proof=proof)
+        signed = chain.sign(key, data=data, nonce=chain.nonce(key.address), gas=400_000, fees=chain.fees())
+        chain.send_raw(signed.raw)
+        before = size
+
+
+def stored(path: Path, wanted: str = "SELECT count(*) FROM node WHERE length(key) = 32") -> int:
+    with closing(sqlite3.connect(path)) as file:
+        return int(file.execute(wanted).fetchone()[0])
+
+
+def test_an_anchor_leaves_its_header_its_transaction_and_its_receipt_and_no_state(
+    quick_path: Path, key: PublisherKey, sample_log: SampleLog
+) -> None:
+    path, name = quick_path / "chain.db", log_id(ORIGIN)
+    chain = Chain.embedded(path, funded=key.address)
+    anchored(chain, key, sample_log, name, [5 * n for n in range(1, 11)])
+    before = stored(path)
+    anchored(chain, key, sample_log, name, [5 * n for n in range(11, 51)])
+    assert stored(path) - before <= 3 * 40 + 2, "a state that is over was kept"
+    assert stored(path, "SELECT count(*) FROM node WHERE length(key) <> 32") < 2 * chain.block_number() + 8
+    chain.close()
+    assert path.stat().st_size / 50 < 3_000
+
+
+def test_every_head_stays_provable_after_its_state_is_gone(
+    quick_path: Path, key: PublisherKey, sample_log: SampleLog
+) -> None:
+    name, sizes = log_id(ORIGIN), list(range(3, 60, 4))
+    chain = Chain.embedded(quick_path / "chain.db", funded=key.address)
+    anchored(chain, key, sample_log, name, sizes)
+    reader = Chain.embedded(quick_path / "chain.db", read_only=True)
+    history = list(reader.history(name))
+    assert [(one.size, one.root) for one in history] == [(size, sample_log.root(None, size)) for size in sizes]
+    for one in history:
+        receipt = reader.receipt(one.tx_hash)
+        assert receipt is not None
+        assert [head.size for head in receipt.heads] == [one.size]
+        assert reader.knows(one.tx_hash)
+        assert reader.block_hash(one.block) == one.block_hash
+    assert reader.head(name).size == sizes[-1]
+    reader.close()
+    chain.close()
+
+
+def test_an_old_state_is_refused_in_plain_words(node: EmbeddedNode, key: PublisherKey) -> None:
+    for nonce in range(3):
+        node.request("eth_sendRawTransaction", [transfer(key, nonce)])
+    assert node.request("eth_getTransactionCount", [key.address, "latest"]) == "0x3"
+    with pytest.raises(RpcError, match="newest state only"):
+        node.request("eth_getTransactionCount", [key.address, "0x1"])
+
+
+def test_what_two_contracts_share_is_kept_while_one_of_them_needs_it(
+    quick_path: Path, key: PublisherKey, sample_log: SampleLog
+) -> None:
+    """Equal storage is stored once: dropping it with the first contract's change would break the second."""
+    path, name = quick_path / "chain.db", log_id(ORIGIN)
+    Chain.embedded(path, funded=key.address).close()
+    contracts = []
+    for _ in range(2):
+        (quick_path / "chain.json").unlink(missing_ok=True)
+        deployed = Chain.embedded(path)
+        anchored(deployed, key, sample_log, name, [4])
+        contracts.append(deployed)
+    anchored(contracts[1], key, sample_log, name, [9])
+    assert contracts[0].address != contracts[1].address
+    assert [one.head(name).size for one in contracts] == [4, 9]
+    anchored(contracts[0], key, sample_log, name, [11])
+    assert [one.head(name).size for one in contracts] == [11, 9]
+
+
+def test_a_block_that_fails_while_it_prunes_leaves_the_chain_as_it_was(
+    node: EmbeddedNode, key: PublisherKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.request("eth_sendRawTransaction", [transfer(key, 0)])
+    with monkeypatch.context() as broken:
+
+        def half_dropped(keys: Any) -> None:
+            type(node._file).drop(node._file, list(keys)[:2])
+            raise OSError("the disk is full")
+
+        broken.setattr(node._file, "drop", half_dropped)
+        with pytest.raises(OSError, match="disk is full"):
+            node.request("eth_sendRawTransaction", [transfer(key, 1)])
+    assert node.request("eth_blockNumber", []) == "0x1"
+    node.request("eth_sendRawTransaction", [transfer(key, 1)])
+    assert node.request("eth_getTransactionCount", [key.address]) == "0x2"
+
+
+def test_a_chain_of_the_first_format_is_taken_over_by_its_writer(tmp_path: Path, key: PublisherKey) -> None:
+    path = tmp_path / "chain.db"
+    node = EmbeddedNode(path, funded=key.address, read_only=False)
+    tx_hash = node.request("eth_sendRawTransaction", [transfer(key, 0)])
+    node.close()
+    with closing(sqlite3.connect(path)) as file:
+        rows = file.execute("SELECT key, value FROM node").fetchall()
+        file.executemany("UPDATE node SET value = ? WHERE key = ?", [(_unpack(value), key_) for key_, value in rows])
+        file.execute("PRAGMA user_version=1")
+        file.commit()
+    with pytest.raises(ChainFileError, match="its format is 1"):
+        EmbeddedNode(path, funded=None, read_only=True)
+    again = EmbeddedNode(path, funded=None, read_only=False)
+    assert again.request("eth_getTransactionReceipt", [tx_hash])["status"] == "0x1"
+    again.request("eth_sendRawTransaction", [transfer(key, 1)])
+    again.close()
+    assert stored(path, "PRAGMA user_version") == 2
