@@ -201,6 +201,7 @@ def _report_json(report: "Report", unasked: str | None) -> dict[str, Any]:
         "proof_heads": report.proof_heads,
         "disclosures": report.disclosures,
         "files": report.files,
+        "files_gone": report.files_gone,
         "chain_not_asked": unasked,
         "first_wrong": None if first is None else _problem_json(first),
         "problems": [_problem_json(problem) for problem in report.problems],
@@ -222,6 +223,8 @@ def _say_report(report: "Report", unasked: str | None) -> None:
         say(f"the first {report.resumed_from} entries were read by a run that was interrupted; --from-start reads all")
     if report.pending:
         say(f"{report.pending} entries are recorded and not integrated yet; they were not checked")
+    if report.files_gone:
+        say(f"{report.files_gone} of {report.files} files that entries name are not kept here")
     for problem in report.problems:
         named = " ".join(
             part

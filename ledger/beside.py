@@ -13,18 +13,18 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import text, tuple_
 from sqlmodel import Session, col, select
 
 from ledger import digests
+from ledger.cosign import WitnessKey, cosignatures
 from ledger.errors import EventError, VerificationError
 from ledger.findings import Kind, Problem, Report
 from ledger.kernel.clock import TimeError, parse_time
 from ledger.kernel.columns import milliseconds
-from ledger.kernel.errors import IdentifierError
 from ledger.kernel.files import FileStore, MissingFileError
 from ledger.lineage import names, sentence_of
-from ledger.models import Disclosure, Entry, FollowerCursor
+from ledger.models import Checkpoint, Cosignature, Disclosure, Entry, FollowerCursor, WitnessState
 
 _RANGE_BITS: Final = 12
 """Sums are kept for every 4,096 entry keys."""
@@ -186,6 +186,43 @@ def follower_problems(session: Session, size: int) -> Iterator[Problem]:
             yield Problem(Kind.FOLLOWER, what)
 
 
+def cosignature_problems(session: Session, report: Report) -> Iterator[Problem]:
+    """Yield what witnesses signed that is no longer there, or was never theirs; count them all in the report."""
+    last = (-1, "")
+    while True:
+        rows = session.execute(
+            select(Cosignature.size, Cosignature.key, Cosignature.line, Checkpoint.note)
+            .join(Checkpoint, col(Checkpoint.size) == col(Cosignature.size), isouter=True)
+            .where(tuple_(col(Cosignature.size), col(Cosignature.key)) > last)
+            .order_by(col(Cosignature.size), col(Cosignature.key))
+            .limit(_PAGE)
+        ).all()
+        if not rows:
+            break
+        for size, key, line, note in rows:
+            report.cosignatures += 1
+            wrong = _cosignature_differs(key, line, note)
+            if wrong:
+                name = key.partition("+")[0]
+                yield Problem(Kind.COSIGNATURE, f"of {name} on the checkpoint of size {size}: {wrong}")
+        last = (rows[-1].size, rows[-1].key)
+    for state in session.exec(select(WitnessState).order_by(col(WitnessState.key))):
+        if state.size > report.entries:
+            name = state.key.partition("+")[0]
+            what = f"{name} remembers {state.size} entries, the log has only {report.entries}: it was cut short"
+            yield Problem(Kind.COSIGNATURE, what, report.entries)
+
+
+def _cosignature_differs(key: str, line: str, note: str | None) -> str | None:
+    if note is None:
+        return "the checkpoint is gone"
+    try:
+        found = cosignatures(note + line, [WitnessKey.parse(key)])
+    except VerificationError as error:
+        return str(error)
+    return None if found else "it is somebody else's"
+
+
 def disclosure_problems(session: Session, report: Report) -> Iterator[Problem]:
     """Yield the private texts that their events do not commit to; count them all in the report."""
     last = ""
@@ -233,24 +270,28 @@ class NamedFiles:
 
     def __init__(self, files: FileStore) -> None:
         self._files = files
-        self._seen: dict[bytes, str | None] = {}
+        self._seen: dict[bytes, bool] = {}
         self.count = 0
+        self.gone = 0
+        """Files that are not kept here: erased, as they may be, or never ours."""
 
-    def wrong_in(self, data: bytes) -> Iterator[str]:
-        """Yield what is wrong with the files that an entry's bytes name."""
+    def altered_in(self, data: bytes) -> Iterator[str]:
+        """Yield the names in an entry's bytes under which other bytes are kept."""
         for name in dict.fromkeys(_NI.findall(data)):
             if name not in self._seen:
                 if len(self._seen) >= _FILES_REMEMBERED:
                     self._seen.clear()
-                self._seen[name] = self._look(name.decode())
-                self.count += 1
-            wrong = self._seen[name]
-            if wrong is not None:
-                yield wrong
+                self._seen[name] = self._is_altered(name.decode())
+            if self._seen[name]:
+                yield name.decode()
 
-    def _look(self, name: str) -> str | None:
+    def _is_altered(self, name: str) -> bool:
+        self.count += 1
+        if not self._files.has(name):
+            self.gone += 1
+            return False
         try:
             self._files.get(name)
-        except (MissingFileError, IdentifierError, OSError) as error:
-            return str(error)
-        return None
+        except (MissingFileError, OSError):
+            return True
+        return False

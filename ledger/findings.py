@@ -23,6 +23,8 @@ class Kind(StrEnum):
     """An index is missing: entries were removed."""
     ROW = "row"
     """The columns beside an entry do not say what its bytes say."""
+    TIME = "time"
+    """An entry says that it was recorded long before one that stands before it: somebody set the log's clock back."""
     TREE = "tree"
     """The stored tree is damaged; the entries are not. It can be rebuilt."""
     CHECKPOINT = "checkpoint"
@@ -40,7 +42,7 @@ class Kind(StrEnum):
     DISCLOSURE = "disclosure"
     """The text kept of a private field is not what its event commits to."""
     FILE = "file"
-    """A file that an entry names is gone, or its bytes are not those that were named."""
+    """The bytes kept of a file are not those that an entry names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,9 @@ class Report:
     cosignatures: int = 0
     disclosures: int = 0
     files: int | None = None
-    """How many different files were read; None where they were not asked for."""
+    """How many different files entries name; None where they were not asked for."""
+    files_gone: int = 0
+    """How many of them are not kept here. They may have been erased, or never have been ours: that is nothing wrong."""
     problems: list[Problem] = field(default_factory=list)
     is_cut: bool = False
     """Whether there are more problems than are listed."""

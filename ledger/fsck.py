@@ -31,6 +31,8 @@ from ledger.models import Checkpoint, Tile
 __all__ = ["Claim", "Kept", "Kind", "OutsideHead", "Problem", "Report", "Verdict", "check"]
 
 _PAGE: Final = 4 * tiles.WIDTH
+_BACK_ALLOWED_MS: Final = 3_600_000
+"""A transaction that took its time is overtaken by others, but not for an hour."""
 KEEP_EVERY: Final = 16 * _PAGE
 """After so many entries what is sound so far is handed to `keep`."""
 
@@ -64,6 +66,7 @@ class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     root: bytes
     edge: tuple[tuple[int, bytes], ...]
     rows: tuple[tuple[bytes, ...], ...]
+    recorded_ms: int
     salt: bytes
     sums: dict[int, str]
 
@@ -155,6 +158,7 @@ class _Check:
         self._index = IndexSums.restored(kept.salt, kept.sums) if kept else IndexSums.fresh()
         self._files = beside.NamedFiles(files) if files is not None else None
         self._resumed = kept.size if kept else 0
+        self._recorded_ms = kept.recorded_ms if kept else 0
 
     def run(self) -> Report:
         report, size = self._report, tree_size(self._session)
@@ -346,11 +350,21 @@ class _Check:
             self._index.add(row.id, said["sentence"], said["event_time"], named)
             differing = [name for name, value in said.items() if getattr(row, name) != value]
             wrong = f"the columns {', '.join(differing)} do not say what its bytes say" if differing else ""
+            self._follow_clock(row, said["record_time"])
         if wrong:
             self._report.add(Kind.ROW, wrong, index=row.leaf_index, event_id=row.event_id)
         if self._files is not None:
-            for what in self._files.wrong_in(row.data):
+            for name in self._files.altered_in(row.data):
+                what = f"the bytes kept as {name} are others"
                 self._report.add(Kind.FILE, what, index=row.leaf_index, event_id=row.event_id)
+
+    def _follow_clock(self, row: _Row, recorded_ms: int) -> None:
+        """See that the log's clock goes forward: what stands before an entry was recorded before it."""
+        back_ms = self._recorded_ms - recorded_ms
+        if back_ms > _BACK_ALLOWED_MS:
+            what = f"it says it was recorded {back_ms / 3_600_000:.1f} hours before an entry that stands before it"
+            self._report.add(Kind.TIME, what, index=row.leaf_index, event_id=row.event_id)
+        self._recorded_ms = max(self._recorded_ms, recorded_ms)
 
     def _look_beside(self) -> None:
         """Check the tables that are derived from the entries, or stand beside them."""
@@ -359,6 +373,7 @@ class _Check:
         wrong = {problem.index for problem in report.problems}
         found = itertools.chain(
             beside.naming_problems(session, self._index, except_for=wrong),
+            beside.cosignature_problems(session, report),
             beside.follower_problems(session, report.entries),
             beside.disclosure_problems(session, report),
         )
@@ -367,7 +382,8 @@ class _Check:
             if report.is_full:
                 report.is_cut = True
                 break
-        report.files = self._files.count if self._files is not None else None
+        if self._files is not None:
+            report.files, report.files_gone = self._files.count, self._files.gone
 
     def _hand_over(self) -> None:
         """Hand over what is sound so far, as long as all is."""
@@ -381,6 +397,7 @@ class _Check:
                 root=self._computed.root(),
                 edge=tuple(self._computed.edge),
                 rows=tuple(tuple(row) for row in self._rows),
+                recorded_ms=self._recorded_ms,
                 salt=self._index.salt,
                 sums=self._index.texts(),
             )

@@ -65,6 +65,10 @@ class FileStore:
             raise MissingFileError(f"{name} was altered on disk")
         return data
 
+    def has(self, name: str) -> bool:
+        """Return whether something is kept under an `ni:` name; `get` says whether it is still that."""
+        return self._path(parse_ni(name)).exists()
+
     def erase(self, name: str) -> None:
         """Forget the bytes; the hash in the log stays."""
         self._path(parse_ni(name)).unlink(missing_ok=True)

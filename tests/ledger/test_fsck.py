@@ -3,7 +3,7 @@
 import random
 import tracemalloc
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -15,13 +15,14 @@ from sqlmodel import Session, col, delete, select, update
 from ledger import beside, digests, disclosure, events, fsck, log, merkle, tree
 from ledger.canonical import canonical
 from ledger.checkpoint import LogSigner
+from ledger.cosign import WitnessSigner
 from ledger.errors import LogInconsistentError
 from ledger.events import Event
 from ledger.findings import MOST_PROBLEMS
 from ledger.fsck import Kept, Kind, OutsideHead, Verdict
 from ledger.kernel.database import Database
 from ledger.kernel.files import FileStore, parse_ni
-from ledger.models import Checkpoint, Disclosure, Entry, FollowerCursor, Naming, Tile
+from ledger.models import Checkpoint, Cosignature, Disclosure, Entry, FollowerCursor, Naming, Tile, WitnessState
 from ledger.rebuild import rebuild
 from ledger.trace import history
 from tests.simulators.orchard import PACK, noise
@@ -552,17 +553,17 @@ def test_files_that_entries_name_are_read_where_asked(
         log.record_all(session, [*bare, packed], now=later)
         log.integrate(session)
 
-    def problems() -> list[tuple[Kind, int | None]]:
+    def problems() -> tuple[list[tuple[Kind, int | None]], int]:
         with db.read() as session:
             report = fsck.check(session, verifier_key=signer.key, files=files)
         assert report.files == 2
-        return [(problem.kind, problem.index) for problem in report.problems]
+        return [(problem.kind, problem.index) for problem in report.problems], report.files_gone
 
-    assert problems() == []
+    assert problems() == ([], 0)
     next((tmp_path / "files").glob(f"*/{parse_ni(kept).hex()}")).write_bytes(b"swapped")
-    assert problems() == [(Kind.FILE, len(bare))]
+    assert problems() == ([(Kind.FILE, len(bare))], 0)
     files.erase(gone)
-    assert problems() == [(Kind.FILE, len(bare))] * 2
+    assert problems() == ([(Kind.FILE, len(bare))], 1), "what was erased is told, and is nothing wrong"
     assert checked(db, signer).is_sound, "only where asked"
 
 
@@ -589,3 +590,65 @@ def test_a_changed_entry_cannot_be_made_right_by_rebuilding(long_db: Database) -
         with pytest.raises(LogInconsistentError, match="signed at size 700"):
             rebuild(session)
         session.rollback()
+
+
+# --- what witnesses signed ----------------------------------------------------------------------------
+
+NORTH = WitnessSigner("witness.example/north", b"n" * 32)
+
+
+@pytest.fixture
+def witnessed_db(long_db: Database, later: datetime) -> Database:
+    """A witness signed the first and the last checkpoint."""
+    with long_db.write() as session:
+        for size in (38, 700):
+            note = session.get_one(Checkpoint, size).note
+            line = NORTH.cosign(note, time_s=1_780_000_000)
+            session.add(Cosignature(size=size, key=NORTH.key.text(), line=line, cosigned_at=later))
+        session.add(WitnessState(key=NORTH.key.text(), size=700))
+    return long_db
+
+
+def test_cosignatures_are_checked_and_counted(witnessed_db: Database, signer: LogSigner) -> None:
+    report = checked(witnessed_db, signer)
+    assert (report.problems, report.cosignatures) == ([], 2)
+
+
+@pytest.mark.parametrize("damage", ["other line", "other checkpoint", "no line", "re-signed head"])
+def test_a_cosignature_that_does_not_hold_is_named(witnessed_db: Database, signer: LogSigner, damage: str) -> None:
+    with witnessed_db.write() as session:
+        row = session.get_one(Cosignature, (700, NORTH.key.text()))
+        if damage == "other line":
+            row.line = WitnessSigner("witness.example/south", b"s" * 32).cosign(signer.sign(700, bytes(32)), time_s=9)
+        elif damage == "other checkpoint":
+            row.size = 338
+        elif damage == "no line":
+            row.line = "signed by north\n"
+        else:
+            head = session.get_one(Checkpoint, 700)
+            head.note = signer.sign(700, bytes(32))
+            head.root = bytes(32)
+    found = [problem.what for problem in checked(witnessed_db, signer).problems if problem.kind is Kind.COSIGNATURE]
+    assert len(found) == 1
+    assert "witness.example/north" in found[0]
+
+
+def test_a_log_cut_back_is_missed_by_what_a_witness_signed(witnessed_db: Database, signer: LogSigner) -> None:
+    with witnessed_db.write() as session:
+        session.exec(delete(Checkpoint).where(col(Checkpoint.size) > 338))
+        gone = select(Entry.id).where(col(Entry.leaf_index) >= 338)
+        session.exec(delete(Naming).where(col(Naming.entry_id).in_(gone)))
+        session.exec(delete(Entry).where(col(Entry.leaf_index) >= 338))
+        regrow(session)
+    report = checked(witnessed_db, signer)
+    assert {problem.kind for problem in report.problems} == {Kind.COSIGNATURE}
+    assert [problem.index for problem in report.problems] == [None, 338]
+
+
+def test_a_clock_set_back_is_named(long_db: Database, signer: LogSigner, later: datetime) -> None:
+    """An hour is forgiven: a slow transaction is overtaken by quick ones."""
+    with long_db.write() as session:
+        log.record_all(session, noise(664)[662:663], now=later - timedelta(minutes=59))
+        log.record_all(session, noise(664)[663:], now=later - timedelta(minutes=61))
+        log.integrate(session)
+    assert [(p.kind, p.index) for p in checked(long_db, signer).problems] == [(Kind.TIME, 701)]
