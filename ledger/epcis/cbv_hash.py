@@ -6,6 +6,7 @@ departs from the standard's own words. Pure.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -138,9 +139,11 @@ def _canonical_number(text: str) -> str:
     """
     try:
         number = float(text)
-        return str(int(number)) if number.is_integer() else str(number)
-    except (ValueError, OverflowError):
+    except ValueError:
         return text
+    if number.is_integer():
+        return str(int(number))
+    return str(number) if math.isfinite(number) else text
 
 
 def _time(value: Any) -> str:

@@ -16,6 +16,12 @@ from ledger.kernel.ids import CANONICAL_HOST, path_segment, with_check_digit
 _MAX_LENGTH: Final = 2048
 """Longer texts name nothing; they are not searched."""
 
+_PLAIN: Final = re.compile(
+    re.escape(CANONICAL_HOST) + r"/(?:01/[0-9]{14}(?:/(?:10|21)/[0-9A-Za-z_.\-]{1,20})?|00/[0-9]{18}|417/[0-9]{13}"
+    r"|414/[0-9]{13}(?:/254/[0-9A-Za-z_.\-]{1,20})?)"
+)
+"""The most common links that are canonical already."""
+
 
 @lru_cache(maxsize=8192)
 def canonical_identifier(text: str) -> str:
@@ -26,6 +32,8 @@ def canonical_identifier(text: str) -> str:
     """
     if text.startswith("urn:epc:"):
         return _from_urn(text) or text
+    if _PLAIN.fullmatch(text):
+        return text
     if text[:4].lower() == "http" and len(text) <= _MAX_LENGTH:
         return _from_link(text) or text
     return text

@@ -214,7 +214,8 @@ def _many(reading: _Reading) -> _Reading:
     """A list; one value alone is a list of one (a JSON-LD set), an empty one is left away."""
 
     def read(value: Any, context: Context) -> Any:
-        return [reading(item, context) for item in _as_list(value) if item is not None] or None
+        read = [reading(item, context) for item in _as_list(value) if item is not None]
+        return [item for item in read if item is not None] or None
 
     return read
 

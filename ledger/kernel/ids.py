@@ -6,6 +6,7 @@ fails in the type checker.
 """
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,12 +63,15 @@ SERIAL_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford base 32: no I, L, O or U to misread on a wet label."""
 
 
+_VALUES = {ord(digit): int(digit) for digit in "0123456789"}
+
+
 def check_digit(digits: str) -> str:
     """Return the GS1 mod-10 check digit for the digits before it (GS1 General Specifications 7.9)."""
     if not digits.isascii() or not digits.isdigit():
         raise IdentifierError(digits, "is not all digits")
-    total = sum(int(d) * (3 if i % 2 == 0 else 1) for i, d in enumerate(reversed(digits)))
-    return str(-total % 10)
+    values = digits.translate(_VALUES).encode()
+    return str(-(3 * sum(values[::-2]) + sum(values[-2::-2])) % 10)
 
 
 def with_check_digit(digits: str) -> str:
@@ -192,9 +196,12 @@ def _gtin14(gtin: str) -> str:
     return padded
 
 
+_UNRESERVED = re.compile(r"[0-9A-Za-z_.~\-]*")
+
+
 def path_segment(text: str) -> str:
     """Return a value as a canonical link has it: percent-encoded but for unreserved characters, `'`, `;` and `=`."""
-    return quote(text, safe="';=")
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="';=")
 
 
 # --- GS1 Digital Link ---------------------------------------------------------------------------
