@@ -1,14 +1,17 @@
 """What every test may use: the real input folder, a clock that stands still, a fresh database."""
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col, select
 
+from ledger.epcis.profile import house_problems
 from ledger.kernel.database import Database
+from ledger.models import Entry
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("GUOYUAN_SHARED", ROOT.parent / "shared"))
@@ -37,3 +40,24 @@ def db(tmp_path: Path) -> Iterator[Database]:
     SQLModel.metadata.create_all(database.engine)
     yield database
     database.dispose()
+
+
+@pytest.fixture(autouse=True)
+def house_rules(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What our own builders recorded in any test is hashed alike by every implementation of the event hash."""
+    builds = {"orders", "grading", "farm_sensors"} & set(request.path.parts)
+    database = request.getfixturevalue("db") if builds and "db" in request.fixturenames else None
+    yield
+    if database is not None:
+        assert broken_house_rules(database) == []
+
+
+def broken_house_rules(database: Database) -> list[str]:
+    """The house rules that the newest 500 sentences of a database break."""
+    with database.read() as session:
+        newest = select(Entry).where(col(Entry.sentence) != "").order_by(col(Entry.id).desc()).limit(500)
+        return [
+            f"{entry.sentence} {problem.path}: {problem.reason}"
+            for entry in session.exec(newest)
+            for problem in house_problems(json.loads(entry.data))
+        ]

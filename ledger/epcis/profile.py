@@ -4,11 +4,12 @@ The strict profile says what the official JSON schema says, in `schema.py`'s own
 takes more, where it can be brought into normal form without guessing; docs/conformance.md lists both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from ledger.epcis.checks import MAX_FOUND
+from ledger.epcis import words
+from ledger.epcis.checks import MAX_FOUND, below_path, is_time, shown
 from ledger.epcis.contexts import Context
 from ledger.epcis.normal import normal_event
 from ledger.epcis.reading import Document, Problem
@@ -62,3 +63,86 @@ def _known(context: Json) -> Context:
             continue
         known.append(part)
     return Context.of([EPCIS_CONTEXT, *known])
+
+
+# --- the rules of our own sentences ------------------------------------------------------------------
+
+
+def house_problems(event: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Return what in an event of ours two event-hash implementations are known to disagree about.
+
+    `event` is its JSON form (`ledger.events.document`). Extension fields hold text, whole numbers, or objects and
+    lists of these; the rules stand in docs/conformance.md. Foreign events need not keep them.
+    """
+    found = list(_in_extensions("$", {key: event[key] for key in event if ":" in key}))
+    for name in ("ilmd", "readPoint", "bizLocation", "errorDeclaration"):
+        if isinstance(event.get(name), Mapping):
+            found += _in_extensions(f"$.{name}", {k: v for k, v in event[name].items() if name == "ilmd" or ":" in k})
+    for path, part in _sensor_parts(event):
+        found += [Problem(path + below_path(key), "stands inside a sensor element") for key in part if ":" in key]
+    count = sum(len(event.get(name) or ()) for name in _NAMING_LISTS)
+    if count > MAX_IDENTIFIERS:
+        found.append(Problem("$", f"names {count} identifiers; a sentence names at most {MAX_IDENTIFIERS}"))
+    return tuple(found)
+
+
+MAX_IDENTIFIERS: Final = 500
+"""Most identifiers in one sentence of ours: more of them are several events."""
+
+_NAMING_LISTS: Final = (
+    *("epcList", "childEPCs", "inputEPCList", "outputEPCList"),
+    *("quantityList", "childQuantityList", "inputQuantityList", "outputQuantityList"),
+)
+_CBV_WORDS: Final = frozenset(
+    word
+    for listed in (
+        *(words.BIZ_STEPS, words.DISPOSITIONS, words.TRANSACTION_TYPES, words.SOURCE_DESTINATION_TYPES),
+        *(words.ERROR_REASONS, words.COMPONENTS, words.SENSOR_ALERTS, words.MEASUREMENTS),
+    )
+    for word in listed
+)
+
+
+def _in_extensions(path: str, fields: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, value in fields.items():
+        where = path + below_path(key)
+        prefix, colon, local = key.partition(":")
+        if not colon:
+            yield Problem(where, "has no prefix")
+        if local.endswith("List") or "action" in local.lower():
+            yield Problem(where, "ends in 'List' or contains 'action'")
+        for item in value if isinstance(value, list | tuple) else [value]:
+            yield from _in_value(where, item, is_time_key=local.endswith(("At", "By")) or prefix == "cbvmda")
+        if isinstance(value, list | tuple) and not value:
+            yield Problem(where, "is an empty list")
+
+
+def _in_value(where: str, value: Any, *, is_time_key: bool) -> Iterator[Problem]:
+    if isinstance(value, Mapping):
+        yield from _in_extensions(where, value)
+    elif isinstance(value, str):
+        if value in _CBV_WORDS:
+            yield Problem(where, f"'{value}' is a word of the CBV")
+        elif _is_number(value):
+            yield Problem(where, f"'{value}' looks like a number")
+        elif is_time(value) and not is_time_key:
+            yield Problem(where, "holds a time, yet its name ends neither in 'At' nor, for a deadline, in 'By'")
+    elif type(value) is not int:
+        yield Problem(where, f"holds {shown(value)}: only text, whole numbers, objects and lists of these may stand")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _sensor_parts(event: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for i, element in enumerate(event.get("sensorElementList", ())):
+        path = f"$.sensorElementList[{i}]"
+        yield path, element
+        yield f"{path}.sensorMetadata", element.get("sensorMetadata", {})
+        for j, report in enumerate(element.get("sensorReport", ())):
+            yield f"{path}.sensorReport[{j}]", report
