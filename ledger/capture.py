@@ -138,18 +138,13 @@ def record_ready(session: Session, ready: Ready, *, on_error: OnError, now: date
     if refused and on_error is OnError.ROLLBACK:
         return Captured((), tuple(refused), ready.total)
     allowed = _without_borrowed(session, ready.events, refused)
-    savepoint = session.begin_nested()
-    recorded = record_batch(
-        session,
-        [foreign.event for foreign in allowed],
-        now=now,
-        refuse=lambda place, error: refused.append(_refused(allowed[place].path, error, allowed[place].event.event_id)),
-    )
-    if refused and on_error is OnError.ROLLBACK:
-        savepoint.rollback()
+    is_whole = on_error is OnError.ROLLBACK
+    if refused and is_whole:
         return Captured((), tuple(refused), ready.total)
-    savepoint.commit()
-    return Captured(tuple(each for each in recorded if each is not None), tuple(refused), ready.total)
+    batch = record_batch(session, [foreign.event for foreign in allowed], now=now, is_whole=is_whole)
+    for place, error in sorted(batch.refused.items()):
+        refused.append(_refused(allowed[place].path, error, allowed[place].event.event_id))
+    return Captured(tuple(each for each in batch.recorded if each is not None), tuple(refused), ready.total)
 
 
 # --- checking -----------------------------------------------------------------------------------------

@@ -4,11 +4,12 @@ Nothing else writes entries. An entry is *recorded*, then *integrated* (it has a
 *published* (a signed checkpoint covers it), then *anchored* (the chain holds that checkpoint).
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeVar
 
-from sqlalchemy import Table, func, text, tuple_
+from sqlalchemy import Table, text, tuple_
 from sqlalchemy.orm import class_mapper
 from sqlalchemy.orm.attributes import instance_state
 from sqlmodel import Session, col, select
@@ -43,8 +44,23 @@ NAMING_TABLE: Final[Table] = Naming.__table__  # type: ignore[attr-defined]
 _INTEGRATOR_LOCK: Final = 0x6779_6C6F_67  # "gylog": one integrator in the whole PostgreSQL database
 _MANAGER: Final = class_mapper(Entry).class_manager
 _PAGE: Final = 500
+_MANY: Final = 50_000
+"""Entries integrated in one step: what fits the memory of a small machine."""
 
 T = TypeVar("T")
+
+_Key = tuple[str, bool]
+
+
+class _Draft(NamedTuple):
+    """An entry about to be written, and what it names."""
+
+    key: _Key
+    sentence: str
+    event_type: str
+    event_time_ms: int
+    data: bytes
+    names: dict[str, int]
 
 
 def record(session: Session, event: Event, *, now: datetime) -> Entry:
@@ -89,76 +105,102 @@ class Recorded(NamedTuple):
     """False for an event that was there already, or stood in the batch before."""
 
 
-Refuse = Callable[[int, LedgerError], None]
-"""Hears that an event of a batch, by its place in it, is refused; may raise the error to refuse them all."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of many events: None in `recorded` where one is refused, and why by its place."""
+
+    recorded: Sequence[Recorded | None]
+    refused: Mapping[int, LedgerError]
 
 
-def record_batch(
-    session: Session, events: Sequence[Event], *, now: datetime, refuse: Refuse | None = None
-) -> list[Recorded | None]:
+def record_batch(session: Session, events: Sequence[Event], *, now: datetime, is_whole: bool) -> Batch:
     """Write many events in their order and integrate them in the same step: for bulk, in a transaction of its own.
 
-    Costs two thirds of `record_all` and `integrate`, which write every row twice. What is recorded and not yet
-    integrated is integrated first. None stands where an event was refused and `refuse` did not raise; without
-    it, the error of the first is raised, as in `record_all`. Waits for other integrators before it writes.
+    Costs two thirds of `record_all` and `integrate`, which write every row twice. Refuses what `record` would
+    raise for; where it `is_whole`, one refused event leaves nothing written. What is recorded and not yet
+    integrated is integrated first. Waits for other integrators before it writes.
     """
-    refuse = refuse or _raise
     moment = whole_ms(now)
-    drafts = _drafts(events, moment, refuse)
+    drafts, unfit = _drafts(events, moment)
     fresh: dict[_Key, _Draft] = {}
     for draft in drafts:
         if draft is not None:
             fresh.setdefault(draft.key, draft)
     lock_integrator(session)
-    while integrate(session):
+    while _extend(session, _MANY):
         pass
     size = tree_size(session)
     known: dict[_Key, Entry] = {}
-    new = list(fresh.values())
-    while new and not _insert_integrated(session, new, moment, first=size):
+    while True:
+        refused = {**unfit, **_conflicts(events, drafts, fresh, known)}
+        if refused and is_whole:
+            return Batch([None] * len(events), refused)
+        new = [draft for draft in fresh.values() if draft.key not in known]
+        if not new or _insert_integrated(session, new, moment, first=size):
+            break
         found = find(session, fresh.keys())
         if len(found) <= len(known):
             raise LogInconsistentError("entries could not be written, and none of them stands there already")
-        known, new = found, [draft for draft in fresh.values() if draft.key not in found]
+        known = found
     indexes = {draft.key: size + number for number, draft in enumerate(new)}
-    done: list[Recorded | None] = []
-    for number, (event, draft) in enumerate(zip(events, drafts, strict=True)):
-        if draft is None:
-            done.append(None)
-            continue
-        first = known.get(draft.key)
-        data = draft.data if first is None else entry_bytes(event, first.record_time)
-        if data != (fresh[draft.key].data if first is None else first.data):
-            refuse(number, ConflictingEventError(draft.key[0]))
-            done.append(None)
-            continue
-        index = indexes[draft.key] if first is None else first.leaf_index
-        done.append(Recorded(draft.key[0], index, is_new=first is None and fresh[draft.key] is draft))
-    return done
+    recorded = [
+        None
+        if draft is None or number in refused
+        else Recorded(draft.key[0], indexes[draft.key], fresh[draft.key] is draft)
+        if draft.key in indexes
+        else Recorded(draft.key[0], known[draft.key].leaf_index, is_new=False)
+        for number, draft in enumerate(drafts)
+    ]
+    return Batch(recorded, refused)
 
 
-def _drafts(events: Sequence[Event], moment: datetime, refuse: Refuse) -> list["_Draft | None"]:
+def _drafts(events: Sequence[Event], moment: datetime) -> tuple[list[_Draft | None], dict[int, LedgerError]]:
     recorded = format_time(moment)
     drafts: list[_Draft | None] = []
+    unfit: dict[int, LedgerError] = {}
     for number, event in enumerate(events):
         try:
             drafts.append(_draft(event, moment, recorded))
         except LedgerError as error:
-            refuse(number, error)
+            unfit[number] = error
             drafts.append(None)
-    return drafts
+    return drafts, unfit
 
 
-def _raise(_number: int, error: LedgerError) -> None:
-    raise error
+def _conflicts(
+    events: Sequence[Event],
+    drafts: Sequence[_Draft | None],
+    fresh: Mapping[_Key, _Draft],
+    known: Mapping[_Key, Entry],
+) -> dict[int, LedgerError]:
+    """Return who says something else than an entry, or than an event before it in the batch, of the same key."""
+    if not known and len(fresh) == len(drafts):
+        return {}
+    found: dict[int, LedgerError] = {}
+    for number, (event, draft) in enumerate(zip(events, drafts, strict=True)):
+        if draft is None:
+            continue
+        first = known.get(draft.key)
+        if first is None:
+            is_same = draft.data == fresh[draft.key].data
+        else:
+            is_same = entry_bytes(event, first.record_time) == first.data
+        if not is_same:
+            found[number] = ConflictingEventError(draft.key[0])
+    return found
 
 
-def integrate(session: Session, *, limit: int = 50_000) -> int:
+def integrate(session: Session, *, limit: int = _MANY) -> int:
     """Give recorded entries their index and extend the tree; return how many. Safe to call at any time.
 
     One integrator works at a time: SQLite's writer lane or PostgreSQL's advisory lock sees to it.
     """
     lock_integrator(session)
+    return _extend(session, limit)
+
+
+def _extend(session: Session, limit: int) -> int:
+    """Integrate, under the lock."""
     pending = session.execute(
         select(_ENTRY.c.id, _ENTRY.c.data).where(_ENTRY.c.leaf_index.is_(None)).order_by(_ENTRY.c.id).limit(limit)
     ).all()
@@ -201,7 +243,7 @@ def latest_checkpoint(session: Session) -> Checkpoint | None:
 
 def tree_size(session: Session) -> int:
     """Return how many entries are integrated."""
-    highest = session.exec(select(func.max(col(Entry.leaf_index)))).one()
+    highest: int | None = session.connection().exec_driver_sql("SELECT max(leaf_index) FROM ledger_entry").scalar()
     return 0 if highest is None else highest + 1
 
 
@@ -233,20 +275,6 @@ def _give_indexes(session: Session, ids: Sequence[int], *, first: int) -> None:
         connection.exec_driver_sql(
             "UPDATE ledger_entry SET leaf_index = ? WHERE id = ?", list(zip(indexes, ids, strict=True))
         )
-
-
-_Key = tuple[str, bool]
-
-
-class _Draft(NamedTuple):
-    """An entry about to be written, and what it names."""
-
-    key: _Key
-    sentence: str
-    event_type: str
-    event_time_ms: int
-    data: bytes
-    names: dict[str, int]
 
 
 def _draft(event: Event, moment: datetime, recorded: str) -> _Draft:
@@ -300,7 +328,8 @@ def _insert_integrated(session: Session, drafts: Sequence[_Draft], moment: datet
         for index, (entry_id, d) in enumerate(zip(ids, drafts, strict=True), start=first)
     ]
     try:
-        with session.begin_nested():
+        # The connection's savepoint: the session's would look through all its objects first.
+        with session.connection().begin_nested():
             insert_rows(session, _ENTRY, ("id", *_ENTRY_COLUMNS, "leaf_index"), rows)
             _insert_namings(session, zip(ids, drafts, strict=True))
     except RowExistsError:

@@ -368,7 +368,7 @@ def test_a_batch_is_recorded_and_integrated_in_one_step(
     with any_db.write() as session:
         log.record(session, golden[0], now=later)
     with any_db.write() as session:
-        done = log.record_batch(session, golden[1:], now=later)
+        done = log.record_batch(session, golden[1:], now=later, is_whole=True).recorded
         log.publish(session, signer, now=later)
     assert done == [log.Recorded(str(event.event_id), index, True) for index, event in enumerate(golden[1:], 1)]
     with any_db.write() as session:
@@ -387,13 +387,13 @@ def test_a_batch_passes_over_what_is_there_already(any_db: Database, golden: lis
         log.record_all(session, [golden[3], golden[5]], now=later)
     hour_later = later + timedelta(hours=1)
     with any_db.write() as session:
-        done = log.record_batch(session, [*golden[:8], golden[2]], now=hour_later)
+        done = log.record_batch(session, [*golden[:8], golden[2]], now=hour_later, is_whole=True).recorded
     assert [(each.leaf_index, each.is_new) for each in done if each] == [
         *[(2, True), (3, True), (4, True), (0, False), (5, True), (1, False), (6, True), (7, True)],
         (4, False),
     ]
     with any_db.write() as session:
-        assert log.record_batch(session, [], now=later) == []
+        assert log.record_batch(session, [], now=later, is_whole=True) == log.Batch([], {})
         assert log.integrate(session) == 0
         assert tree.root(session, 8) == merkle.root(leaves(session))
 
@@ -405,16 +405,25 @@ def test_one_bad_event_refuses_the_batch_or_is_left_out(any_db: Database, golden
     batch = [golden[0], changed, golden[2], twice, future, golden[5]]
     with any_db.write() as session:
         log.record_all(session, [golden[1]], now=later)
-    with pytest.raises(FutureEventError), any_db.write() as session:
-        log.record_batch(session, batch, now=later)
-    refused: dict[int, str] = {}
     with any_db.write() as session:
-        assert log.tree_size(session) == 0
-        done = log.record_batch(session, batch, now=later, refuse=lambda i, error: refused.update({i: error.code}))
+        whole = log.record_batch(session, batch, now=later, is_whole=True)
+        assert log.tree_size(session) == 1
+    with any_db.write() as session:
+        found = log.record_batch(session, [changed, golden[3]], now=later, is_whole=True)
+        assert {place: error.code for place, error in found.refused.items()} == {0: "event_conflict"}
+        assert log.tree_size(session) == 1
+    with any_db.write() as session:
+        parts = log.record_batch(session, batch, now=later, is_whole=False)
         assert log.integrate(session) == 0
         assert tree.root(session, 4) == merkle.root(leaves(session))
-    assert refused == {1: "event_conflict", 3: "event_conflict", 4: "event_in_future"}
-    assert [each and each.leaf_index for each in done] == [1, None, 2, None, None, 3]
+    assert whole.recorded == [None] * 6
+    assert {place: error.code for place, error in whole.refused.items()} == {3: "event_conflict", 4: "event_in_future"}
+    assert {place: error.code for place, error in parts.refused.items()} == {
+        1: "event_conflict",
+        3: "event_conflict",
+        4: "event_in_future",
+    }
+    assert [each and each.leaf_index for each in parts.recorded] == [1, None, 2, None, None, 3]
 
 
 def test_batches_and_recorders_and_integrators_at_once_leave_no_gap(
@@ -433,7 +442,7 @@ def test_batches_and_recorders_and_integrators_at_once_leave_no_gap(
     def batches() -> None:
         for start in range(0, 120, 30):
             with any_db.write() as session:
-                log.record_batch(session, events[start : start + 30], now=later)
+                log.record_batch(session, events[start : start + 30], now=later, is_whole=True)
 
     threads = [
         threading.Thread(target=run, args=(lambda: race(any_db, events[60:], later),)),
