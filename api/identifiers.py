@@ -21,5 +21,5 @@ def canonical(text: str) -> str:
         return parse_digital_link(given).canonical()
     except IdentifierError as error:
         if error.reason == "holds no GS1 key" and given.startswith(("https://", "http://")):
-            return given
+            return canonical_identifier(given)
         raise

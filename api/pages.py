@@ -25,7 +25,7 @@ from markupsafe import Markup
 from api.i18n import HTML_LANG, LANGUAGES, WEB, Speech, choose_language, speech
 from ledger.kernel.settings import Settings
 
-SITES: Final = ("shared", "account", "consumer", "farmer", "station", "host")
+SITES: Final = ("shared", "account", "consumer", "farmer", "station", "host", "recall")
 LANGUAGE_COOKIE: Final = "lang"
 _YEAR_S: Final = 365 * 24 * 3600
 _SPEECH_FILTERS: Final = (

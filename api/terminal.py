@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from api.runtime import Runtime
+    from ledger.flow import Amount
 
 OK: Final = 0
 WRONG: Final = 1
@@ -114,6 +115,13 @@ def bar(what: str, *, is_shown: bool) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def grams_text(amount: "Amount") -> str:
+    """Return `4560`, `1000 to 5000` or `unknown`."""
+    if amount.most is None:
+        return f"at least {amount.least}" if amount.least else "unknown"
+    return str(amount.least) if amount.is_exact else f"{amount.least} to {amount.most}"
 
 
 @contextmanager

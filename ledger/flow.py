@@ -13,12 +13,13 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
+import msgspec
+
 TIGHT_EDGES: Final = 20_000
 """`together` looks for the exact bounds in a graph of at most so many edges; in a larger one it adds up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(msgspec.Struct, frozen=True, gc=False):
     """Grams, known to lie between two whole numbers. `most` is None where nothing bounds them."""
 
     least: int
@@ -76,8 +77,7 @@ class Node:
     outgoing: list[int] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Edge:
+class Edge(msgspec.Struct, frozen=True, gc=False):
     """Grams that moved."""
 
     source: int
@@ -93,10 +93,14 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.edges: list[Edge] = []
+        self._entering: list[Amount] = []
+        self._leaving: list[Amount] = []
 
     def add(self, node: Node) -> int:
         """Add a node and return its number."""
         self.nodes.append(node)
+        self._entering.append(NOTHING)
+        self._leaving.append(NOTHING)
         return len(self.nodes) - 1
 
     def move(self, source: int, target: int, amount: Amount, key: int) -> None:
@@ -104,14 +108,16 @@ class Graph:
         self.nodes[source].outgoing.append(len(self.edges))
         self.nodes[target].incoming.append(len(self.edges))
         self.edges.append(Edge(source, target, amount, key))
+        self._leaving[source] += amount
+        self._entering[target] += amount
 
     def entering(self, node: int) -> Amount:
         """Return what came into a node."""
-        return total(self.edges[edge].amount for edge in self.nodes[node].incoming)
+        return self._entering[node]
 
     def leaving(self, node: int) -> Amount:
         """Return what went out of a node."""
-        return total(self.edges[edge].amount for edge in self.nodes[node].outgoing)
+        return self._leaving[node]
 
     def mass(self, node: int) -> Amount:
         """Return what a node held in all: what came in; for an origin, what went out."""
@@ -208,8 +214,10 @@ def spread(graph: Graph, sources: Collection[int], *, backward: bool = False) ->
 
 def _first(graph: Graph, sources: frozenset[int], backward: bool) -> frozenset[int]:  # noqa: FBT001  # of one caller
     """The sources without those that hold nothing but what comes of the others."""
-    if len(sources) < 2:  # one is the first
-        return sources
+    if len(sources) < 2 or not any(
+        graph.nodes[node].outgoing if backward else graph.nodes[node].incoming for node in sources
+    ):
+        return sources  # none of them can come of another
     pure: set[int] = set()
     first: set[int] = set()
     for node, is_on_circle in _in_order(graph, sources | _reach(graph, sources, backward).keys(), backward):

@@ -6,7 +6,6 @@ dock) is asked only for what moves goods, by sentence, so that the index is neve
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntFlag
 from functools import cache
 from typing import Any, Final
 
@@ -24,25 +23,24 @@ _ENTRY: Final[Table] = Entry.__table__  # type: ignore[attr-defined]
 _PAGE: Final = 500
 
 
-class Way(IntFlag):
-    """In which direction to go from a thing."""
+class Way:
+    """In which directions to go from a thing: bits, added up. Plain integers, because every line of the index asks."""
 
-    AHEAD = 1
+    AHEAD: Final = 1
     """What was made of it, what it was put into."""
-    BEHIND = 2
+    BEHIND: Final = 2
     """What it was made of, what was put into it."""
-    WITHIN = 4
+    WITHIN: Final = 4
     """What lay in it, and where that went."""
-    AROUND = 8
+    AROUND: Final = 8
     """What happened to the container it lay in."""
-    STEP_AHEAD = 16
-    STEP_BEHIND = 32
+    STEP_AHEAD: Final = 16
+    STEP_BEHIND: Final = 32
     """It is the number of a transformation that several events tell of."""
-    GROWN = 64
+    GROWN: Final = 64
     """It is a place: what came into the world there."""
 
 
-NOWHERE: Final = Way(0)
 FLOW_LIMIT: Final = 2_000
 """A trace reads at most so many events for its quantities; a longer one says that it was cut."""
 UNMOVED: Final = frozenset(
@@ -63,6 +61,8 @@ UNMOVED: Final = frozenset(
 """Sentences that say something of a thing and move nothing: an account need not read them."""
 _SEALED: Final = (Sentence.DELIVERED.value, Sentence.LOADED.value, Sentence.PACKED.value)
 """Whoever looks behind a thing need not read what else was packed from its lot."""
+_FILLED: Final = 128
+_FILLING: Final = frozenset({Sentence.PACKED.value, Sentence.CODE_ACTIVATED.value})
 _CREATING: Final = ("", Sentence.PICKED.value)
 _THING: Final = Role.OBJECT | Role.PARENT | Role.CHILD | Role.INPUT | Role.OUTPUT
 
@@ -79,7 +79,7 @@ class Gathered:
 
 def gather(
     session: Session,
-    start: Mapping[str, Way],
+    start: Mapping[str, int],
     *,
     keys: Collection[int] = (),
     limit: int = FLOW_LIMIT,
@@ -90,25 +90,25 @@ def gather(
     """
     reader = Reader(session, limit)
     reader.read(keys)
-    asked: dict[str, Way] = {}
+    asked: dict[str, int] = {}
     waiting = dict(start)
     while waiting and not reader.is_cut:
-        following: dict[str, Way] = {}
+        following: dict[str, int] = {}
         for identifier, way, roles, key in reader.ask(waiting):
             fact = reader.facts.get(key)
             if fact is not None:
                 for other, onward in leads(identifier, way, roles, fact):
-                    following[other] = following.get(other, NOWHERE) | onward
+                    following[other] = following.get(other, 0) | onward
         for identifier, way in waiting.items():
-            asked[identifier] = asked.get(identifier, NOWHERE) | way
-        fresh = {other: onward & ~asked.get(other, NOWHERE) for other, onward in following.items() if other}
+            asked[identifier] = asked.get(identifier, 0) | way
+        fresh = {other: onward & ~asked.get(other, 0) for other, onward in following.items() if other}
         waiting = {other: onward for other, onward in fresh.items() if onward}
     return Gathered(
         tuple(Account(key, fact) for key, fact in sorted(reader.facts.items())), reader.index, reader.is_cut
     )
 
 
-def leads(identifier: str, way: Way, roles: int, fact: Fact) -> Iterator[tuple[str, Way]]:
+def leads(identifier: str, way: int, roles: int, fact: Fact) -> Iterator[tuple[str, int]]:
     """Yield where an event leads that names a thing in these roles: the next things, and in which direction."""
     if fact.type == "TransformationEvent":
         yield from _through(way, roles, fact)
@@ -131,7 +131,7 @@ def leads(identifier: str, way: Way, roles: int, fact: Fact) -> Iterator[tuple[s
                 yield other, Way.AHEAD
 
 
-def _through(way: Way, roles: int, fact: Fact) -> Iterator[tuple[str, Way]]:
+def _through(way: int, roles: int, fact: Fact) -> Iterator[tuple[str, int]]:
     is_ahead = way & Way.STEP_AHEAD or (way & Way.AHEAD and roles & Role.INPUT)
     is_behind = way & Way.STEP_BEHIND or (way & Way.BEHIND and roles & Role.OUTPUT)
     if is_ahead:
@@ -144,7 +144,7 @@ def _through(way: Way, roles: int, fact: Fact) -> Iterator[tuple[str, Way]]:
         yield fact.transformation_id, Way.STEP_BEHIND
 
 
-def _inside(way: Way, fact: Fact) -> Iterator[tuple[str, Way]]:
+def _inside(way: int, fact: Fact) -> Iterator[tuple[str, int]]:
     for epc in fact.child_epcs:
         if not is_device(epc):
             if way & Way.WITHIN:
@@ -168,20 +168,23 @@ class Reader:
         self.index: dict[int, int | None] = {}
         self.is_cut = False
 
-    def ask(self, things: Mapping[str, Way]) -> list[tuple[str, Way, int, int]]:
+    def ask(self, things: Mapping[str, int]) -> list[tuple[str, int, int, int]]:
         """Return (thing, way, roles, entry) for each event that concerns it; the entries are read."""
-        hits: list[tuple[str, Way, int, int]] = []
-        by_way: dict[Way, list[str]] = {}
+        hits: list[tuple[str, int, int, int]] = []
+        by_way: dict[int, list[str]] = {}
         for identifier, way in things.items():
             if is_place(identifier):
                 way &= Way.GROWN  # noqa: PLW2901  # nothing lies in a place as in a box; it is not scanned for that
+            if way == Way.AHEAD and is_pack(identifier):
+                way |= _FILLED  # noqa: PLW2901  # a pack reached from its lot: what filled it is read already
             if way:
                 by_way.setdefault(way, []).append(identifier)
         for way, identifiers in by_way.items():
             statement = _concerning(way)
             for page in pages(identifiers, _PAGE):
                 given = {"identifiers": page, "most": 8 * self._limit}
-                hits += [(name, way, roles, key) for name, key, roles in self._session.execute(statement, given)]
+                found = self._session.execute(statement, given).tuples().all()
+                hits += [(name, way, roles, key) for name, key, roles in found]
         self.read({key for *_, key in hits})
         return hits
 
@@ -193,7 +196,7 @@ class Reader:
             self.is_cut = True
             wanted = wanted[:room]
         for page in pages(wanted, _PAGE):
-            for key, index, data in self._session.execute(_DATA, {"keys": page}):
+            for key, index, data in self._session.execute(_DATA, {"keys": page}).tuples().all():
                 fact = fact_in(data)
                 if fact is not None:
                     self.facts[key] = fact
@@ -206,7 +209,7 @@ _DATA: Final[Select[Any]] = select(_ENTRY.c.id, _ENTRY.c.leaf_index, _ENTRY.c.da
 
 
 @cache
-def _concerning(way: Way) -> Select[Any]:
+def _concerning(way: int) -> Select[Any]:
     """The statement that finds the events a way of looking at a thing asks for."""
     roles, sentence = _NAMING.c.roles, _NAMING.c.sentence
 
@@ -232,7 +235,8 @@ def _concerning(way: Way) -> Select[Any]:
     if way == Way.GROWN:
         statement = statement.where(sentence.in_(_CREATING))
     else:
-        statement = statement.where(sentence.not_in(sorted(UNMOVED)))
+        known = UNMOVED | _FILLING if way & _FILLED else UNMOVED
+        statement = statement.where(sentence.not_in(sorted(known)))
     return statement.limit(bindparam("most"))
 
 

@@ -36,7 +36,7 @@ ALMOST_ALL: Final = 98
 """Per cent of what containers hold: whoever uses so much of it has opened them all, by whatever scales."""
 
 
-class Held(msgspec.Struct, frozen=True, rename="camel"):
+class Held(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A quantity of a class, as an event says it."""
 
     epc_class: str = ""
@@ -49,7 +49,7 @@ class Held(msgspec.Struct, frozen=True, rename="camel"):
         return in_grams(self.quantity, self.uom)
 
 
-class Declared(msgspec.Struct, frozen=True, rename="camel"):
+class Declared(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """An error declaration."""
 
     declaration_time: str = ""
@@ -57,7 +57,7 @@ class Declared(msgspec.Struct, frozen=True, rename="camel"):
     corrective_event_ids: list[str] = msgspec.field(default_factory=list, name="correctiveEventIDs")
 
 
-class Fact(msgspec.Struct, frozen=True, rename="camel"):
+class Fact(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """What an account needs of an event. Decoding an entry into one passes over all the rest."""
 
     type: str = ""
@@ -162,8 +162,7 @@ def _id(place: Mapping[str, Any]) -> str:
 # --- which events count --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, gc=False):
     """One event of the log. `key` tells it from all others and rises in log order."""
 
     key: int
@@ -186,8 +185,7 @@ def effective(accounts: Iterable[Account]) -> list[Account]:
 # --- the books -------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Stay:
+class Stay(msgspec.Struct, gc=False):
     """How long one thing was inside another: between two places in the order of events."""
 
     child: str
@@ -198,8 +196,7 @@ class Stay:
     """The event that put it there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """An event that says something of a thing without moving grams."""
 
     order: int
@@ -435,18 +432,19 @@ class _Clerk:
             for thing in things:
                 self.books.shipped.setdefault(thing, []).append(seen)
         elif fact.biz_step in RECEIVING and fact.action != "DELETE":
-            # What is listed as received is received, whatever it came in; a container's list is its own word.
-            for thing in (*things, *fact.child_epcs):
-                if not is_device(thing):
-                    self.books.received.setdefault(thing, []).append(seen)
-        changed = fact.persistent_disposition
-        for thing in things:
-            if "recalled" in changed.get("set", ()):
-                self.books.recalled[thing] = seen
-            elif "recalled" in changed.get("unset", ()):
-                self.books.recalled.pop(thing, None)
-        for thing in things:
-            self._seen_at[thing] = fact.location or self._seen_at.get(thing, "")
+            # What came in another container than it is listed in was received all the same.
+            strays = [epc for epc in fact.child_epcs if epc not in self._stay or self._stay[epc].parent != things[0]]
+            for thing in (*things, *strays):
+                self.books.received.setdefault(thing, []).append(seen)
+        location = fact.location
+        for thing in things if location else ():
+            self._seen_at[thing] = location
+        if fact.persistent_disposition:
+            for thing in things:
+                if "recalled" in fact.persistent_disposition.get("set", ()):
+                    self.books.recalled[thing] = seen
+                elif "recalled" in fact.persistent_disposition.get("unset", ()):
+                    self.books.recalled.pop(thing, None)
 
     # --- moving grams
 

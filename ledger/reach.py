@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+import msgspec
+
 from ledger.flow import NOTHING, Amount, Kind, Spread, together, total
 from ledger.holdings import Books, Fact, Seen, Stay, is_container, is_pack
 from ledger.vocabulary import PartyRole, Sentence
@@ -28,8 +30,7 @@ class State(StrEnum):
     VOIDED = "voided"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True, gc=False):
     """One event on the way from the cause to a thing."""
 
     key: int
@@ -37,8 +38,7 @@ class Link:
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
+class Thing(msgspec.Struct, frozen=True, gc=False):
     """A lot, pack, crate or other thing that was reached."""
 
     identifier: str
@@ -82,8 +82,7 @@ class Receiver:
     why: tuple[Link, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenEnd:
+class OpenEnd(msgspec.Struct, frozen=True, gc=False):
     """Something that is not accounted for."""
 
     what: str
@@ -195,8 +194,12 @@ class _Survey:
         self._went: dict[str, dict[str, _Leg]] = {}
         self._loads: dict[str, dict[str, Stay]] = {}
         """For each load, the things reached that were in it, each with its stay."""
+        self._carriers: dict[str, dict[str, None]] = {}
         self._inside: dict[str, list[int]] = {}
         self._of: dict[str, list[int]] = {}
+        self._distances: dict[int, int] = {}
+        self._whys: dict[str, tuple[Link, ...]] = {}
+        self._sendings: dict[str, list[_Sending]] = {}
         for node in spread.content:
             at = self._graph.nodes[node]
             if at.kind is Kind.STOCK:
@@ -255,6 +258,7 @@ class _Survey:
                 continue
             self._keys.add(stay.key)
             self._loads.setdefault(stay.parent, {})[name] = stay
+            self._carriers.setdefault(name, {})[stay.parent] = None
             end = stay.until if ended is None else ended if stay.until is None else min(stay.until, ended)
             self._sent(name, stay.parent, max(stay.since, began), end)
 
@@ -267,18 +271,15 @@ class _Survey:
     def _sent(self, name: str, carrier: str, since: int, until: int | None) -> None:
         """Note to whom a thing was sent, itself or in a carrier, in the order it happened."""
         legs = self._went.setdefault(name, {})
-        sent = [(seen, False) for seen in self._books.shipped.get(carrier, ())]
-        # The harvest that comes into our own house was not sent to anybody.
-        came = [(s, True) for s in self._books.received.get(carrier, ()) if s.fact.sentence != Sentence.RECEIVED.value]
-        for seen, is_confirmed in sorted(sent + came, key=lambda each: each[0].order):
-            if seen.order < since or (until is not None and seen.order > until):
-                continue
-            place, party = _destination(seen.fact)
-            if is_confirmed:
-                place = seen.fact.location or place
-                _meet(legs, place or party)
-            _note(legs, place or party, party, carrier, seen, is_confirmed=is_confirmed)
-            self._keys.add(seen.key)
+        if carrier not in self._sendings:
+            self._sendings[carrier] = _sendings(self._books, carrier)
+        for sending in self._sendings[carrier]:
+            order = sending.seen.order
+            if order >= since and (until is None or order <= until):
+                if sending.is_confirmed:
+                    _meet(legs, sending.receiver)
+                _note(legs, sending, carrier)
+                self._keys.add(sending.seen.key)
 
     # --- one thing, load, receiver
 
@@ -298,7 +299,7 @@ class _Survey:
             amount=amount,
             here=Amount(here.least, most),
             state=self._state(name, here),
-            loads=tuple(load for load, inside in self._loads.items() if name in inside),
+            loads=tuple(self._carriers.get(name, ())),
             receivers=tuple(self._went.get(name, ())),
             is_recalled=recalled.get(name, False),
             why=self._why(name),
@@ -323,7 +324,7 @@ class _Survey:
             return State.DELIVERED
         if legs:
             return State.SHIPPED
-        if any(name in inside for inside in self._loads.values()):
+        if name in self._carriers:
             return State.LOADED
         if not self._nodes(name):
             return State.ACTIVATED
@@ -332,7 +333,7 @@ class _Survey:
     def _load(self, name: str, inside: Mapping[str, Stay]) -> Load:
         nodes = {node for thing in inside for node in self._nodes(thing)} | set(self._inside.get(name, ()))
         legs = self._legs_by(name, inside)
-        first = min(inside, key=lambda thing: (len(self._why(thing)), inside[thing].since))
+        first = min(inside, key=lambda thing: (self._steps(thing), inside[thing].since))
         return Load(
             identifier=name,
             packs=sum(is_pack(thing) for thing in inside),
@@ -357,7 +358,7 @@ class _Survey:
             for place, leg in legs.items():
                 by_place.setdefault(place, []).append((name, leg))
         for place, found in by_place.items():
-            name, leg = min(found, key=lambda each: (len(self._why(each[0])), each[1].first.order))
+            name, leg = min(found, key=lambda each: (self._steps(each[0]), each[1].first.order))
             carrier = leg.carrier
             why = self._why(name)
             if carrier != name and carrier in self._loads and name in self._loads[carrier]:
@@ -374,20 +375,28 @@ class _Survey:
 
     def _why(self, name: str) -> tuple[Link, ...]:
         """The shortest way from the cause to a thing."""
-        nodes = self._nodes(name)
-        if not nodes:
-            if name not in self._books.activated:
-                return ()
-            lot, key = self._books.activated[name]
-            return (*self._why(lot), Link(key, lot, name)) if lot in self._of else (Link(key, lot, name),)
-        return self._links(min(nodes, key=self._distance))
+        if name not in self._whys:
+            nodes = self._nodes(name)
+            self._whys[name] = self._links(min(nodes, key=self._distance)) if nodes else self._why_activated(name)
+        return self._whys[name]
+
+    def _why_activated(self, name: str) -> tuple[Link, ...]:
+        if name not in self._books.activated:
+            return ()
+        lot, key = self._books.activated[name]
+        return (*self._why(lot), Link(key, lot, name)) if lot in self._of else (Link(key, lot, name),)
+
+    def _steps(self, name: str) -> int:
+        return min(map(self._distance, self._nodes(name)), default=0)
 
     def _distance(self, node: int) -> int:
-        steps = 0
-        while node in self._spread.via:
-            node = self._graph.edges[self._spread.via[node]].source
-            steps += 1
-        return steps
+        """How many edges a node is away from the sources."""
+        known = self._distances.get(node)
+        if known is None:
+            edge = self._spread.via.get(node)
+            known = 0 if edge is None else 1 + self._distance(self._graph.edges[edge].source)
+            self._distances[node] = known
+        return known
 
     def _links(self, node: int) -> tuple[Link, ...]:
         way = self._spread.way(node)
@@ -497,14 +506,40 @@ def _meet(legs: dict[str, "_Leg"], place: str) -> None:
             known.first, known.carrier = waiting.first, waiting.carrier
 
 
-def _note(legs: dict[str, _Leg], receiver: str, party: str, carrier: str, seen: Seen, *, is_confirmed: bool) -> None:
-    leg = legs.setdefault(receiver, _Leg(seen, carrier, set(), {}, has_place=False, is_confirmed=False))
-    leg.parties.update(filter(None, (party,)))
+def _note(legs: dict[str, _Leg], sending: "_Sending", carrier: str) -> None:
+    leg = legs.get(sending.receiver)
+    if leg is None:
+        leg = legs[sending.receiver] = _Leg(sending.seen, carrier, set(), {}, has_place=False, is_confirmed=False)
+    elif sending.seen.order < leg.first.order:
+        leg.first, leg.carrier = sending.seen, carrier
+    if sending.party:
+        leg.parties.add(sending.party)
     leg.carriers[carrier] = None
-    leg.has_place = leg.has_place or receiver != party
-    leg.is_confirmed = leg.is_confirmed or is_confirmed
-    if seen.order < leg.first.order:
-        leg.first, leg.carrier = seen, carrier
+    leg.has_place = leg.has_place or sending.receiver != sending.party
+    leg.is_confirmed = leg.is_confirmed or sending.is_confirmed
+
+
+class _Sending(msgspec.Struct, frozen=True, gc=False):
+    """An event that sent something to somebody, or that received it."""
+
+    seen: Seen
+    receiver: str
+    party: str
+    is_confirmed: bool
+
+
+def _sendings(books: Books, carrier: str) -> list[_Sending]:
+    """What was sent with a carrier, in the order it happened."""
+    found = []
+    for seen in books.shipped.get(carrier, ()):
+        place, party = _destination(seen.fact)
+        found.append(_Sending(seen, place or party, party, is_confirmed=False))
+    for seen in books.received.get(carrier, ()):
+        # The harvest that comes into our own house was not sent to anybody.
+        if seen.fact.sentence != Sentence.RECEIVED.value:
+            place, party = _destination(seen.fact)
+            found.append(_Sending(seen, seen.fact.location or place or party, party, is_confirmed=True))
+    return sorted(found, key=lambda sending: sending.seen.order)
 
 
 def _is_past(stay: Stay, began: int, ended: int | None) -> bool:

@@ -196,7 +196,7 @@ class _Causes:
         """Goods that are the cause, whole."""
         self.touched: dict[int, Link] = {}
         """Events by which the cause touched goods."""
-        self.start: dict[str, Way] = {}
+        self.start: dict[str, int] = {}
         """Where to go from."""
 
     @property
@@ -395,8 +395,8 @@ class _Causes:
             for held in fact.child_quantity_list:
                 self._go(held.epc_class, Way.AHEAD)
 
-    def _go(self, thing: str, way: Way) -> None:
-        self.start[thing] = self.start.get(thing, Way(0)) | way
+    def _go(self, thing: str, way: int) -> None:
+        self.start[thing] = self.start.get(thing, 0) | way
 
     # --- reading
 

@@ -10,14 +10,16 @@ from api.deps import RuntimeDep
 from api.errors import NotHereError
 from api.identifiers import canonical
 from api.progress import anchored_head, progress
+from api.recalling import FlowJson, flow_json
 from contracts.outbox import latest_final
 from ledger import tiles
-from ledger.bundle import prove
+from ledger.bundle import prove, prove_entry
+from ledger.checkpoint import MAX_SIZE
 from ledger.errors import VerificationError
 from ledger.kernel.clock import format_time
 from ledger.log import latest_checkpoint
 from ledger.models import Entry, Tile
-from ledger.trace import history
+from ledger.trace import trace as trace_in_log
 from ledger.witnessed import vouched_note
 
 router = APIRouter(tags=["log"])
@@ -61,13 +63,25 @@ def tile(rt: RuntimeDep, path: Annotated[str, Path(max_length=80)]) -> Response:
     return Response(data, media_type="application/octet-stream", headers={"cache-control": FOREVER})
 
 
+@router.get("/log/proof/{index}", response_class=Response, responses=_TEXT)
+def entry_proof(rt: RuntimeDep, index: Annotated[int, Path(ge=0, le=MAX_SIZE)]) -> Response:
+    """Return the proof of one published entry, which it carries (C2SP tlog-proof)."""
+    with rt.db.read() as session:
+        data = prove_entry(session, index).encode()
+    headers = {"content-disposition": f'attachment; filename="{index}.tlog-proof"', "cache-control": "no-cache"}
+    return Response(data, media_type="text/plain; charset=utf-8", headers=headers)
+
+
 Identifier = Annotated[
     str, Query(alias="id", min_length=1, max_length=2048, description="a GS1 Digital Link or event id")
 ]
 
 
 class TraceStep(BaseModel):
-    """One entry. `state` is the furthest of recorded, integrated, published, anchored."""
+    """One entry. `state` is the furthest of recorded, integrated, published, anchored.
+
+    What was declared wrong stays, marked: `is_effective` says what counts. `corrected_by` and `corrects` are event ids.
+    """
 
     index: int | None
     event_id: str
@@ -76,22 +90,28 @@ class TraceStep(BaseModel):
     state: str
     stance: str
     declared_wrong_by: str | None
+    is_effective: bool
+    corrected_by: list[str]
+    corrects: list[str]
     event: dict[str, Any]
 
 
 class Trace(BaseModel):
-    """Everything the log tells of a thing, in the order it happened."""
+    """Everything the log tells of a thing, in the order it happened; how many grams came from where and went where."""
 
     id: str
     is_cut: bool
     steps: list[TraceStep]
+    flow: FlowJson
 
 
 @router.get("/api/v1/trace")
 def trace(rt: RuntimeDep, identifier: Identifier) -> Trace:
-    """Return the history of a pack, lot, plot, crate, load or document, events in full."""
+    """Return the history of a pack, lot, plot, crate, load or document, events in full, with its quantities."""
     with rt.db.read() as session:
-        found, done = history(session, canonical(identifier)), progress(session, origin=rt.settings.log_origin)
+        traced = trace_in_log(session, canonical(identifier))
+        done = progress(session, origin=rt.settings.log_origin)
+    found = traced.history
     return Trace(
         id=found.subject,
         is_cut=found.is_cut,
@@ -104,10 +124,14 @@ def trace(rt: RuntimeDep, identifier: Identifier) -> Trace:
                 state=done.state_of(step.index),
                 stance=step.stance,
                 declared_wrong_by=step.declared_wrong_by,
+                is_effective=step.is_effective,
+                corrected_by=list(step.corrected_by),
+                corrects=list(step.corrects),
                 event=dict(step.event),
             )
             for step in found.steps
         ],
+        flow=flow_json(traced.flow),
     )
 
 
