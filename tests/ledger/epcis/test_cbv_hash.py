@@ -85,6 +85,17 @@ def test_the_prehash_texts_are_those_of_the_generator_where_they_still_give_its_
     assert seen >= 5
 
 
+def test_the_documented_example_is_true() -> None:
+    page = (Path(__file__).resolve().parents[3] / "ledger/docs/event-hash.md").read_text()
+    shown = {
+        name: page.partition(f"<!-- example:{name} -->\n```")[2].partition("\n")[2].partition("```")[0]
+        for name in ("document", "prehash", "hash")
+    }
+    document = read(shown["document"].encode())
+    assert document_prehashes(document) == ["".join(shown["prehash"].splitlines())]
+    assert document_hashes(document) == [shown["hash"].strip()]
+
+
 # --- the laws --------------------------------------------------------------------------------------
 
 
