@@ -46,6 +46,9 @@ _OFFICIAL_PREFIXES: Final[Mapping[str, str]] = {
 _HARMLESS: Final = frozenset({"@version", "@protected", "@base", "@language"})
 """Keywords of an inline context that change nothing of what is read here."""
 
+_ABSOLUTE: Final = ("https://", "http://", "urn:")
+"""How an IRI begins, whatever prefixes a document declares: the first two by JSON-LD, the third for safety."""
+
 _NOT_DELIMITED: Final = re.compile(r"[^:/?#\[\]@]\Z")
 _SPLIT: Final = re.compile(r"(.*[:/?#\[\]@])([^:/?#\[\]@]*)", re.DOTALL)
 _SCHEME_ALONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
@@ -110,6 +113,8 @@ class Context:
 
     def expand(self, term: str) -> str:
         """Return the IRI of a CURIE or of a declared term; an IRI or any other word unchanged."""
+        if term.startswith(_ABSOLUTE):
+            return term
         prefix, colon, local = term.partition(":")
         if not colon:
             return self.declared.get(term, term)

@@ -163,8 +163,8 @@ def _part(part: Mapping[str, Any], context: Context, fields: Mapping[str, _Readi
     """Return an object with each standard field as its reading says and extensions under their full names."""
     built: dict[str, Any] = {}
     for name, value in part.items():
-        if value is None or name == "@context" or name.startswith("_"):
-            continue  # nothing, or a comment: no JSON-LD term starts so
+        if value is None:
+            continue
         reading = fields.get(name)
         if reading is not None:
             if value == "" and reading is not _same:
@@ -172,6 +172,8 @@ def _part(part: Mapping[str, Any], context: Context, fields: Mapping[str, _Readi
             read = reading(value, context)
             if read is not None:
                 built[name] = read
+        elif name[:1] == "_" or name == "@context":
+            continue  # a comment, for no JSON-LD term starts so; a context that was read
         elif ":" in name:
             _extend(built, context.key(name), _extension(value, context))
         else:
@@ -214,8 +216,9 @@ def _many(reading: _Reading) -> _Reading:
     """A list; one value alone is a list of one (a JSON-LD set), an empty one is left away."""
 
     def read(value: Any, context: Context) -> Any:
-        read = [reading(item, context) for item in _as_list(value) if item is not None]
-        return [item for item in read if item is not None] or None
+        items = value if type(value) is list else [value]
+        read = [reading(item, context) for item in items if item is not None]
+        return ([item for item in read if item is not None] if None in read else read) or None
 
     return read
 
