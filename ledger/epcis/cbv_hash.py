@@ -120,8 +120,20 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-@lru_cache(maxsize=8192)
+_LONGEST_KEPT: Final = 256
+"""Longer texts are not remembered: a hostile document must not fill the memory with them."""
+
+
 def _canonical_text(text: str) -> str:
+    return _remembered_text(text) if len(text) <= _LONGEST_KEPT else _text_anew(text)
+
+
+@lru_cache(maxsize=8192)
+def _remembered_text(text: str) -> str:
+    return _text_anew(text)
+
+
+def _text_anew(text: str) -> str:
     text = text.strip()
     if "urn:epcglobal:cbv:" in text:
         for urn, uri in _CBV_URNS:
@@ -169,8 +181,16 @@ def _items(value: Any) -> Sequence[Any]:
     return value if type(value) is list or type(value) is tuple else (value,)
 
 
-@lru_cache(maxsize=4096)
 def _label(key: str) -> str:
+    return _remembered_label(key) if len(key) <= _LONGEST_KEPT else _label_anew(key)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_label(key: str) -> str:
+    return _label_anew(key)
+
+
+def _label_anew(key: str) -> str:
     namespace, local = namespaced(key) if ":" in key else ("", key)
     return f"{{{namespace}}}{local}" if namespace else local
 

@@ -8,7 +8,6 @@ because a term that is silently not understood would vanish from what is hashed.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
 from ledger.epcis import words
@@ -45,6 +44,10 @@ _OFFICIAL_PREFIXES: Final[Mapping[str, str]] = {
 
 _HARMLESS: Final = frozenset({"@version", "@protected", "@base", "@language"})
 """Keywords of an inline context that change nothing of what is read here."""
+
+_KEYS_KEPT: Final = 1000
+_LONGEST_KEPT: Final = 256
+"""How many keys a context remembers, and of what length: a hostile document must not fill the memory with them."""
 
 _ABSOLUTE: Final = ("https://", "http://", "urn:")
 """How an IRI begins, whatever prefixes a document declares: the first two by JSON-LD, the third for safety."""
@@ -143,7 +146,9 @@ class Context:
         """
         known = self._keys.get(name)
         if known is None:
-            known = self._keys[name] = self._key(name)
+            known = self._key(name)
+            if len(self._keys) < _KEYS_KEPT and len(name) <= _LONGEST_KEPT:
+                self._keys[name] = known
         return known
 
     def _key(self, name: str) -> str:
@@ -161,7 +166,6 @@ class Context:
         return name
 
 
-@lru_cache(maxsize=4096)
 def namespaced(key: str) -> tuple[str, str]:
     """Return name space and local name of a normal key (see Context.key); `("", key)` for one without either."""
     if key.startswith("gy:"):

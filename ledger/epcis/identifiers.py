@@ -23,20 +23,22 @@ _PLAIN: Final = re.compile(
 """The most common links that are canonical already."""
 
 
-@lru_cache(maxsize=8192)
 def canonical_identifier(text: str) -> str:
     """Return the canonical Digital Link URI of an EPC URN or of any Digital Link; other text unchanged.
 
     `https://brand.example/gtin/9780345418913/lot/12/ser/7?x=1` is `https://id.gs1.org/01/09780345418913/21/7`.
     Compressed links are not read: they stay as they are.
     """
+    return _canonical(text) if len(text) <= _MAX_LENGTH else text
+
+
+@lru_cache(maxsize=8192)
+def _canonical(text: str) -> str:
     if text.startswith("urn:epc:"):
         return _from_urn(text) or text
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text) or text[:4].lower() != "http":
         return text
-    if text[:4].lower() == "http" and len(text) <= _MAX_LENGTH:
-        return _from_link(text) or text
-    return text
+    return _from_link(text) or text
 
 
 # --- EPC URNs -----------------------------------------------------------------------------------
@@ -232,7 +234,7 @@ def _from_urn(text: str) -> str | None:
     kind, _, rest = text.removeprefix("urn:epc:").partition(":")
     name, _, body = rest.partition(":")
     known = _URNS.get(f"{kind}:{name}")
-    if known is None or len(text) > _MAX_LENGTH:
+    if known is None:
         return None
     count, build = known
     if kind == "idpat":
@@ -323,9 +325,10 @@ def _from_link(text: str) -> str | None:
 
 def _canonical_path(key: str, rest: list[str]) -> str | None:
     """Return the canonical path of a key, its value and the qualifiers behind it; None where they are not that."""
-    value, *pairs = [unquote(segment) for segment in rest]
+    value = unquote(rest[0])
     if not _KEYS[key].fullmatch(value):
         return None
+    pairs = [unquote(segment) for segment in rest[1:]]
     if key == "01":
         value = value.zfill(14)
     allowed = _QUALIFIERS.get(key, {})

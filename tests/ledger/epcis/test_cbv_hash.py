@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.epcis import cbv_hash, identifiers
 from ledger.epcis.cbv_hash import document_hashes, document_prehashes, event_hash, hash_of, ignored_fields, prehash
-from ledger.epcis.contexts import Context
+from ledger.epcis.contexts import ENTRY_CONTEXT, Context
 from ledger.epcis.normal import normal_event
 from ledger.epcis.reading import Document, read
 from tests.ledger.epcis import xml_events
@@ -184,6 +185,21 @@ def _other(value: Any) -> Any:
     if isinstance(value, int | float):
         return value + 1
     return value + "z"
+
+
+def test_long_texts_and_names_are_not_kept_in_memory() -> None:
+    def kept() -> tuple[int, ...]:
+        return tuple(
+            cache.cache_info().currsize
+            for cache in (cbv_hash._remembered_text, cbv_hash._remembered_label, identifiers._canonical)
+        )
+
+    before = kept()
+    for i in range(50):
+        long = f"https://example.org/01/{i}" + "x" * 5000
+        event_hash(normal_event({"ex:" + long: long, "ex:note": long}, HERE))
+    assert sum(kept()) - sum(before) <= 2
+    assert len(ENTRY_CONTEXT._keys) <= 1000
 
 
 # --- the rules, one by one -----------------------------------------------------------------------------
