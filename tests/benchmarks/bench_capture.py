@@ -6,7 +6,6 @@
 GUOYUAN_TEST_POSTGRES names a server to measure too.
 """
 
-import json
 import os
 import statistics
 import subprocess
@@ -17,7 +16,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
@@ -29,45 +27,12 @@ from api.deploy.services import free_port
 from api.runtime import Runtime
 from ledger.kernel.actors import Role
 from ledger.kernel.settings import Settings
+from tests.simulators.partner import documents
 
 pytestmark = pytest.mark.benchmark
 
 EVENTS, PER_DOCUMENT, SINGLES, CLIENTS = 10_000, 100, 300, 2
-CONTEXT = ["https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld", {"ex": "https://example.org/epcis/"}]
 JSON = {"Content-Type": "application/json"}
-
-
-def foreign_event(number: int) -> dict[str, Any]:
-    """A shipping event as another system writes it: EPC URNs, local time, one extension."""
-    return {
-        "type": "ObjectEvent",
-        "eventID": f"urn:uuid:{uuid.UUID(int=0x7000_8000 << 64 | number)}",
-        "eventTime": "2026-04-18T11:20:10+08:00",
-        "eventTimeZoneOffset": "+08:00",
-        "action": "OBSERVE",
-        "bizStep": "shipping",
-        "disposition": "in_transit",
-        "epcList": [f"urn:epc:id:sgtin:9521002.001013.{number}", f"urn:epc:id:sgtin:9521002.001013.B{number}"],
-        "readPoint": {"id": "urn:epc:id:sgln:9521001.00010.P03"},
-        "bizTransactionList": [{"type": "po", "bizTransaction": f"urn:epcglobal:cbv:bt:9521001000010:{number // 100}"}],
-        "ex:lane": f"L{number % 7}",
-    }
-
-
-def documents(first: int, count: int, per_document: int) -> list[bytes]:
-    """EPCIS documents of so many events each."""
-    return [
-        json.dumps(
-            {
-                "@context": CONTEXT,
-                "type": "EPCISDocument",
-                "schemaVersion": "2.0",
-                "creationDate": "2026-04-18T11:20:10+08:00",
-                "epcisBody": {"eventList": [foreign_event(first + start + i) for i in range(per_document)]},
-            }
-        ).encode()
-        for start in range(0, count, per_document)
-    ]
 
 
 @contextmanager
