@@ -1,8 +1,8 @@
-"""Commands that look and change nothing: trace, verify, grade."""
+"""Commands that look and change nothing: trace, grade."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,24 +10,6 @@ from api.terminal import BAD_INPUT, OK, AsJson, bar, installation, print_json, s
 
 if TYPE_CHECKING:
     from grading.calibrate import Reference
-    from ledger.proof import Verified
-
-_SHOWN: Final[Mapping[str, str]] = {
-    "entries_unchanged": "every entry stands in the log exactly as it was recorded",
-    "signed_by_the_log": "the log's key signed the tree they stand in",
-    "all_entries_concern_the_subject": "every entry concerns the thing in question",
-    "anchored_on_the_chain": "the chain holds this head of the log",
-    "private_fields_match": "the private fields shown are those the log committed to",
-}
-_UNSHOWN: Final[Mapping[str, str]] = {
-    "log_key_taken_from_the_file": "whose key it is: the file names it itself; give --key to be sure",
-    "no_anchor_in_the_file": "an anchor: the file names none",
-    "chain_not_asked": "whether the chain holds the anchor: give --rpc to ask it",
-    "some_entries_newer_than_the_anchor": "an anchor over the newest entries",
-    "entries_may_be_left_out": "that no entry was left out of the file",
-    "events_are_their_recorders_word": "that what the entries say is true: that is their recorders' word",
-}
-
 
 def trace(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="A label's link, a GS1 Digital Link, an event id.")],
@@ -66,63 +48,6 @@ def trace(
     if found.is_cut:
         say("There is more; a history is cut here.")
     return OK
-
-
-def verify(
-    file: Annotated[Path, typer.Argument(metavar="PROOF", help="A proof file.")],
-    rpc: Annotated[str, typer.Option(metavar="URL", help="A JSON-RPC door of the chain it is anchored in.")] = "",
-    key: Annotated[
-        str, typer.Option(metavar="VKEY", help="The log's key, name+id+key, from somewhere you trust.")
-    ] = "",
-    as_json: AsJson = False,
-) -> int:
-    """Check a proof file. Needs nothing but the file; with --rpc the chain is asked too."""
-    from contracts.check import holds
-    from ledger.checkpoint import LogKey
-    from ledger.proof import MAX_FILE_BYTES, verify
-
-    with file.open("rb") as opened:
-        data = opened.read(MAX_FILE_BYTES + 1)
-    verified = verify(
-        data,
-        log_key=LogKey.parse(key) if key else None,
-        anchor_check=(lambda anchor: holds(rpc, anchor)) if rpc else None,
-    )
-    if as_json:
-        print_json(_verified_json(verified))
-        return OK
-    say(f"verifies: {len(verified.entries)} entries about {verified.subject}")
-    say(f"log {verified.head.origin}, {verified.head.size} entries, key {verified.key.text()}")
-    if verified.anchor is not None:
-        at = verified.anchor
-        say(f"anchored with {at.size} entries in {at.transaction} on chain {at.chain_id}")
-    for shown in verified.shown:
-        say(f"  shown:     {_SHOWN[shown]}")
-    for unshown in verified.unshown:
-        say(f"  not shown: {_UNSHOWN[unshown]}")
-    return OK
-
-
-def _verified_json(verified: "Verified") -> dict[str, Any]:
-    return {
-        "verifies": True,
-        "subject": verified.subject,
-        "origin": verified.head.origin,
-        "size": verified.head.size,
-        "root": verified.head.root.hex(),
-        "key": verified.key.text(),
-        "entries": [{"index": e.index, "event_id": e.event_id, "is_anchored": e.is_anchored} for e in verified.entries],
-        "anchor": None
-        if verified.anchor is None
-        else {
-            "chain_id": verified.anchor.chain_id,
-            "contract": verified.anchor.contract,
-            "size": verified.anchor.size,
-            "transaction": verified.anchor.transaction,
-        },
-        "shown": list(verified.shown),
-        "not_shown": list(verified.unshown),
-    }
 
 
 def grade(

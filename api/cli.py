@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from api import auditing, chain_commands, epcis_commands, log_commands, witness_commands
+from api import auditing, chain_commands, epcis_commands, log_commands, proof_commands, witness_commands
 from api.terminal import OK, AsJson, command, installation, print_json, say, table
 
 app = typer.Typer(
@@ -252,7 +252,8 @@ def new_code(ref: str, as_json: AsJson = False) -> None:
 # --- looking -----------------------------------------------------------------------------------------
 
 command(app)(auditing.trace)
-command(app)(auditing.verify)
+command(app)(proof_commands.verify)
+command(app)(proof_commands.proof)
 log_commands.register(command, app)
 command(app)(witness_commands.witness)
 command(app)(auditing.grade)

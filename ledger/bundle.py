@@ -5,17 +5,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
-from ledger import merkle
+from ledger import merkle, tree
 from ledger.checkpoint import LogKey, parse_head
 from ledger.disclosure import disclosures
 from ledger.errors import NotPublishedError, UnknownIdentifierError
 from ledger.log import latest_checkpoint
 from ledger.merkle import Range
+from ledger.models import Entry
 from ledger.proof import FORMAT, Anchor, ProofBundle, ProvedEntry
+from ledger.tlog_proof import TlogProof
 from ledger.trace import Step, entries_naming, history
 from ledger.tree import Nodes
+from ledger.witnessed import vouched_checkpoint, vouched_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ def prove(
     reveal: Collection[str] = (),
     evidence: Collection[str] = (),
 ) -> ProofBundle:
-    """Return the proof file of an identifier's published history under the latest checkpoint.
+    """Return the proof file of an identifier's published history, under the checkpoint most witnesses vouch for.
 
     `reveal` names private fields to open, `evidence` the `ni:` names of files that can be handed out;
     names that stand in no entry of the history are left away. An anchor beyond the checkpoint is an
@@ -56,6 +59,9 @@ def prove(
                 f"nothing of {identifier} is under the checkpoint of size {checkpoint.size} yet"
             ) from None
         raise
+    # A checkpoint that witnesses signed is worth more than a newer one, where it covers as much of the history.
+    covers = max(_index(steps[-1]) + 1, anchor.size if anchor else 0)
+    checkpoint = vouched_checkpoint(session, at_least=covers) or checkpoint
     size, origin = checkpoint.size, parse_head(checkpoint.note)[0].origin
     spans = [merkle.inclusion_ranges(_index(step), size) for step in steps]
     extension = merkle.consistency_ranges(anchor.size, size) if anchor else []
@@ -64,7 +70,7 @@ def prove(
         format=FORMAT,
         subject=identifier,
         key=key.text(),
-        checkpoint=checkpoint.note,
+        checkpoint=vouched_note(session, checkpoint),
         entries=tuple(
             # A stored byte that is no longer text becomes a mark that is: the file then does not verify, as it must.
             ProvedEntry(index=_index(step), data=step.data.decode(errors="replace"), path=hashes.positions(path))
@@ -75,6 +81,32 @@ def prove(
         anchor=_anchor(anchor, origin, hashes.positions(extension)) if anchor else None,
         hashes=tuple(base64.b64encode(node).decode() for node in hashes.hashes),
     )
+
+
+def prove_entry(session: Session, index: int) -> TlogProof:
+    """Return the proof of one published entry, which the file carries, under the checkpoint most witnesses vouch for.
+
+    Raises NotPublishedError.
+    """
+    checkpoint = vouched_checkpoint(session, at_least=index + 1)
+    entry = session.exec(select(Entry).where(Entry.leaf_index == index)).one_or_none()
+    if checkpoint is None or entry is None:
+        raise NotPublishedError(f"there is no published entry {index}")
+    path = tuple(tree.inclusion(session, index, checkpoint.size))
+    return TlogProof(index, path, vouched_note(session, checkpoint), entry.data)
+
+
+def index_of_entry(session: Session, event_id: str) -> int:
+    """Return where an event stands in the log; of one declared wrong, the event itself.
+
+    Raises UnknownIdentifierError, NotPublishedError.
+    """
+    entry = session.exec(select(Entry).where(Entry.event_id == event_id).order_by(col(Entry.id))).first()
+    if entry is None:
+        raise UnknownIdentifierError(event_id)
+    if entry.leaf_index is None:
+        raise NotPublishedError(f"{event_id} has no place in the log yet")
+    return entry.leaf_index
 
 
 class _HashList:

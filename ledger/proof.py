@@ -18,9 +18,11 @@ from ledger import digests, merkle
 from ledger.canonical import canonical
 from ledger.checkpoint import LogKey, TreeHead
 from ledger.checkpoint import verify as verify_checkpoint
+from ledger.cosign import Cosignature
 from ledger.errors import EventError, VerificationError
 from ledger.kernel.errors import OriginError
 from ledger.lineage import Found, Query, Stance, answers, names, walk
+from ledger.policy import Policy
 from ledger.tiles import MAX_ENTRY_BYTES
 
 FORMAT: Final = "guoyuan-proof@1"
@@ -96,6 +98,7 @@ class Shown(StrEnum):
 
     UNCHANGED = "entries_unchanged"
     SIGNED = "signed_by_the_log"
+    WITNESSED = "cosigned_by_witnesses"
     CONCERNS = "all_entries_concern_the_subject"
     ANCHORED = "anchored_on_the_chain"
     OPENED = "private_fields_match"
@@ -105,6 +108,7 @@ class Unshown(StrEnum):
     """What a verified proof leaves open."""
 
     KEY_FROM_FILE = "log_key_taken_from_the_file"
+    UNWITNESSED = "no_witness_vouches"
     NOT_ANCHORED = "no_anchor_in_the_file"
     CHAIN_NOT_ASKED = "chain_not_asked"
     PARTLY_ANCHORED = "some_entries_newer_than_the_anchor"
@@ -130,6 +134,8 @@ class Verified:
     subject: str
     head: TreeHead
     key: LogKey
+    cosignatures: tuple[Cosignature, ...]
+    """Of the policy's witnesses; nobody else's word is looked at."""
     entries: tuple[VerifiedEntry, ...]
     opened: tuple[digests.OpenedField, ...]
     anchor: Anchor | None
@@ -141,13 +147,20 @@ AnchorCheck = Callable[[Anchor], bool | None]
 """Asks a chain: True when it holds this head, False when it contradicts it, None when it could not be asked."""
 
 
-def verify(data: bytes, *, log_key: LogKey | None = None, anchor_check: AnchorCheck | None = None) -> Verified:
+def verify(
+    data: bytes,
+    *,
+    log_key: LogKey | None = None,
+    policy: Policy | None = None,
+    anchor_check: AnchorCheck | None = None,
+) -> Verified:
     """Return what a proof file shows. Raises VerificationError, and nothing else, when it does not hold."""
     bundle = ProofBundle.decode(data)
     key = LogKey.parse(bundle.key)
     if log_key is not None and key != log_key:
         raise VerificationError(f"the proof is of the log key {key.text()}, not of {log_key.text()}")
     head = verify_checkpoint(bundle.checkpoint, key)
+    given = policy.check(bundle.checkpoint, log=key).cosignatures if policy else ()
     hashes = _Hashes(bundle.hashes)
     events = _verify_entries(bundle.entries, head, hashes)
     _verify_connection(bundle.subject, events)
@@ -160,13 +173,19 @@ def verify(data: bytes, *, log_key: LogKey | None = None, anchor_check: AnchorCh
         subject=bundle.subject,
         head=head,
         key=key,
+        cosignatures=given,
         entries=tuple(
             VerifiedEntry(index, str(event["eventID"]), event, index < anchored_size) for index, event in events.items()
         ),
         opened=opened,
         anchor=bundle.anchor,
-        shown=_shown(confirmed=confirmed, opened=opened),
-        unshown=_unshown(bundle, confirmed=confirmed, key_given=log_key is not None),
+        shown=_shown(witnessed=bool(given), confirmed=confirmed, opened=opened),
+        unshown=_unshown(
+            bundle,
+            witnessed=bool(given),
+            confirmed=confirmed,
+            key_given=log_key is not None or bool(policy and policy.logs),
+        ),
     )
 
 
@@ -304,8 +323,8 @@ def _verify_anchor(anchor: Anchor | None, head: TreeHead, hashes: _Hashes, check
     return answer is True
 
 
-def _shown(*, confirmed: bool, opened: Sequence[digests.OpenedField]) -> tuple[Shown, ...]:
-    shown = [Shown.UNCHANGED, Shown.SIGNED, Shown.CONCERNS]
+def _shown(*, witnessed: bool, confirmed: bool, opened: Sequence[digests.OpenedField]) -> tuple[Shown, ...]:
+    shown = [Shown.UNCHANGED, Shown.SIGNED, *([Shown.WITNESSED] if witnessed else []), Shown.CONCERNS]
     if confirmed:
         shown.append(Shown.ANCHORED)
     if opened:
@@ -313,10 +332,12 @@ def _shown(*, confirmed: bool, opened: Sequence[digests.OpenedField]) -> tuple[S
     return tuple(shown)
 
 
-def _unshown(bundle: ProofBundle, *, confirmed: bool, key_given: bool) -> tuple[Unshown, ...]:
+def _unshown(bundle: ProofBundle, *, witnessed: bool, confirmed: bool, key_given: bool) -> tuple[Unshown, ...]:
     unshown = []
     if not key_given:
         unshown.append(Unshown.KEY_FROM_FILE)
+    if not witnessed:
+        unshown.append(Unshown.UNWITNESSED)
     if bundle.anchor is None:
         unshown.append(Unshown.NOT_ANCHORED)
     else:

@@ -52,7 +52,7 @@ def test_a_pack_proves_its_published_history(
     verified = verify(file_of(any_db, PACK, signer), log_key=signer.key)
     assert (verified.subject, verified.head.size, len(verified.entries)) == (PACK, 38, 32)
     assert verified.shown == (Shown.UNCHANGED, Shown.SIGNED, Shown.CONCERNS)
-    assert verified.unshown == (Unshown.NOT_ANCHORED, Unshown.COMPLETENESS, Unshown.TRUTH)
+    assert verified.unshown == (Unshown.UNWITNESSED, Unshown.NOT_ANCHORED, Unshown.COMPLETENESS, Unshown.TRUTH)
     assert [entry.event_id for entry in verified.entries][:2] == [golden[0].event_id, golden[1].event_id]
 
 

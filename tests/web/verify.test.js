@@ -65,6 +65,7 @@ test("a verified pack says what was shown and what was not", () => {
   assert.deepEqual(verified.shown, ["entries_unchanged", "signed_by_the_log", "all_entries_concern_the_subject"]);
   assert.deepEqual(verified.unshown, [
     "log_key_taken_from_the_file",
+    "no_witness_vouches",
     "chain_not_asked",
     "some_entries_newer_than_the_anchor",
     "entries_may_be_left_out",

@@ -24,8 +24,12 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
  *   evidence: string[], format: string, hashes: string[], key: string, subject: string }} Proof
  * @typedef {{ name: string, value: string | number | string[] }} Opened
  * @typedef {{ index: number, eventId: string, event: Record<string, any>, isAnchored: boolean }} VerifiedEntry
- * @typedef {{ subject: string, origin: string, key: string, size: number, root: string, entries: VerifiedEntry[],
- *   opened: Opened[], anchor: Anchor | null, shown: string[], unshown: string[] }} Verified
+ * @typedef {import("./cosign.js").Cosignature} Cosignature
+ * @typedef {{ subject: string, origin: string, key: string, size: number, root: string,
+ *   cosignatures: Cosignature[], entries: VerifiedEntry[], opened: Opened[], anchor: Anchor | null, shown: string[],
+ *   unshown: string[] }} Verified
+ * @typedef {{ logKey?: string, policy?: import("./policy.js").Policy,
+ *   contract?: { chainId: number, address: string }, chainResults?: unknown[] }} Options
  */
 
 /**
@@ -63,9 +67,9 @@ export function parseProof(bytes) {
 /**
  * What a proof file shows. Throws VerificationError, and nothing else, when it does not hold.
  * @param {Uint8Array} bytes
- * @param {{ logKey?: string, contract?: { chainId: number, address: string }, chainResults?: unknown[] }} [options]
- *   `logKey`: the log's key, if you have it from elsewhere. `contract`: the one you expect. `chainResults`: the
- *   results of `chainQuestions(anchor)` from a chain you trust.
+ * @param {Options} [options]
+ *   `logKey`: the log's key, if you have it from elsewhere. `policy`: whose signatures you demand (`parsePolicy`).
+ *   `contract`: the one you expect. `chainResults`: the results of `chainQuestions(anchor)` from a chain you trust.
  * @returns {Verified}
  */
 export function verify(bytes, options = {}) {
@@ -80,14 +84,15 @@ export function verify(bytes, options = {}) {
 
 /**
  * @param {Uint8Array} bytes
- * @param {{ logKey?: string, contract?: { chainId: number, address: string }, chainResults?: unknown[] }} options
+ * @param {Options} options
  * @returns {Verified}
  */
-function check(bytes, { logKey, contract, chainResults }) {
+function check(bytes, { logKey, policy, contract, chainResults }) {
   const proof = parseProof(bytes);
   const key = parseLogKey(proof.key);
   demand(logKey === undefined || logKey === key.text, `the proof is of the log key ${key.text}, not of ${logKey}`);
   const head = verifyCheckpoint(proof.checkpoint, key);
+  const cosignatures = policy?.check(proof.checkpoint, key).cosignatures ?? [];
   const hashes = new Hashes(proof.hashes);
   const events = verifyEntries(proof.entries, head, hashes);
   const reached = reach(proof.subject, events);
@@ -105,6 +110,7 @@ function check(bytes, { logKey, contract, chainResults }) {
     key: key.text,
     size: head.size,
     root: toHex(head.root),
+    cosignatures,
     entries: proof.entries.map(({ index }, position) => ({
       index,
       eventId: events[position].eventID,
@@ -116,11 +122,16 @@ function check(bytes, { logKey, contract, chainResults }) {
     shown: [
       "entries_unchanged",
       "signed_by_the_log",
+      ...(cosignatures.length > 0 ? ["cosigned_by_witnesses"] : []),
       "all_entries_concern_the_subject",
       ...(isConfirmed ? ["anchored_on_the_chain"] : []),
       ...(opened.length > 0 ? ["private_fields_match"] : []),
     ],
-    unshown: unshown(proof, { isConfirmed, isKeyGiven: logKey !== undefined }),
+    unshown: unshown(proof, {
+      isKeyGiven: logKey !== undefined || (policy?.logs.length ?? 0) > 0,
+      isWitnessed: cosignatures.length > 0,
+      isConfirmed,
+    }),
   };
 }
 
@@ -262,12 +273,13 @@ function verifyAnchor(anchor, head, hashes, contract, chainResults) {
 
 /**
  * @param {Proof} proof
- * @param {{ isConfirmed: boolean, isKeyGiven: boolean }} known
+ * @param {{ isKeyGiven: boolean, isWitnessed: boolean, isConfirmed: boolean }} known
  * @returns {string[]}
  */
-function unshown({ anchor, entries }, { isConfirmed, isKeyGiven }) {
+function unshown({ anchor, entries }, { isKeyGiven, isWitnessed, isConfirmed }) {
   const codes = [];
   if (!isKeyGiven) codes.push("log_key_taken_from_the_file");
+  if (!isWitnessed) codes.push("no_witness_vouches");
   if (anchor === null) {
     codes.push("no_anchor_in_the_file");
   } else {
