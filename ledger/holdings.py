@@ -556,6 +556,8 @@ class _Clerk:
             free = self._stock.get((item, ""))
             if free is not None and self._left[free] != 0:
                 grams = self._left[free]
+        if not self._knows(item):
+            self._first_seen(item, grams)
         node = self._open(item, holder)
         before = len(self._graph.edges)
         self._draw(item, grams, node)

@@ -25,6 +25,8 @@ class State(StrEnum):
     LOADED = "loaded"
     SHIPPED = "shipped"
     DELIVERED = "delivered"
+    PACKED = "packed"
+    """All of it that is left lies in packs or other containers."""
     USED = "used"
     """All of it went into something else."""
     VOIDED = "voided"
@@ -328,7 +330,10 @@ class _Survey:
             return State.LOADED
         if not self._nodes(name):
             return State.ACTIVATED
-        return State.USED if here == NOTHING else State.HERE
+        if here != NOTHING:
+            return State.HERE
+        is_packed = any(self._spread.rest.get(node, NOTHING) != NOTHING for node in self._of.get(name, ()))
+        return State.PACKED if is_packed and name not in self._inside else State.USED
 
     def _load(self, name: str, inside: Mapping[str, Stay]) -> Load:
         nodes = {node for thing in inside for node in self._nodes(thing)} | set(self._inside.get(name, ()))
