@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 from sqlalchemy import text, tuple_
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from ledger import digests
 from ledger.cosign import WitnessKey, cosignatures
@@ -206,11 +206,12 @@ def cosignature_problems(session: Session, report: Report) -> Iterator[Problem]:
                 name = key.partition("+")[0]
                 yield Problem(Kind.COSIGNATURE, f"of {name} on the checkpoint of size {size}: {wrong}")
         last = (rows[-1].size, rows[-1].key)
+    newest = session.exec(select(func.max(Checkpoint.size))).one() or 0
     for state in session.exec(select(WitnessState).order_by(col(WitnessState.key))):
-        if state.size > report.entries:
+        if state.size > newest:
             name = state.key.partition("+")[0]
-            what = f"{name} remembers {state.size} entries, the log has only {report.entries}: it was cut short"
-            yield Problem(Kind.COSIGNATURE, what, report.entries)
+            what = f"{name} signed a checkpoint of size {state.size}; the newest here has {newest}: it was cut short"
+            yield Problem(Kind.COSIGNATURE, what, newest)
 
 
 def _cosignature_differs(key: str, line: str, note: str | None) -> str | None:
