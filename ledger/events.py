@@ -21,7 +21,8 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
 Text = Annotated[str, Meta(min_length=1, max_length=2048)]
 Offset = Annotated[str, Meta(pattern=r"^[+-](0\d|1[0-3]):[0-5]\d$|^[+-]14:00$")]
-Identifiers = Annotated[tuple[Uri, ...], Meta(max_length=500)]
+Identifiers = Annotated[tuple[Uri, ...], Meta(max_length=2500)]
+"""More do not fit an entry, at their usual length. Our own sentences stay below 500 (`ledger.epcis.profile`)."""
 
 
 class Quantity(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", forbid_unknown_fields=True):
@@ -263,7 +264,9 @@ _EXTENSIBLE: Final[Sequence[type[Struct]]] = (
     SensorReport,
 )
 _KNOWN: Final[Mapping[type[Struct], frozenset[str]]] = {
-    cls: frozenset(info.encode_name for info in msgspec.structs.fields(cls)) - {"extensions"} for cls in _EXTENSIBLE
+    cls: frozenset(info.encode_name for info in msgspec.structs.fields(cls)) - {"extensions"}
+    | ({"type"} if issubclass(cls, _Event) else set())
+    for cls in _EXTENSIBLE
 }
 _TIMES: Final = ("eventTime", "recordTime")
 _NORMAL_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
@@ -279,8 +282,7 @@ def parse_event(document: Mapping[str, Any]) -> Event:
     name = document.get("type")
     if not isinstance(name, str) or name not in _TYPES:
         raise EventError("$.type", f"{name!r} is not an EPCIS event type")
-    fields = {key: value for key, value in document.items() if key not in {"@context", "type"}}
-    known = _split(fields, _TYPES[name], "$")
+    known = _split({key: value for key, value in document.items() if key != "@context"}, _TYPES[name], "$")
     for key in _TIMES:
         if key in known:
             known[key] = _normal_time(f"$.{key}", known[key])
@@ -362,7 +364,10 @@ def _named(error: msgspec.ValidationError) -> EventError:
 
 def _split(part: Mapping[str, Any], cls: type[Struct], path: str) -> dict[str, Any]:
     """Put what the standard does not name, but has a namespace, under `extensions`."""
-    known, extensions, names = {}, {}, _KNOWN[cls]
+    names = _KNOWN[cls]
+    if part.keys() <= names:
+        return dict(part)
+    known, extensions = {}, {}
     for key, value in part.items():
         if key in names:
             known[key] = value
@@ -370,8 +375,7 @@ def _split(part: Mapping[str, Any], cls: type[Struct], path: str) -> dict[str, A
             extensions[key] = value
         else:
             raise EventError(f"{path}.{key}", "is not a field of this part of an event, and has no namespace")
-    if extensions:
-        known["extensions"] = extensions
+    known["extensions"] = extensions
     return known
 
 
@@ -402,6 +406,7 @@ def _normal_time(path: str, value: object) -> str:
     if not isinstance(value, str):
         raise EventError(path, "is not text")
     try:
-        return format_time(parse_time(value))
+        moment = parse_time(value)
+        return value if _NORMAL_TIME.fullmatch(value) else format_time(moment)
     except TimeError as error:
         raise EventError(path, str(error)) from error

@@ -216,15 +216,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     built = dict(pairs)
     if len(built) == len(pairs):
         return built
-    repeated = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
-    if repeated == ["eventID"]:
+    repeated = {key: times for key, times in Counter(key for key, _ in pairs).items() if times > 1}
+    if repeated.get("eventID") == 2:
         # An official example gives an event its hash and an id of its own. The hash follows from the event.
         ids = [value for key, value in pairs if key == "eventID"]
         own = [value for value in ids if not (isinstance(value, str) and _HASH_ID(value))]
         if len(own) == 1:
-            return {**built, "eventID": own[0]}
+            built["eventID"] = own[0]
+            del repeated["eventID"]
+    if not repeated:
+        return built
     marked = _Repeating(built)
-    marked.key = repeated[0]
+    marked.key = next(iter(repeated))
     return marked
 
 
