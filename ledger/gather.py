@@ -183,7 +183,7 @@ class Reader:
             statement = _concerning(way)
             for page in pages(identifiers, _PAGE):
                 given = {"identifiers": page, "most": 8 * self._limit}
-                found = self._session.execute(statement, given).tuples().all()
+                found = self._session.execute(statement, given).all()
                 hits += [(name, way, roles, key) for name, key, roles in found]
         self.read({key for *_, key in hits})
         return hits
@@ -196,7 +196,7 @@ class Reader:
             self.is_cut = True
             wanted = wanted[:room]
         for page in pages(wanted, _PAGE):
-            for key, index, data in self._session.execute(_DATA, {"keys": page}).tuples().all():
+            for key, index, data in self._session.execute(_DATA, {"keys": page}).all():
                 fact = fact_in(data)
                 if fact is not None:
                     self.facts[key] = fact

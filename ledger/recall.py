@@ -208,9 +208,7 @@ class _Causes:
         """Look at everything that names the cause. Raises UnknownIdentifierError."""
         identifier = self._identifier
         sentences = sentences_naming(self._session, identifier)
-        own = [
-            key for (key,) in self._session.execute(select(Entry.id).where(col(Entry.event_id) == identifier)).tuples()
-        ]
+        own = [key for (key,) in self._session.execute(select(Entry.id).where(col(Entry.event_id) == identifier))]
         if not sentences and not own:
             raise UnknownIdentifierError(identifier)
         self._reader.read(own)
