@@ -32,6 +32,7 @@ class Runtime:
     """Whether another process of this installation writes the embedded chain."""
     _chain: "Chain | None" = None
     _anchorer: "Anchorer | None" = None
+    _moves: int = 0
     _opening: threading.RLock = field(default_factory=threading.RLock)
 
     @classmethod
@@ -55,21 +56,35 @@ class Runtime:
     def chain(self) -> "Chain":
         """The chain we anchor in, opened when first asked for: an EVM in process costs 100 MB and a second."""
         with self._opening:
+            moves = self._forget_chain_that_was_left()
             if self._chain is None:
                 from contracts.chain import open_chain  # noqa: PLC0415  # see above
 
-                self._chain = open_chain(self.settings, read_only=self.reads_chain_only)
+                self._chain, self._moves = open_chain(self.settings, read_only=self.reads_chain_only), moves
             return self._chain
 
     @property
     def anchorer(self) -> "Anchorer":
         """Whoever brings this log's heads into the chain."""
         with self._opening:
+            self._forget_chain_that_was_left()
             if self._anchorer is None:
                 from contracts.anchor import Anchorer  # noqa: PLC0415  # as above
 
                 self._anchorer = Anchorer.open(self.settings, self.chain)
             return self._anchorer
+
+    def _forget_chain_that_was_left(self) -> int:
+        """Let go of a chain opened before the log began to move or moved, and return the moves' stamp.
+
+        It is not closed: another thread may be reading. What holds it last closes it.
+        """
+        from contracts.moves import MovesFile  # noqa: PLC0415  # as above
+
+        stamp = MovesFile(self.settings.home).stamp()
+        if self._chain is not None and stamp != self._moves:
+            self._chain = self._anchorer = None
+        return stamp
 
     def close(self) -> None:
         """Let go of the database and the chain. Closing twice is safe."""

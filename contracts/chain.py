@@ -16,6 +16,7 @@ from contracts.artifacts import anchor_log
 from contracts.deployment import Deployment, DeploymentFile
 from contracts.errors import (
     ChainMismatchError,
+    ChainMovingError,
     NonceSpentError,
     NotDeployedError,
     ReadOnlyChainError,
@@ -24,6 +25,7 @@ from contracts.errors import (
 )
 from contracts.heads import AnchoredHead, Head
 from contracts.keys import PublisherKey
+from contracts.moves import MovesFile
 from contracts.node import Node, checksum
 from contracts.recursion import keep_recursion_limit
 from contracts.refusals import asking
@@ -42,20 +44,54 @@ _LOG_BLOCKS: Final = 5_000
 
 
 def open_chain(settings: Settings, *, read_only: bool = False) -> "Chain":
-    """Return the chain an installation chose; the embedded one is made on first use. Raises ChainError."""
-    if settings.chain_url:
-        return Chain.connect(settings.chain_url, deployment=settings.home / "deployment.json")
+    """Return the chain an installation anchors in: the one it chose, or the one it moved to.
+
+    The embedded one is made on first use. Raises ChainMovingError while a move is under way and more than
+    reading is wanted; ChainError.
+    """
+    under_way = MovesFile(settings.home).under_way()
+    if under_way is not None and not read_only:
+        raise ChainMovingError(
+            f"this log is being moved to chain {under_way.to_chain_id}; finish with: guoyuan chain move"
+        )
+    return chain_of(settings, read_only=read_only)
+
+
+def chain_of(settings: Settings, *, read_only: bool = False, funded: str | None = None) -> "Chain":
+    """Return the chain that the settings name, or where they name one that was left, the one moved to."""
+    moves = MovesFile(settings.home).done()
+    url = settings.chain_url
+    if moves and url in {"", *(move.from_url for move in moves)}:
+        url = moves[-1].to_url
+    if url:
+        return Chain.connect(url, deployment=deployment_file(settings))
     path = settings.home / "chain.db"
     if read_only:
         return Chain.embedded(path, read_only=True)
-    return Chain.embedded(path, funded=PublisherKey.open(settings).address)
+    return Chain.embedded(path, funded=funded or PublisherKey.open(settings).address)
+
+
+def deployment_file(settings: Settings) -> Path:
+    """Return the file that remembers our contract on the chain behind a URL."""
+    moves = MovesFile(settings.home).done()
+    return settings.home / (moves[-1].deployment if moves else "deployment.json")
+
+
+def connect_place(settings: Settings, url: str) -> "Chain":
+    """Return a chain that is not ours yet, with a file of its own for our contract there."""
+    found = Chain.connect(url, deployment=settings.home / "deployment.json")
+    name = f"deployment-{found.chain_id}-{found.genesis[2:10]}.json"
+    return Chain.connect(url, deployment=settings.home / name)
 
 
 class Chain(Node):
     """A chain, and our contract on it."""
 
-    def __init__(self, web3: "Web3", *, deployment: Path, embedded: "EmbeddedNode | None" = None) -> None:
+    def __init__(
+        self, web3: "Web3", *, deployment: Path, embedded: "EmbeddedNode | None" = None, url: str = ""
+    ) -> None:
         super().__init__(web3, embedded=embedded)
+        self.url = url
         self._file = DeploymentFile(deployment)
         self._deployed: Deployment | None = None
 
@@ -74,7 +110,7 @@ class Chain(Node):
         once = ExceptionRetryConfiguration(errors=(ConnectionError,), retries=1)
         web3 = Web3(HTTPProvider(url, request_kwargs={"timeout": timeout_s}, exception_retry_configuration=once))
         web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
-        return cls(web3, deployment=deployment)
+        return cls(web3, deployment=deployment, url=url)
 
     @classmethod
     def embedded(cls, path: Path, *, funded: str | None = None, read_only: bool = False) -> Self:
@@ -98,6 +134,26 @@ class Chain(Node):
     def deployment_block(self) -> int:
         """The block that holds the contract's creation; nothing of ours is before it."""
         return self._deployment().block or 0
+
+    @property
+    def deployment_file(self) -> Path:
+        """The file that remembers our contract on this chain."""
+        return self._file.path
+
+    def adopt_deployment(self, address: str) -> None:
+        """Remember a contract that stands here already, in place of deploying one. Safe to repeat.
+
+        Raises ChainMismatchError where it is not AnchorLog, or where another contract is remembered.
+        """
+        with asking():
+            place = checksum(address)
+            is_ours = anchor_log().is_code_of(bytes(self._web3.eth.get_code(place)))
+        if not is_ours:
+            raise ChainMismatchError(f"what stands at {place} is not AnchorLog")
+        # Where it holds heads of ours, they may be as old as the chain; what is looked for begins there.
+        self._file.begin(Deployment(self.chain_id, self.genesis, str(place), block=0, raw=None))
+        if self.address != place:
+            raise ChainMismatchError(f"{self._file.path.name} remembers the contract at {self.address}, not {place}")
 
     @property
     def is_deployed(self) -> bool:
@@ -177,17 +233,17 @@ class Chain(Node):
                 found = self._web3.eth.get_transaction_receipt(tx_hash)  # type: ignore[arg-type]  # bytes are taken
             except TransactionNotFound:
                 return None
-        if found.get("blockHash") is None:
-            return None
-        return Receipt(
-            tx_hash=bytes(found["transactionHash"]),
-            block=int(found["blockNumber"]),
-            block_hash=bytes(found["blockHash"]),
-            succeeded=found["status"] == 1,
-            gas_used=int(found["gasUsed"]),
-            fee_wei=int(found["gasUsed"]) * int(found["effectiveGasPrice"]),
-            heads=tuple(self._heads_in(found["logs"])),
-        )
+            if found.get("blockHash") is None:
+                return None
+            return Receipt(
+                tx_hash=bytes(found["transactionHash"]),
+                block=int(found["blockNumber"]),
+                block_hash=bytes(found["blockHash"]),
+                succeeded=found["status"] == 1,
+                gas_used=int(found["gasUsed"]),
+                fee_wei=int(found["gasUsed"]) * int(found["effectiveGasPrice"]),
+                heads=tuple(self._heads_in(found["logs"])),
+            )
 
     def anchor_call(self, name: bytes, *, size: int, root: bytes, proof: Sequence[bytes]) -> str:
         """Return the call data of an anchor."""
@@ -234,7 +290,7 @@ class Chain(Node):
             found = self._contract.events.HeadAnchored.get_logs(
                 from_block=first, to_block=last, argument_filters=wanted
             )
-        return iter([_anchored(event) for event in found])
+            return iter([_anchored(event) for event in found])
 
     def _heads_in(self, logs: Sequence[Any]) -> Iterator[AnchoredHead]:
         from web3.logs import DISCARD  # noqa: PLC0415

@@ -157,7 +157,12 @@ class EmbeddedNode:
         return self._chain.get_vm(self._header(tag)).state
 
     def _get_nonce(self, address: str, tag: str = "latest") -> str:
-        return hex(self._state(tag).get_nonce(from_hex(address)))
+        """Count an account's transactions, up to any block: those after it are taken off, as its state is gone."""
+        header, head, sender = self._header(tag), self._head, from_hex(address)
+        later = range(header.block_number + 1, head.block_number + 1)
+        blocks = (self._chain.get_canonical_block_by_number(number) for number in later)
+        since = sum(transaction.sender == sender for block in blocks for transaction in block.transactions)
+        return hex(self._state("latest").get_nonce(sender) - since)
 
     def _get_balance(self, address: str, tag: str = "latest") -> str:
         return hex(self._state(tag).get_balance(from_hex(address)))

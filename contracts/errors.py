@@ -13,6 +13,8 @@ ChainError
 ├── ChainMismatchError        the chain is not the one this installation anchored in
 ├── ForkedHeadError           the chain holds a head our log does not have: one of the two was rewritten
 ├── CallRefusedError          the contract says no, with the name of its error
+├── ChainMovingError          the log is being moved to another chain, and nothing else is anchored
+├── MoveRefusedError          a move to another chain that cannot be
 ├── FeeCapError               a block costs more than this installation may pay
 └── TransactionRefusedError   the node does not take the transaction
     ├── NonceSpentError       another transaction with this nonce is in the chain already
@@ -122,6 +124,18 @@ class CallRefusedError(ChainError):
     def __init__(self, name: str, arguments: tuple[object, ...] = ()) -> None:
         super().__init__(f"the contract refused: {name}({', '.join(map(str, arguments))})")
         self.name, self.arguments = name, arguments
+
+
+class ChainMovingError(ChainError):
+    """The log is being moved to another chain; nothing is anchored but by the move."""
+
+    code = "chain_moving"
+
+
+class MoveRefusedError(ChainError):
+    """This move to another chain cannot be, or there is none."""
+
+    code = "move_refused"
 
 
 class FeeCapError(ChainError):

@@ -93,6 +93,11 @@ class Node:
             except BlockNotFound:
                 return None
 
+    def block_time(self, number: int) -> int:
+        """Return when the block at a height was made, in seconds since 1970."""
+        with asking():
+            return int(self._web3.eth.get_block(number)["timestamp"])
+
     def finalized_block(self) -> int:
         """Return the newest block the chain itself calls final; 0 where it says nothing about that."""
         from web3.exceptions import BlockNotFound, Web3RPCError  # noqa: PLC0415

@@ -120,3 +120,4 @@ class Sentence(StrEnum):
     SCAN_ALARM = "scan_alarm/1"
     FEEDBACK_GIVEN = "feedback_given/1"
     RECALLED = "recalled/1"
+    CHAIN_MOVED = "chain_moved/1"

@@ -302,9 +302,11 @@ def test_every_head_stays_provable_after_its_state_is_gone(
 def test_an_old_state_is_refused_in_plain_words(node: EmbeddedNode, key: PublisherKey) -> None:
     for nonce in range(3):
         node.request("eth_sendRawTransaction", [transfer(key, nonce)])
-    assert node.request("eth_getTransactionCount", [key.address, "latest"]) == "0x3"
     with pytest.raises(RpcError, match="newest state only"):
-        node.request("eth_getTransactionCount", [key.address, "0x1"])
+        node.request("eth_getBalance", [key.address, "0x1"])
+    counts = [node.request("eth_getTransactionCount", [key.address, hex(number)]) for number in range(4)]
+    assert counts == ["0x0", "0x1", "0x2", "0x3"]
+    assert node.request("eth_getTransactionCount", [PublisherKey.create().address, "0x1"]) == "0x0"
 
 
 def test_what_two_contracts_share_is_kept_while_one_of_them_needs_it(
