@@ -6,23 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.terminal import BAD_INPUT, OK, AsJson, bar, installation, print_json, say, table
+from api.terminal import BAD_INPUT, OK, AsJson, bar, grams_text, installation, print_json, say, table
 
 if TYPE_CHECKING:
     from grading.calibrate import Reference
+
 
 def trace(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="A label's link, a GS1 Digital Link, an event id.")],
     as_json: AsJson = False,
 ) -> int:
-    """Show everything the log tells of a pack, lot, plot, crate or document."""
+    """Show everything the log tells of a pack, lot, plot, crate or document, with its quantities."""
     from api.identifiers import canonical
     from api.progress import progress
+    from api.recalling import flow_json
     from ledger.kernel.clock import format_time
-    from ledger.trace import history
+    from ledger.trace import trace
 
     with installation() as rt, rt.db.read() as session:
-        found, done = history(session, canonical(identifier)), progress(session, origin=rt.settings.log_origin)
+        traced = trace(session, canonical(identifier))
+        done = progress(session, origin=rt.settings.log_origin)
+    found = traced.history
     steps = [
         {
             "index": step.index,
@@ -31,12 +35,15 @@ def trace(
             "state": done.state_of(step.index),
             "stance": step.stance,
             "declared_wrong_by": step.declared_wrong_by,
+            "is_effective": step.is_effective,
+            "corrected_by": step.corrected_by,
+            "corrects": step.corrects,
             "event_id": step.event_id,
         }
         for step in found.steps
     ]
     if as_json:
-        print_json({"id": found.subject, "is_cut": found.is_cut, "steps": steps})
+        print_json({"id": found.subject, "is_cut": found.is_cut, "steps": steps, "flow": flow_json(traced.flow)})
         return OK
     rows = table("leaf", "time (UTC)", "sentence", "state", "event")
     for step in steps:
@@ -45,6 +52,11 @@ def trace(
         rows.add_row(leaf, str(step["time"]), f"{step['sentence']}{wrong}", str(step["state"]), str(step["event_id"]))
     say(found.subject)
     say(rows)
+    if traced.flow.behind:
+        sources = table("came from", "kind", "grams")
+        for share in traced.flow.behind:
+            sources.add_row(share.identifier, share.kind, grams_text(share.amount))
+        say(sources)
     if found.is_cut:
         say("There is more; a history is cut here.")
     return OK

@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from api import auditing, chain_commands, epcis_commands, log_commands, proof_commands, witness_commands
+from api import (
+    auditing,
+    chain_commands,
+    epcis_commands,
+    log_commands,
+    proof_commands,
+    recall_commands,
+    witness_commands,
+)
 from api.terminal import OK, AsJson, command, installation, print_json, say, table
 
 app = typer.Typer(
@@ -252,6 +260,7 @@ def new_code(ref: str, as_json: AsJson = False) -> None:
 # --- looking -----------------------------------------------------------------------------------------
 
 command(app)(auditing.trace)
+command(app)(recall_commands.recall)
 command(app)(proof_commands.verify)
 command(app)(proof_commands.proof)
 log_commands.register(command, app)
