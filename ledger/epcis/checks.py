@@ -20,6 +20,8 @@ MAX_FOUND: Final = 100
 """Most problems of one document that are looked for."""
 
 _SHOWN: Final = 60
+_NAMED: Final = 200
+_SHORT: Final = frozenset((int, float, bool, type(None)))
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_@][A-Za-z0-9_]*").fullmatch
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
 
@@ -103,8 +105,9 @@ def wrong(reason: str) -> Found:
 
 def shown(value: Any) -> str:
     """Return a value as a message shows it: short."""
-    text = repr(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    if isinstance(value, str):
+        return repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
+    return msgspec.json.encode(value).decode() if type(value) in _SHORT else kind_of(value)
 
 
 def anything(_: Any) -> Found:
@@ -143,7 +146,7 @@ def uri(value: Any) -> Found:
 def _why_no_uri(text: str) -> str:
     if not text:
         return "it is empty"
-    if any(c.isspace() for c in text):
+    if re.search(r"\s", text):
         return "it holds white space"
     if not text.isascii():
         return "write letters beyond ASCII as % and two hexadecimal digits"
@@ -201,8 +204,8 @@ def word(words: Collection[str], what: str, standard: Callable[[str], object]) -
             hint = did_you_mean(value, words)
             return wrong(f"{shown(value)} is not {what} of the standard, nor a URI for one of your own{hint}")
         if standard(value):
-            bare = re.split(r"[:/\-]", value)[-1]
-            hint = f"write '{bare}'" if bare in known else f"'{bare[:_SHOWN]}' is none{did_you_mean(bare, words)}"
+            bare = re.split(r"[:/\-]", value[-_SHOWN:])[-1]
+            hint = f"write '{bare}'" if bare in known else f"'{bare}' is none{did_you_mean(bare, words)}"
             return wrong(f"{shown(value)}: the standard's own words stand bare; {hint}")
         return None
 
@@ -368,7 +371,7 @@ def object_of(
 
 
 def _tail(key: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]", "", key)[:_SHOWN] or "name"
+    return re.sub(r"[^A-Za-z0-9]", "", key[:_SHOWN]) or "name"
 
 
 def all_of(first: Check, *rules: Callable[[dict[str, Any]], Found]) -> Check:
@@ -387,7 +390,8 @@ def all_of(first: Check, *rules: Callable[[dict[str, Any]], Found]) -> Check:
 
 
 def below_path(key: str) -> str:
-    """Return how a path goes on to a member: `.bizStep`, `['gy:pack']`."""
+    """Return how a path goes on to a member: `.bizStep`, `['gy:pack']`. A very long name is cut."""
+    key = key if len(key) <= _NAMED else f"{key[:_NAMED]}…"
     return f".{key}" if _PLAIN_KEY(key) else f"[{key!r}]"
 
 

@@ -7,7 +7,7 @@ programs that read such a document may hash and show different things. None of i
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -22,7 +22,7 @@ from ledger.events import Json
 __all__ = ["MAX_PARTS", "Document", "DocumentError", "Kind", "Problem", "read"]
 
 MAX_PARTS: Final = 2_000_000
-"""Most objects and lists in one document: a body of nothing but brackets must not fill the memory."""
+"""Most objects, lists and commas in one document: a body of nothing else must not fill the memory."""
 
 _DECODER: Final = msgspec.json.Decoder()
 _ENCODER: Final = msgspec.json.Encoder()
@@ -70,11 +70,11 @@ def read(data: bytes) -> Document:
     """Return the document in UTF-8 JSON. Raises DocumentError, and nothing else, with path and reason.
 
     A byte order mark in front is passed over. The caller bounds the size of `data`; memory beyond it
-    is at most a few hundred bytes for each of MAX_PARTS parts.
+    is at most about 200 bytes for each of MAX_PARTS parts.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
-    if data.count(b"{") + data.count(b"[") > MAX_PARTS:
-        raise _refused("$", f"holds more than {MAX_PARTS:,} objects and lists")
+    if data.count(b"{") + data.count(b"[") + data.count(b",") > MAX_PARTS:
+        raise _refused("$", f"holds more than {MAX_PARTS:,} objects, lists and members")
     try:
         value = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -195,20 +195,20 @@ def _why_unreadable(data: bytes, error: Exception) -> DocumentError:
     except json.JSONDecodeError as wrong:
         where = f"line {wrong.lineno}, column {wrong.colno}"
         return _refused("$", f"is not JSON: {wrong.msg.lower()} at {where}")
-    for path, found in _walk(value):
-        if isinstance(found, _Marked):
-            return _refused(path, found.reason)
-        if isinstance(found, str) and _SURROGATE(found):
-            return _refused(path, "holds half of a surrogate pair, which is no character")
+    found = _first(value, lambda item: isinstance(item, _Marked) or (isinstance(item, str) and _SURROGATE(item)))
+    if found is not None:
+        path, item = found
+        return _refused(path, item.reason if isinstance(item, _Marked) else "holds half of a surrogate pair")
     return _refused("$", f"is not JSON: {error}")
 
 
 def _without_repetition(data: bytes) -> Any:
     """Return the value in which some key is repeated, where it still has one meaning; else raise DocumentError."""
     value = json.loads(data, object_pairs_hook=_object)
-    for path, found in _walk(value):
-        if isinstance(found, _Repeating):
-            raise _refused(path + below_path(found.key), "stands more than once in the same object")
+    found = _first(value, lambda item: isinstance(item, _Repeating))
+    if found is not None:
+        path, item = found
+        raise _refused(path + below_path(item.key), "stands more than once in the same object")
     return value
 
 
@@ -232,22 +232,40 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _path_of(value: Any, part: Any) -> str:
-    return next(path for path, found in _walk(value) if found is part)
+    found = _first(value, lambda item: item is part)
+    return "$" if found is None else found[0]
 
 
-def _walk(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every value with its path, in the order of the document, keys that hold half a character too."""
-    waiting: list[tuple[str, Any]] = [("$", value)]
-    while waiting:
-        path, found = waiting.pop()
-        yield path, found
-        if isinstance(found, dict):
-            for key in found:
-                if _SURROGATE(key):
-                    yield path, key
-            waiting += [(path + below_path(key), item) for key, item in reversed(found.items())]
-        elif type(found) is list:
-            waiting += [(f"{path}[{i}]", item) for i, item in reversed(list(enumerate(found)))]
+def _first(value: Any, is_it: Callable[[Any], object]) -> tuple[str, Any] | None:
+    """Return the first value or key that is looked for, with its path, in the order of the document.
+
+    The path is put together at the end: a document of millions of parts has as many paths.
+    """
+    steps: list[str | int] = [""]
+    levels: list[Iterator[tuple[str | int, Any]]] = [iter([("", value)])]
+    while levels:
+        for step, item in levels[-1]:
+            steps[-1] = step
+            if is_it(item):
+                return _path(steps[1:]), item
+            if isinstance(item, dict):
+                if any(map(is_it, item)):
+                    return _path(steps[1:]), next(filter(is_it, item))
+                levels.append(iter(item.items()))
+                steps.append("")
+                break
+            if type(item) is list:
+                levels.append(enumerate(item))
+                steps.append(0)
+                break
+        else:
+            levels.pop()
+            steps.pop()
+    return None
+
+
+def _path(steps: list[str | int]) -> str:
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else below_path(step) for step in steps)
 
 
 def _line_and_column(data: bytes, position: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.epcis.profile import problems
 from ledger.epcis.reading import MAX_PARTS, DocumentError, Kind, read
 
 EVENT = '{"type":"ObjectEvent","eventTime":"2026-04-18T03:05:00.000Z"}'
@@ -186,12 +187,33 @@ def test_no_bytes_raise_anything_but_document_error(data: bytes) -> None:
         read(data)
 
 
-@pytest.mark.parametrize("filling", [b"[],", b"{},", b'{"a":[]},', b"[["], ids=lambda filling: filling.decode())
-def test_a_body_of_brackets_is_refused_before_it_fills_the_memory(filling: bytes) -> None:
-    data = b"[" + filling * (MAX_PARTS // max(1, filling.count(b"[") + filling.count(b"{")) + 1)
+@pytest.mark.parametrize("filling", [b"[],", b"{},", b'{"a":[]},', b"[[", b"1,", b'"ab",'], ids=bytes.decode)
+def test_a_body_of_tiny_parts_is_refused_before_it_fills_the_memory(filling: bytes) -> None:
+    data = b"[" + filling * (MAX_PARTS + 1)
     tracemalloc.start()
-    with pytest.raises(DocumentError, match="objects and lists"):
+    with pytest.raises(DocumentError, match="objects, lists and members"):
         read(data)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("ending", [b"NaN", b'"\\ud800"', b"1e999", b'{"a":1,"a":2}', b"9007199254740993"], ids=repr)
+def test_naming_one_bad_part_among_many_deep_ones_takes_no_path_for_each(ending: bytes) -> None:
+    key = b'"' + b"k" * 2000 + b'":'
+    data = (b"{" + key) * 60 + b"[" + b"1," * 20_000 + ending + b"]" + b"}" * 60
+    tracemalloc.start()
+    with pytest.raises(DocumentError) as refused:
+        read(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "[20000]" in refused.value.problems[0].path
+    assert peak < 10_000_000
+
+
+def test_a_huge_name_or_text_does_not_come_back_whole() -> None:
+    huge = "x-" * 1_000_000
+    event = {"type": "ObjectEvent", huge: 1, "bizStep": "urn:epcglobal:cbv:" + huge, "epcList": [huge, " " + huge]}
+    found = problems(read(json.dumps(event).encode()))
+    assert len(found) >= 4
+    assert all(len(problem.path) + len(problem.reason) < 1000 for problem in found)
