@@ -1,6 +1,7 @@
 """Commands about the chain: deploy the contract, see how anchoring stands, ask any chain for a log's head."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -95,6 +96,132 @@ def deploy(
         say(f"see it there: {document['contract_url']}")
     if rpc and rpc != rt.settings.chain_url:
         say("to anchor there, set GUOYUAN_CHAIN_URL; from another chain, move with: guoyuan chain move")
+    return OK
+
+
+@command(app)
+def move(
+    to: Annotated[str, typer.Option(metavar="URL", help="A JSON-RPC node of the chain to move to.")] = "",
+    contract: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="An AnchorLog there with our log open; deployed anew unless given.")
+    ] = "",
+    drop: Annotated[bool, typer.Option("--drop", help="Give up a move that the log does not speak of yet.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before paying.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Move the log to another chain, its history with it. Killed and started again, it goes on where it was.
+
+    The old chain takes no more heads; an entry in the log says where it went and names a file with every head it
+    holds; and a head that covers that entry becomes final on the new chain, which is ours from then on.
+    """
+    from contracts.errors import MoveRefusedError
+    from contracts.keys import PublisherKey
+    from contracts.moves import MovesFile
+    from contracts.moving import Mover
+
+    with installation() as rt:
+        known = MovesFile(rt.settings.home).under_way()
+        url = to or (known.to_url if known else "")
+        if not url:
+            raise MoveRefusedError("no move is under way; say where to with --to URL")
+        mover = Mover.open(rt.settings, rt.db, rt.files, rt.signer, url=url, now=rt.clock.now)
+        try:
+            if drop:
+                is_dropped = mover.drop()
+                say("the move is given up" if is_dropped else "there is no move that could be given up")
+                return OK if is_dropped else WRONG
+            key = PublisherKey.open(rt.settings)
+            mover.new.take_play_money(key.address)
+            if not (yes or known or contract or mover.new.is_deployed or _agreed(mover.new, key)):
+                say("nothing was begun")
+                return OK
+            mover.begin(contract=contract)
+            done = mover.finish()
+            document = _place_json(rt, mover.new) | {
+                "from_chain_id": done.from_chain_id,
+                "from_contract": done.from_contract,
+                "last_size": done.last_size,
+                "history": done.history,
+                "event_id": done.event_id,
+            }
+        finally:
+            mover.old.close()
+            mover.new.close()
+    if as_json:
+        print_json(document)
+        return OK
+    say(f"{rt.settings.log_origin} is anchored on {_named(document['chain_id'])}, contract {document['contract']}")
+    say(f"the {document['last_size']} entries anchored on {_named(done.from_chain_id)} are covered there")
+    say(f"what the old chain held is in {done.history}; write it out with: guoyuan chain history")
+    say("set GUOYUAN_CHAIN_URL to the new chain when convenient; until then it is remembered in moves.json")
+    return OK
+
+
+@command(app)
+def history(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.", file_okay=False)] = Path(),
+    as_json: AsJson = False,
+) -> int:
+    """Write one file for every chain this log has left: its heads, and the proof that today's chain extends each."""
+    from contracts.moving import histories
+
+    with installation(reads_chain_only=True) as rt, rt.db.read() as session:
+        found = histories(session, rt.files, rt.settings)
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for one in found:
+        file = out / f"heads-{one.chain_id}-{one.contract}.json"
+        file.write_bytes(one.encode())
+        written.append({"file": str(file), "chain_id": one.chain_id, "heads": len(one.heads)})
+    if as_json:
+        print_json({"histories": written})
+    else:
+        say("\n".join(f"{one['file']}: {one['heads']} heads" for one in written) or "this log has left no chain yet")
+    return OK
+
+
+@command(app)
+def carried(
+    proof: Annotated[Path, typer.Argument(metavar="PROOF", help="A proof file from before the move.")],
+    history: Annotated[Path, typer.Option(metavar="FILE", help="The history of the chain it names.")],
+    rpc: Annotated[str, typer.Option(metavar="URL", help="A JSON-RPC node of the chain that came after.")] = "",
+    key: Annotated[
+        str, typer.Option(metavar="VKEY", help="The log's key, name+id+key, from somewhere you trust.")
+    ] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Check a proof file whose chain was left: on the chain that came after. Needs nothing of ours but the files."""
+    from contracts.check import holds
+    from contracts.history import MAX_BYTES, ChainHistory
+    from ledger.checkpoint import LogKey
+    from ledger.errors import VerificationError
+    from ledger.proof import MAX_FILE_BYTES, verify
+
+    with proof.open("rb") as opened, history.open("rb") as heads:
+        data, listed = opened.read(MAX_FILE_BYTES + 1), ChainHistory.parse(heads.read(MAX_BYTES + 1))
+    verified = verify(data, log_key=LogKey.parse(key) if key else None)
+    if verified.anchor is None:
+        raise VerificationError("the proof file names no anchor")
+    after = listed.carry(verified.anchor)
+    is_held = holds(rpc, after) if rpc else None
+    if is_held is False:
+        raise VerificationError(f"chain {after.chain_id} does not hold the head that is to extend the old one")
+    if as_json:
+        print_json(
+            {
+                "verifies": True,
+                "subject": verified.subject,
+                "from": {"chain_id": verified.anchor.chain_id, "size": verified.anchor.size},
+                "to": {"chain_id": after.chain_id, "contract": after.contract, "size": after.size},
+                "chain_asked": bool(rpc),
+            }
+        )
+        return OK
+    say(f"verifies: {len(verified.entries)} entries about {verified.subject}")
+    say(f"its head of {verified.anchor.size} entries on {_named(verified.anchor.chain_id)} is listed, and")
+    say(f"extended by the head of {after.size} entries in {after.contract} on {_named(after.chain_id)}")
+    asked = f"{_named(after.chain_id)} holds that head" if rpc else "the new chain was not asked: give --rpc to ask it"
+    say(asked)
     return OK
 
 
