@@ -1,22 +1,31 @@
 """The history of a thing: everything behind it, the journey ahead, and nothing of its neighbours."""
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from ledger import log
 from ledger.canonical import entry_document
+from ledger.capture import OnError, capture
+from ledger.epcis.profile import Profile
+from ledger.epcis.reading import read
 from ledger.errors import EventError, UnknownIdentifierError
 from ledger.events import AggregationEvent, Event, ObjectEvent, Quantity, TransformationEvent
+from ledger.flow import Amount
 from ledger.kernel.clock import format_time, parse_time
 from ledger.kernel.database import Database
 from ledger.lineage import Role, Stance, names
-from ledger.trace import entries_naming, history
+from ledger.recall import recall
+from ledger.trace import Trace, entries_naming, history, trace
 from ledger.vocabulary import Action, Sentence
 from tests.simulators.orchard import GRADED_LOT, HARVEST_LOT, LOAD, PACK, PLOT, WINDOW, windows
 
+exactly = Amount.exactly
 SIBLING = "https://id.gs1.org/01/09521002001013/21/B5WZ8N1RCG6H"
 TIME = "2026-04-18T03:05:00.000Z"
 
@@ -258,3 +267,172 @@ def test_an_event_without_a_sentence_can_be_found(db: Database, later: datetime)
     )
     record(db, [event], later)
     assert sentences_of(db, PACK) == [""]
+
+
+# --- with quantities -------------------------------------------------------------------------------
+
+
+def traced(db: Database, identifier: str) -> Trace:
+    with db.read() as session:
+        return trace(session, identifier)
+
+
+def behind(found: Trace) -> dict[str, Amount]:
+    return {share.identifier: share.amount for share in found.flow.behind}
+
+
+def test_a_pack_is_traced_to_its_plot_gram_by_gram(any_db: Database, golden: list[Event], later: datetime) -> None:
+    record(any_db, golden, later)
+    found = traced(any_db, PACK)
+    assert found.flow.amount == exactly(4560)
+    assert behind(found) == {
+        GRADED_LOT: exactly(4560),
+        HARVEST_LOT: exactly(4560),
+        # Two crates were emptied into one batch: nobody knows from which of them these mangoes are.
+        "https://id.gs1.org/8003/09521002002010C0017": Amount(0, 4560),
+        "https://id.gs1.org/8003/09521002002010C0018": Amount(0, 4560),
+        PLOT: exactly(4560),
+    }
+    why = next(share.why for share in found.flow.behind if share.identifier == PLOT)
+    sentences = {step.event_id: step.sentence for step in found.history.steps}
+    assert [sentences[event_id] for event_id in why] == ["picked/1", "crated/1", "graded/1", "packed/1"]
+
+
+def test_a_trace_holds_the_steps_of_its_history_and_of_our_own_chain_no_others(golden_db: Database) -> None:
+    for identifier in (PACK, HARVEST_LOT, GRADED_LOT, LOAD, PLOT):
+        with golden_db.read() as session:
+            proved = history(session, identifier)
+        steps = {step.entry_id for step in traced(golden_db, identifier).history.steps}
+        assert {step.entry_id for step in proved.steps} <= steps
+    with golden_db.read() as session:
+        assert history(session, PACK).steps == traced(golden_db, PACK).history.steps
+
+
+def test_a_plot_is_traced_to_its_receivers(golden_db: Database) -> None:
+    ahead = traced(golden_db, PLOT).flow.ahead
+    assert [load.amount for load in ahead.loads] == [exactly(22_870)]
+    assert [(each.identifier, each.amount) for each in ahead.receivers] == [
+        ("https://id.gs1.org/414/9521004000106", exactly(22_870))
+    ]
+
+
+def test_what_is_no_goods_has_an_empty_flow(golden_db: Database) -> None:
+    found = traced(golden_db, "https://id.gs1.org/417/9521001482134")
+    assert found.flow.behind == ()
+    assert found.flow.ahead.things == ()
+    assert found.history.steps
+
+
+def test_both_sides_of_a_correction_name_each_other(golden_db: Database) -> None:
+    crated = [step for step in traced(golden_db, HARVEST_LOT).history.steps if step.sentence == Sentence.CRATED]
+    wrong = next(step for step in crated if step.declared_wrong_by)
+    right = next(step for step in crated if step.corrects)
+    assert wrong.corrected_by == (right.event_id,)
+    assert right.corrects == (wrong.event_id,)
+    assert [step.is_effective for step in crated] == [True, False, False, True]
+
+
+def test_the_readings_of_a_busy_plot_do_not_hide_what_grew_there(
+    db: Database, golden: list[Event], later: datetime
+) -> None:
+    record(db, [*golden, *windows(2000)], later)
+    found = traced(db, PLOT)
+    assert not found.history.is_cut
+    assert not found.flow.is_cut
+    assert {"picked/1", "plot_registered/1"} <= {step.sentence for step in found.history.steps}
+    assert len(found.flow.ahead.loads) == 1
+
+
+# --- chains of others ------------------------------------------------------------------------------
+
+TUNA = "urn:gdst:example.org:product:lot:class:"
+WHOLE = "urn:gdst:wholechain.com:product:lot:class:fishcompany."
+FILET = "urn:gdst:wholechain.com:product:lot:class:processingcompany.tunafilet.34e5e863"
+KILO = 1000
+
+
+def captured(db: Database, path: Path, now: datetime) -> None:
+    """Capture a document of others as it came; what repeats an eventID with other content is refused."""
+    with db.write() as session:
+        document = read(path.read_bytes())
+        capture(session, document, profile=Profile.LENIENT, on_error=OnError.PROCEED, now=now)
+        log.integrate(session)
+
+
+def test_the_trace_back_of_opentraceability_finds_its_sixteen_events(
+    any_db: Database, shared: Path, later: datetime
+) -> None:
+    captured(any_db, shared / "vectors/opentraceability-testdata/traceback_tests.jsonld", later)
+    found = traced(any_db, f"{TUNA}processor.2u.v1-0122-2022")
+    assert len(found.history.steps) == 16
+    assert found.flow.amount == exactly(5000 * KILO)
+    assert behind(found)[f"{TUNA}processor.10u.commingle-01232022"] == exactly(5000 * KILO)
+    assert behind(found)[f"{TUNA}hatchery.1u.tf12012021"] == Amount(0, 1000 * KILO)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "steps"),
+    [
+        (FILET, 11),
+        (f"{WHOLE}tuna.23423", 10),
+        (f"{WHOLE}sal-fry.weio348", 6),
+        (f"{TUNA}processor.2.v1-0122-2022", 18),
+        (f"{TUNA}hatchery.1.tf12012021", 12),
+        ("https://id.gs1.org/00/106141412345678908", 13),
+    ],
+)
+def test_a_whole_chain_is_traced_exactly(
+    db: Database, shared: Path, later: datetime, identifier: str, steps: int
+) -> None:
+    captured(db, shared / "vectors/opentraceability-testdata/all_wholechain_events.jsonld", later)
+    assert len(traced(db, identifier).history.steps) == steps
+
+
+def test_a_filet_is_traced_through_the_container_its_fish_came_in(db: Database, shared: Path, later: datetime) -> None:
+    captured(db, shared / "vectors/opentraceability-testdata/all_wholechain_events.jsonld", later)
+    found = traced(db, FILET)
+    assert behind(found)[f"{WHOLE}hgtuna.8a25a035"] == exactly(6000 * KILO)
+    # 10,000 kg were mixed of two catches of 5,000 kg: 4,000 kg of the mix are not in it.
+    assert behind(found)[f"{WHOLE}tuna.23423"] == Amount(1000 * KILO, 5000 * KILO)
+    assert behind(found)["urn:gdst:wholechain.com:location:loc:fishcompany.boat1"] == exactly(6000 * KILO)
+    steps = [step.event.get("bizStep") for step in found.history.steps]
+    assert [step for step in steps if step in {"packing", "shipping", "receiving", "unpacking"}] == [
+        "packing", "shipping", "receiving", "unpacking",
+    ]  # fmt: skip
+    assert not any("sal-" in identifier for identifier in behind(found))
+
+
+def test_the_recall_of_a_hatchery_reaches_the_importer(db: Database, shared: Path, later: datetime) -> None:
+    captured(db, shared / "vectors/opentraceability-testdata/traceback_tests.jsonld", later)
+    with db.read() as session:
+        found = recall(session, f"{TUNA}hatchery.1u.tf12012021")
+    reached = {thing.identifier: thing.amount for thing in found.reach.things}
+    assert reached[f"{TUNA}fishfarm.1u.farmed-tuna-01192022"] == exactly(1000 * KILO)
+    assert reached[f"{TUNA}processor.2u.v1-0122-2022"] == Amount(0, 1000 * KILO)
+
+
+@pytest.mark.parametrize(
+    ("name", "identifier", "source", "amount"),
+    [
+        ("initial-packing-cte", "10860009999920", "00860009999923", Amount(0, 11_339_809)),
+        ("receiving-cte", "10860009999920", "00860009999923", Amount(0, 11_339_809)),
+        ("shipping-cte", "10860009999920", "00860009999923", Amount(0, 113_398)),
+    ],
+)
+def test_a_packed_lot_of_the_fsma_guideline_leads_back_to_its_harvest(  # fixtures and a table
+    db: Database, shared: Path, later: datetime, tmp_path: Path, name: str, identifier: str, source: str, amount: Amount
+) -> None:
+    path = shared / f"vectors/openepcis-dpp-ready/extensions/us/fsma204/epcis/{name}.jsonld"
+    document = json.loads(path.read_text())
+    document["@context"] = "https://ref.gs1.org/standards/epcis/epcis-context.jsonld"
+    plain = tmp_path / "plain.jsonld"
+    plain.write_text(json.dumps(_without_comments(document)))
+    captured(db, plain, later)
+    found = traced(db, f"https://id.gs1.org/01/{identifier}/10/ABC1234")
+    assert behind(found)[f"https://id.gs1.org/01/{source}/10/ABC1234"] == amount
+
+
+def _without_comments(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_comments(item) for key, item in value.items() if not key.startswith("_")}
+    return [_without_comments(item) for item in value] if isinstance(value, list) else value
