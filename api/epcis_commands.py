@@ -35,16 +35,12 @@ def validate(files: Files, lenient: Lenient = False, as_json: AsLines = False) -
     code = OK
     for file in files:
         data = contents(file)
-        if data is None:
-            code = BAD_INPUT
-            continue
         found = _problems(data, profile)
-        if found:
-            code = max(code, WRONG)
+        code = max(code, BAD_INPUT if data is None else WRONG if found else OK)
         if as_json:
             errors = [{"path": problem.path, "reason": problem.reason} for problem in found]
             print_line({"file": file, "valid": not found, "errors": errors})
-        else:
+        elif data is not None:
             _tell(file, found)
     return code
 
@@ -123,14 +119,21 @@ def contents(file: str) -> bytes | None:
 
 def print_line(document: dict[str, Any]) -> None:
     """Print one JSON object on one line."""
-    typer.echo(json.dumps(document, ensure_ascii=False))
+    line = json.dumps(document, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # a file's name need not be text
+        line = json.dumps(document)
+    typer.echo(line)
 
 
-def _problems(data: bytes, profile: Any) -> "Sequence[Problem]":
+def _problems(data: bytes | None, profile: Any) -> "Sequence[Problem]":
     from ledger.epcis.profile import problems
     from ledger.epcis.reading import Problem, read
     from ledger.errors import DocumentError
 
+    if data is None:
+        return [Problem("$", "cannot be read")]
     if len(data) > MAX_FILE_BYTES:
         return [Problem("$", f"is larger than {MAX_FILE_BYTES // 2**20} MiB")]
     try:
