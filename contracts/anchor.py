@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, func, select
 
 from contracts import evidence
-from contracts.chain import Chain
+from contracts.chain import Chain, deployment_file
 from contracts.errors import CallRefusedError, ChainMismatchError, FeeCapError, ForkedHeadError
 from contracts.heads import AnchoredHead, Head, Place, log_id
 from contracts.keys import PublisherKey
@@ -90,7 +90,7 @@ class Anchorer:
         """Return the anchorer an installation's settings describe."""
         second: Chain | None = None
         if settings.chain_url and settings.chain_check_url:
-            second = Chain.connect(settings.chain_check_url, deployment=settings.home / "deployment.json")
+            second = Chain.connect(settings.chain_check_url, deployment=deployment_file(settings))
         return cls(
             chain,
             PublisherKey.open(settings),
@@ -261,6 +261,8 @@ class Anchorer:
         nonce = self._nonce_of(db, row, receipt)
         if receipt.succeeded and self._is_final(row, receipt, nonce=nonce):
             state = AnchorState.FINAL
+        if not receipt.succeeded and not self._has_failed(receipt):
+            return
         if (row.state, row.block_hash, row.tx_hash) == (state, receipt.block_hash, receipt.tx_hash):
             return
         with db.write() as session:
@@ -283,6 +285,11 @@ class Anchorer:
             evidence.is_final(door, row, receipt, name=self._log_id, nonce=nonce, confirmations=self._confirmations)
             for door in doors
         )
+
+    def _has_failed(self, receipt: Receipt) -> bool:
+        """Whether a refusal stands so deep that no reorganisation can make it a success."""
+        is_deep = evidence.is_deep(self._chain, receipt.block, confirmations=self._confirmations)
+        return is_deep and self._chain.block_hash(receipt.block) == receipt.block_hash
 
     @staticmethod
     def _nonce_of(db: Database, row: Anchor, receipt: Receipt) -> int | None:

@@ -6,11 +6,15 @@ count of transactions all say the same. A door that lies in all of them is caugh
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from contracts.chain import Chain
 from contracts.errors import ChainMismatchError, ChainUnreachableError
 from contracts.models import Anchor
 from contracts.transactions import Receipt
+
+_MOST: Final = 2**63
+"""No block number, gas or fee in wei comes near."""
 
 
 def require_same_chain(chain: Chain) -> None:
@@ -30,8 +34,8 @@ def receipt_of(chain: Chain, hashes: Iterable[bytes]) -> Receipt | None:
     failed: Receipt | None = None
     for tx_hash in hashes:
         found = chain.receipt(tx_hash)
-        if found is not None and found.tx_hash != tx_hash:
-            raise ChainMismatchError(f"asked for 0x{tx_hash.hex()}, the chain answers with another receipt")
+        if found is not None and (found.tx_hash != tx_hash or not _is_possible(found)):
+            raise ChainMismatchError(f"asked for 0x{tx_hash.hex()}, the chain answers with no receipt of it")
         if found is not None and found.succeeded:
             return found
         failed = failed or found
@@ -43,6 +47,11 @@ def shows_head(receipt: Receipt, row: Anchor, *, name: bytes) -> bool:
     return any((head.log_id, head.size, head.root) == (name, row.size, row.root) for head in receipt.heads)
 
 
+def is_deep(door: Chain, block: int, *, confirmations: int) -> bool:
+    """Whether so many blocks stand on one, each asked for itself, or the chain itself calls it final."""
+    return door.block_hash(block + confirmations) is not None or block <= door.finalized_block()
+
+
 def is_final(door: Chain, row: Anchor, receipt: Receipt, *, name: bytes, nonce: int | None, confirmations: int) -> bool:
     """Whether a door shows an anchor in every way it can, at least so many blocks deep.
 
@@ -50,8 +59,7 @@ def is_final(door: Chain, row: Anchor, receipt: Receipt, *, name: bytes, nonce: 
     Raises ChainMismatchError where the answers contradict each other.
     """
     require_same_chain(door)
-    settled = door.settled_block(confirmations=confirmations)
-    if receipt.block > settled:
+    if not is_deep(door, receipt.block, confirmations=confirmations):
         return False
     found = door.receipt(receipt.tx_hash)
     if found is None or (found.block, found.block_hash) != (receipt.block, receipt.block_hash):
@@ -63,7 +71,12 @@ def is_final(door: Chain, row: Anchor, receipt: Receipt, *, name: bytes, nonce: 
         raise ChainMismatchError(f"the chain shows a receipt for {row.size} leaves, and no such event")
     if door.head(name).size < row.size:
         raise ChainMismatchError(f"the chain shows an event for {row.size} leaves, and the contract does not hold them")
-    if nonce is not None and door.nonce(row.sender, block=settled) <= nonce:
+    if nonce is not None and door.nonce(row.sender, block=receipt.block) <= nonce:
         raise ChainMismatchError(f"the chain shows transaction {nonce} in a block, and counts fewer")
     # Asked last: a reorganisation between the questions shows as another hash at this height.
     return door.block_hash(receipt.block) == receipt.block_hash
+
+
+def _is_possible(receipt: Receipt) -> bool:
+    numbers = (receipt.block, receipt.gas_used, receipt.fee_wei)
+    return len(receipt.block_hash) == 32 and all(0 <= number < _MOST for number in numbers)

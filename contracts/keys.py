@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 from typing import Any, Final, Self
 
-from contracts.errors import PublisherKeyError
+from contracts.errors import ChainMismatchError, PublisherKeyError
 from contracts.keystore import Keystore
 from contracts.signers import KmsSigner, LocalSigner, Signer
 from contracts.transactions import SignedTransaction
 from ledger.kernel.settings import DEFAULT_PASSPHRASE, Settings
 
 _TYPE: Final = b"\x02"  # EIP-1559
+_MOST: Final = 2**63
 
 
 class PublisherKey:
@@ -64,6 +65,8 @@ def _fields(transaction: dict[str, Any]) -> list[Any]:
     if transaction.get("type") != 2:
         raise PublisherKeyError("only EIP-1559 transactions are signed here")
     numbers = [transaction[name] for name in ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas")]
+    if not all(0 <= number < _MOST for number in numbers):
+        raise ChainMismatchError("the chain says a number that no transaction can have")
     return [*numbers, _bytes(transaction["to"]), transaction["value"], _bytes(transaction.get("data", b"")), []]
 
 

@@ -25,6 +25,7 @@ def asking() -> Iterator[None]:
         BadFunctionCallOutput,
         BadResponseFormat,
         ContractLogicError,
+        Web3Exception,
         Web3RPCError,
     )
 
@@ -40,6 +41,8 @@ def asking() -> Iterator[None]:
         if isinstance(refusal, InsufficientFundsError):
             raise refusal from error
         raise ChainUnreachableError(_message(error)) from error
+    except (Web3Exception, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise ChainUnreachableError(f"its answer cannot be read ({type(error).__name__})") from error
 
 
 def explain(error: Exception) -> TransactionRefusedError | None:

@@ -22,6 +22,7 @@ _GAS_MARGIN_PERCENT: Final = 125
 _LEAST_GAS: Final = 120_000
 """Above what any anchor of a log of 2^53 leaves takes."""
 _MOST_GAS: Final = 400_000
+_NO_BLOCK: Final = 2**62
 _FEE_HOLDS: Final = timedelta(seconds=10)
 _RECENT_BLOCKS: Final = 1_024
 """As many as a node answers at once; three and a half hours where a block comes every twelve seconds."""
@@ -116,7 +117,7 @@ class Sender:
 
     def _send_attempt(self, db: Database, row: Anchor, attempt: Attempt, *, now: datetime) -> None:
         """Send the bytes that were kept, and write down that they are sent. Raises UnderpricedError."""
-        block = self._chain.block_number()
+        block = min(max(self._chain.block_number(), 0), _NO_BLOCK)
         try:
             self._chain.send_raw(attempt.raw_tx)
         except NonceSpentError:
@@ -136,7 +137,10 @@ class Sender:
             return False
         # Never sent at all: the price rose before it could be, which only new blocks can have done.
         sent_at = attempt.broadcast_block
-        return sent_at is None or self._chain.block_number() - sent_at >= _PATIENT_BLOCKS
+        if sent_at is None:
+            return True
+        passed = self._chain.block_number() - sent_at
+        return passed >= _PATIENT_BLOCKS or passed < 0  # fewer blocks than before: one of the two was not true
 
     def _replace(self, db: Database, row: Anchor, stuck: Attempt, *, now: datetime) -> Attempt | None:
         """Sign the same anchor at the same nonce for more, and keep it. Raises FeeCapError where it may not be more."""
