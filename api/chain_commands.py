@@ -59,6 +59,9 @@ def deploy(
     rpc: Annotated[
         str, typer.Option(metavar="URL", help="A JSON-RPC node of the chain; GUOYUAN_CHAIN_URL unless given.")
     ] = "",
+    contract: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="An AnchorLog that stands there already: use that one.")
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before paying.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -66,16 +69,18 @@ def deploy(
 
     The address is remembered in the home folder. Where one is remembered, nothing is paid.
     """
-    from contracts.chain import Chain
+    from contracts.chain import Chain, deployment_file
     from contracts.heads import log_id
     from contracts.keys import PublisherKey
 
     with installation() as rt:
         key = PublisherKey.open(rt.settings)
         url = rpc or rt.settings.chain_url
-        chain = Chain.connect(url, deployment=rt.settings.home / "deployment.json") if url else rt.chain
+        chain = Chain.connect(url, deployment=deployment_file(rt.settings)) if url else rt.chain
         try:
             chain.take_play_money(key.address)
+            if contract:
+                chain.adopt_deployment(contract)
             if not chain.is_deployed and not (yes or chain.is_embedded or _agreed(chain, key)):
                 say("nothing was sent")
                 return OK
@@ -97,6 +102,27 @@ def deploy(
     if rpc and rpc != rt.settings.chain_url:
         say("to anchor there, set GUOYUAN_CHAIN_URL; from another chain, move with: guoyuan chain move")
     return OK
+
+
+@command(app, "open")
+def open_log(
+    log: Annotated[str, typer.Argument(metavar="ORIGIN", help="The other log's name.")],
+    publisher: Annotated[str, typer.Argument(metavar="ADDRESS", help="Whose key may anchor in it.")],
+    as_json: AsJson = False,
+) -> int:
+    """Open another installation's log in our contract, so that both share it. Only the key that deployed it can."""
+    from contracts.heads import log_id
+    from contracts.keys import PublisherKey
+
+    with installation() as rt:
+        rt.chain.open_log_if_absent(PublisherKey.open(rt.settings), log_id(log), publisher=publisher)
+        found = rt.chain.publisher(log_id(log))
+        document = _place_json(rt, rt.chain) | {"log": log, "publisher": found}
+    if as_json:
+        print_json(document)
+    else:
+        say(f"{log} is open in {document['contract']}; {found} may anchor in it")
+    return OK if found is not None and found.lower() == publisher.lower() else WRONG
 
 
 @command(app)

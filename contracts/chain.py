@@ -183,11 +183,16 @@ class Chain(Node):
             call: Any = {"from": checksum(key.address), "data": "0x" + _creation(key).hex()}
             return int(self._web3.eth.estimate_gas(call))
 
-    def open_log_if_absent(self, key: PublisherKey, name: bytes, *, patience_s: float = 180) -> None:
-        """Make the key the publisher of a log. Opening twice changes nothing. Raises CallRefusedError."""
+    def open_log_if_absent(
+        self, key: PublisherKey, name: bytes, *, publisher: str | None = None, patience_s: float = 180
+    ) -> None:
+        """Make the key, or another address, the publisher of a log. Opening twice changes nothing.
+
+        Only the registrar's key opens logs. Raises CallRefusedError.
+        """
         if self.publisher(name) is not None:
             return
-        call = self._contract.encode_abi("openLog", [name, key.address])
+        call = self._contract.encode_abi("openLog", [name, checksum(publisher or key.address)])
         self.preflight(call, sender=key.address)
         signed = self.sign(key, data=call, nonce=self.nonce(key.address), gas=_OPEN_GAS, fees=self.fees())
         # The same step, sent before this process was killed, may be on its way.

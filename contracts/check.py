@@ -108,11 +108,11 @@ def _connect(url: str, timeout_s: float) -> "Web3":
 
 
 def _require_code(web3: "Web3", contract: str) -> Any:  # web3's own checked address
+    if not _ADDRESS.fullmatch(contract):
+        raise ChainMismatchError(f"{contract[:60]!r} is not an address of a contract")
     address = web3.to_checksum_address(contract)
     if not anchor_log().is_code_of(bytes(web3.eth.get_code(address))):
-        raise ChainMismatchError(
-            f"what stands at {address} is not AnchorLog; nothing it says of a log can be relied on"
-        )
+        raise ChainMismatchError(f"what stands at {address} is not AnchorLog; what it says of a log proves nothing")
     return address
 
 

@@ -1,6 +1,7 @@
 """Deploying once, finding the contract again, and refusing a chain that is not the one remembered."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,20 @@ from sqlmodel import SQLModel
 
 from contracts.anchor import Anchorer
 from contracts.chain import Chain, open_chain
-from contracts.errors import ChainFileError, ChainMismatchError, NotDeployedError
+from contracts.check import look
+from contracts.errors import (
+    CallRefusedError,
+    ChainFileError,
+    ChainMismatchError,
+    ChainUnreachableError,
+    NotDeployedError,
+)
 from contracts.heads import log_id
 from contracts.keys import PublisherKey
 from contracts.public_chains import DEVELOPMENT_CHAIN_ID
 from ledger.kernel.database import Database
 from ledger.kernel.settings import Settings
-from tests.contracts.simulators import Anvil, Killed
+from tests.contracts.simulators import ORIGIN, Anvil, Killed, SampleLog
 
 
 class Stopping(Chain):
@@ -187,3 +195,93 @@ def test_gas_is_the_same_on_the_embedded_chain_and_on_anvil(
         assert receipt is not None
         used.append((receipt.succeeded, receipt.gas_used))
     assert used[0] == used[1]
+
+
+def test_two_installations_share_one_contract_and_do_not_disturb_each_other(
+    anvil: Anvil, tmp_path: Path, key: PublisherKey
+) -> None:
+    """Their own keys, logs, databases and files; the one that deployed opens the other's log and can do no more."""
+    other_key, names = PublisherKey.create(), ("first.example/log", "second.example/log")
+    first, second = (Chain.connect(anvil.url, deployment=tmp_path / f"{number}.json") for number in (1, 2))
+    first.take_play_money(key.address)
+    second.take_play_money(other_key.address)
+    address = first.deploy_if_absent(key)
+    second.adopt_deployment(address)
+    second.adopt_deployment(address)
+    with pytest.raises(CallRefusedError, match="NotRegistrar"):
+        second.open_log_if_absent(other_key, log_id(names[1]))
+    first.open_log_if_absent(key, log_id(names[1]), publisher=other_key.address)
+
+    logs, databases, now = (SampleLog(), SampleLog(branch="other")), [], datetime(2026, 4, 18, tzinfo=UTC)
+    anchorers = []
+    for number, (chain, who) in enumerate(((first, key), (second, other_key))):
+        db = Database(f"sqlite:///{tmp_path / f'{number}.db'}")
+        SQLModel.metadata.create_all(db.engine)
+        databases.append(db)
+        anchorers.append(Anchorer(chain, who, origin=names[number], tree=logs[number], confirmations=0))
+    for size in (3, 8, 21):
+        for anchorer, log, db in zip(anchorers, logs, databases, strict=True):
+            row = anchorer.anchor(db, log.grow(size), now=now)
+            assert row is not None
+            assert row.state == "final"
+    for name, log in zip(names, logs, strict=True):
+        assert [head.root for head in first.history(log_id(name))] == [log.root(None, size) for size in (3, 8, 21)]
+    proof = logs[1].consistency(None, 21, 30) if logs[1].grow(30) else []
+    data = first.anchor_call(log_id(names[1]), size=30, root=logs[1].root(None, 30), proof=proof)
+    with pytest.raises(CallRefusedError, match="NotPublisher"):
+        first.preflight(data, sender=key.address)
+    for db in databases:
+        db.dispose()
+
+
+def test_a_contract_that_is_not_ours_is_not_adopted(anvil: Anvil, tmp_path: Path, key: PublisherKey) -> None:
+    chain = Chain.connect(anvil.url, deployment=tmp_path / "deployment.json")
+    with pytest.raises(ChainMismatchError, match="not AnchorLog"):
+        chain.adopt_deployment("0x" + "11" * 20)
+    chain.take_play_money(key.address)
+    chain.deploy_if_absent(key)
+    with pytest.raises(ChainMismatchError, match="not AnchorLog"):
+        chain.adopt_deployment(key.address)
+
+
+def test_a_deployment_that_is_stuck_is_sent_dearer_at_its_nonce(tmp_path: Path, key: PublisherKey) -> None:
+    node = Anvil("--no-mining")
+    chain = Chain.connect(node.url, deployment=tmp_path / "deployment.json")
+    chain.take_play_money(key.address)
+    with pytest.raises(ChainUnreachableError, match="no block holds it"):
+        chain.deploy_if_absent(key, patience_s=0.1)
+    kept = json.loads((tmp_path / "deployment.json").read_text())
+    node.ask("anvil_setNextBlockBaseFeePerGas", hex(4 * kept["max_fee_wei"]))
+    node.mine()
+    with pytest.raises(ChainUnreachableError):
+        chain.deploy_if_absent(key, patience_s=0.1)
+    dearer = json.loads((tmp_path / "deployment.json").read_text())
+    assert (dearer["address"], dearer["nonce"]) == (kept["address"], kept["nonce"])
+    assert dearer["max_fee_wei"] >= kept["max_fee_wei"] * 9 // 8
+    assert dearer["priority_fee_wei"] >= kept["priority_fee_wei"] * 9 // 8
+    node.mine()
+    assert chain.deploy_if_absent(key) == kept["address"]
+    assert chain.nonce(key.address) == kept["nonce"] + 1
+    node.stop()
+
+
+def test_a_stranger_sees_head_publisher_and_code_of_any_contract(
+    remote: Chain, anvil: Anvil, key: PublisherKey, sample_log: SampleLog, tmp_path: Path
+) -> None:
+    remote.take_play_money(key.address)
+    address = remote.deploy_if_absent(key)
+    unknown = look(anvil.url, contract=address, origin=ORIGIN)
+    assert (unknown.publisher, unknown.head.size, unknown.transaction) == (None, 0, None)
+    db = Database(f"sqlite:///{tmp_path / 'outbox.db'}")
+    SQLModel.metadata.create_all(db.engine)
+    anchorer = Anchorer(remote, key, origin=ORIGIN, tree=sample_log, confirmations=0)
+    row = anchorer.anchor(db, sample_log.grow(7), now=datetime(2026, 4, 18, tzinfo=UTC))
+    seen = look(anvil.url, contract=address.lower(), origin=ORIGIN)
+    assert row is not None
+    assert (seen.publisher, seen.registrar, seen.successor) == (key.address, key.address, None)
+    assert (seen.head.size, seen.head.root, seen.transaction) == (7, sample_log.root(None, 7), row.tx_hash)
+    assert seen.head_time is not None
+    for wrong in ("0x12", key.address, "", "0x" + "00" * 20):
+        with pytest.raises(ChainMismatchError):
+            look(anvil.url, contract=wrong, origin=ORIGIN)
+    db.dispose()
