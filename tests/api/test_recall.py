@@ -8,7 +8,9 @@ from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
+from api.cli import app
 from api.recalling import recall_csv, recall_json
 from api.runtime import Runtime
 from ledger import log
@@ -141,6 +143,20 @@ def test_the_page_shows_packs_by_the_hundred_and_both_languages(rt: Runtime, sig
     assert quote(seasons.pack(0, 3, 219), safe="/:") in last.text.replace("%3A", ":")
     assert "data-label" in first.text
     assert "<script>" not in first.text
+
+
+def test_the_command_prints_the_same(golden: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUOYUAN_HOME", str(golden.settings.home))
+    run = CliRunner().invoke
+    shown = json.loads(run(app, ["recall", PLOT, "--json"]).stdout)
+    assert shown["reach"]["shipped"] == {"least_g": 22_870, "most_g": 22_870}
+    assert "22870" in run(app, ["recall", PLOT]).stdout
+    sheet = run(app, ["recall", PLOT, "--csv"])
+    assert sheet.stdout_bytes.startswith(b"\xef\xbb\xbf")
+    assert run(app, ["recall", PACK[:-1] + "0"]).exit_code == 1
+    assert run(app, ["recall", PLOT, "--csv", "--json"]).exit_code == 2
+    traced = json.loads(run(app, ["trace", PACK, "--json"]).stdout)
+    assert {share["id"]: share["grams"]["least_g"] for share in traced["flow"]["behind"]}[PLOT] == 4560
 
 
 def test_a_trace_carries_its_quantities(golden: Runtime, client: TestClient) -> None:
