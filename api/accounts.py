@@ -122,13 +122,15 @@ def name_of(session: Session, subject: str) -> str | None:
 def erase(session: Session, ref: str, *, now: datetime) -> PartyId:
     """Forget a person's name and every way to sign in; the party id stays, and so does the log.
 
-    The name behind the salted digests of the plots they hold goes too. Calling twice is safe. Raises
+    The text behind salted digests goes too: the name and contract in the passports of the plots they hold,
+    and every private field of what they recorded themselves. Calling twice is safe. Raises
     UnknownPersonError.
     """
     found = person(session, ref)
     session.exec(delete(Name).where(col(Name.subject) == found.party))
     passports = [plot.event_id for plot in plots.plots(session, holder=PartyId(found.party))]
-    disclosure.erase(session, passports, names=["holderName"])
+    disclosure.erase(session, passports, names=["contract", "holderName"])
+    disclosure.erase_of_party(session, found.party)
     _close(session, found.party)
     found.erased_at = found.erased_at or now
     session.add(found)

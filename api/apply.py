@@ -183,7 +183,11 @@ def apply(session: Session, setup: SetupFile, *, settings: Settings, numbering: 
         with _named(f"plot[{index}]"):
             holder, holder_name = holders[plot.holder]
             new = _new_plot(
-                plot, place=numbering.place(glns[plot.place], plot.ref), holder=holder, holder_name=holder_name
+                plot,
+                place=numbering.place(glns[plot.place], plot.ref),
+                holder=holder,
+                holder_name=holder_name,
+                owner_name=setup.cooperative.name,
             )
             row = plots.register(
                 session, new, recorder=cooperative, numbering=numbering, now=now, zone=settings.time_zone
@@ -230,10 +234,12 @@ def _apply_person(
     return AppliedPerson(part.ref, person.party, None, None)
 
 
-def _new_plot(part: PlotPart, *, place: PlaceId, holder: Person, holder_name: str) -> plots.NewPlot:
+def _new_plot(part: PlotPart, *, place: PlaceId, holder: Person, holder_name: str, owner_name: str) -> plots.NewPlot:
     fields: dict[str, Any] = part.model_dump(exclude={"place", "holder"})
-    # The log gets a salted digest of the name; its text can be erased.
-    return plots.NewPlot(place=place, holder=PartyId(holder.party), holder_name=holder_name, **fields)
+    # The log gets salted digests of the names; their text can be erased.
+    return plots.NewPlot(
+        place=place, holder=PartyId(holder.party), holder_name=holder_name, owner_name=owner_name, **fields
+    )
 
 
 def _keep_site(session: Session, ref: str, place: PlaceId) -> None:

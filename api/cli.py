@@ -233,8 +233,10 @@ def erase_person(ref: str, as_json: AsJson = False) -> None:
     """Forget a person's name and ways to sign in; the party id and the log stay."""
     from api import accounts
 
-    with installation() as rt, rt.db.write() as session:
-        party = accounts.erase(session, ref, now=rt.clock.now())
+    with installation() as rt:
+        with rt.db.write() as session:
+            party = accounts.erase(session, ref, now=rt.clock.now())
+        rt.db.scrub("ledger_disclosure", "api_name")
     if as_json:
         print_json({"ref": ref, "party": party})
     else:

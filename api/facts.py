@@ -17,6 +17,8 @@ from markupsafe import Markup, escape
 from api.i18n import Speech, half_up
 from ledger.kernel.clock import TimeError, parse_time
 
+PRIVATE: Final = "~"
+"""Before a leaf index: the private fields of that entry which the proof opens."""
 WHOLE_STEP: Final = "step"
 """The source of a fact made from every entry of its step."""
 
@@ -25,9 +27,10 @@ WHOLE_STEP: Final = "step"
 class Fact:
     """A value and where it stands.
 
-    `refs` are `source/json/pointer`, separated by spaces; a source is a leaf index, the SHA-256 of a
-    file in hex, or `step`. `op` says how several make one: `sum`, `minus`, `between` (minutes from the
-    first time to the second) or `count`. An entry that has no index yet gives facts without refs.
+    `refs` are `source/json/pointer`, separated by spaces; a source is a leaf index, the same behind `~`
+    for its opened private fields, the SHA-256 of a file in hex, or `step`. `op` says how several make one:
+    `sum`, `minus`, `between` (minutes from the first time to the second) or `count`. An entry that has no
+    index yet gives facts without refs.
     """
 
     value: Any

@@ -1,4 +1,4 @@
-"""Commands of the log's keeper and its auditor: fsck, followers."""
+"""Commands of the log's keeper and its auditor: fsck, followers, forget."""
 
 import dataclasses
 import os
@@ -276,6 +276,50 @@ def followers(
     return WRONG if any(state.error for state in states) else OK
 
 
+# --- private text -----------------------------------------------------------------------------------
+
+
+def forget(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="An event's id, or what events name: a lot, a plot.")],
+    fields: Annotated[
+        list[str] | None, typer.Option("--field", metavar="NAME", help="Only these private fields; repeatable.")
+    ] = None,
+    is_sure: Annotated[bool, typer.Option("--yes", help="Erase without asking.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Erase the private text behind the digests of an event, or of every event that names a thing.
+
+    Cannot be taken back. The log keeps its digests, which then say nothing; every proof stays valid.
+    """
+    from sqlmodel import select
+
+    from api.identifiers import canonical
+    from ledger.disclosure import erase, kept_fields
+    from ledger.errors import UnknownIdentifierError
+    from ledger.models import Entry
+    from ledger.trace import entries_naming
+
+    subject = canonical(identifier)
+    with installation() as rt:
+        with rt.db.write() as session:
+            events = {entry.event_id for entry in entries_naming(session, subject)}
+            events |= set(session.exec(select(Entry.event_id).where(Entry.event_id == subject)))
+            if not events:
+                raise UnknownIdentifierError(subject)
+            kept = kept_fields(session, events, names=fields or ())
+            told = sorted({(field.event_id, field.name) for field in kept})
+            if kept and not is_sure:
+                said = ", ".join(sorted({name for _, name in told}))
+                typer.confirm(f"erase {len(kept)} private fields ({said}) for good?", abort=True, err=True)
+            erase(session, events, names=fields or ())
+        rt.db.scrub("ledger_disclosure")
+    if as_json:
+        print_json({"erased": [{"event_id": event_id, "field": name} for event_id, name in told]})
+    else:
+        say(f"{len(told)} private fields erased; the log and every proof stay")
+    return OK
+
+
 # --- registering ------------------------------------------------------------------------------------
 
 
@@ -283,3 +327,4 @@ def register(command: Callable[..., Callable[..., Any]], app: typer.Typer) -> No
     """Add these commands to the command line."""
     command(app)(fsck)
     command(app)(followers)
+    command(app)(forget)

@@ -11,6 +11,9 @@ import typer
 from api.terminal import OK, AsJson, installation, print_json, say
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from api.runtime import Runtime
     from ledger.checkpoint import LogKey
     from ledger.cosign import Cosignature
     from ledger.policy import Policy
@@ -47,6 +50,10 @@ def verify(  # noqa: PLR0917  # options, not positions
     ] = "",
     contract: Annotated[str, typer.Option(metavar="ADDRESS", help="The contract it must be anchored in.")] = "",
     chain_id: Annotated[int, typer.Option(help="The chain it must be anchored in.")] = 0,
+    seen: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PROOF", help="A proof file saved earlier: both must be able to be true. Repeatable."),
+    ] = None,
     entry: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The entry a .tlog-proof is about, if it does not carry it.")
     ] = None,
@@ -64,21 +71,27 @@ def verify(  # noqa: PLR0917  # options, not positions
     demands = Policy.parse(_read(policy, MAX_POLICY_BYTES)) if policy else None
     if is_tlog_proof(data):
         return _verify_entry(data, entry=entry, log_key=log_key, policy=demands, as_json=as_json)
-    return _verify_history(
-        data, log_key=log_key, policy=demands, rpc=rpc, contract=contract, chain_id=chain_id, as_json=as_json
-    )
+    verified = _verified_history(data, log_key=log_key, policy=demands, rpc=rpc, contract=contract, chain_id=chain_id)
+    for saved in seen or []:
+        _refuse_contradiction(verified, saved)
+    return _show_history(verified, as_json=as_json)
 
 
-def _verify_history(
-    data: bytes,
-    *,
-    log_key: "LogKey | None",
-    policy: "Policy | None",
-    rpc: str,
-    contract: str,
-    chain_id: int,
-    as_json: bool,
-) -> int:
+def _refuse_contradiction(verified: "Verified", saved: Path) -> None:
+    from ledger.agreement import refuse_contradiction
+    from ledger.errors import VerificationError
+    from ledger.proof import MAX_FILE_BYTES, verify
+
+    try:
+        earlier = verify(_read(saved, MAX_FILE_BYTES))
+    except VerificationError as error:
+        raise typer.BadParameter(f"{saved} does not verify itself: {error}", param_hint="--seen") from error
+    refuse_contradiction(verified, earlier)
+
+
+def _verified_history(
+    data: bytes, *, log_key: "LogKey | None", policy: "Policy | None", rpc: str, contract: str, chain_id: int
+) -> "Verified":
     from ledger.errors import VerificationError
     from ledger.proof import Anchor, verify
 
@@ -96,6 +109,12 @@ def _verify_history(
     verified = verify(data, log_key=log_key, policy=policy, anchor_check=asked)
     if (contract or chain_id) and verified.anchor is None:
         raise VerificationError("the proof names no anchor; you expect one")
+    return verified
+
+
+def _show_history(verified: "Verified", *, as_json: bool) -> int:
+    from contracts.public_chains import lookup_lines
+
     if as_json:
         print_json(_history_json(verified))
         return OK
@@ -105,6 +124,8 @@ def _verify_history(
     if verified.anchor is not None:
         at = verified.anchor
         say(f"anchored with {at.size} entries in {at.transaction}, contract {at.contract} on chain {at.chain_id}")
+        for line in lookup_lines(at.chain_id, at.contract, verified.head.origin, transaction=at.transaction):
+            say(f"  {line}")
     for shown in verified.shown:
         say(f"  shown:     {_SHOWN[shown]}")
     for unshown in verified.unshown:
@@ -142,7 +163,15 @@ def proof(
     tlog: Annotated[
         bool, typer.Option("--tlog", help="Prove one entry, given by its index or event id, as C2SP tlog-proof.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the file goes; else standard output.")] = None,
+    reveal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A private field to open, by its name; repeatable. Else those that are public."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where the file goes; else standard output.")
+    ] = None,
 ) -> int:
     """Write a proof file of a thing's history, or of one entry."""
     with installation() as rt, rt.db.read() as session:
@@ -152,20 +181,29 @@ def proof(
             index = int(what) if what.isascii() and what.isdigit() and len(what) < 16 else None
             data = prove_entry(session, index_of_entry(session, what) if index is None else index).encode()
         else:
-            from api.identifiers import canonical
-            from api.progress import anchored_head
-            from contracts.outbox import latest_final
-            from ledger.bundle import prove
-
-            anchor = latest_final(session, origin=rt.settings.log_origin)
-            head = anchored_head(anchor) if anchor else None
-            data = prove(session, canonical(what), key=rt.signer.key, anchor=head).encode()
+            data = _history_proof(rt, session, what, reveal)
     if out is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
         out.write_bytes(data)
     return OK
+
+
+def _history_proof(rt: "Runtime", session: "Session", what: str, reveal: Sequence[str] | None) -> bytes:
+    from api.identifiers import canonical
+    from api.proving import written_proof
+    from api.routers.consumer import public_evidence
+    from ledger.digests import open_disclosure
+
+    subject = canonical(what)
+    names = rt.settings.public_field_names if reveal is None else frozenset(reveal)
+    files = public_evidence(rt, session, subject)
+    made = written_proof(rt, session, subject, reveal=names, evidence=files)
+    opened = {open_disclosure(text).name for text in made.disclosures}
+    for name in sorted(names - opened) if reveal is not None else ():
+        typer.echo(f"guoyuan: no private field {name!r} is kept in this history", err=True)
+    return made.encode()
 
 
 def _read(file: Path, most: int) -> bytes:
@@ -187,6 +225,8 @@ def _witnesses_json(cosignatures: "Sequence[Cosignature]") -> list[dict[str, str
 
 
 def _history_json(verified: "Verified") -> dict[str, Any]:
+    from contracts.public_chains import lookup_lines
+
     anchor = verified.anchor
     return {
         "verifies": True,
@@ -205,6 +245,9 @@ def _history_json(verified: "Verified") -> dict[str, Any]:
             "contract": anchor.contract,
             "size": anchor.size,
             "transaction": anchor.transaction,
+            "lookup": lookup_lines(
+                anchor.chain_id, anchor.contract, verified.head.origin, transaction=anchor.transaction
+            ),
         },
         "shown": list(verified.shown),
         "not_shown": list(verified.unshown),

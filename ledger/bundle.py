@@ -1,15 +1,16 @@
 """Makes proof files from the database. What it makes it does not judge: `ledger.proof.verify` does."""
 
 import base64
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from sqlmodel import Session, col, select
 
 from ledger import merkle, tree
 from ledger.checkpoint import LogKey, parse_head
-from ledger.disclosure import disclosures
+from ledger.disclosure import kept_fields
 from ledger.errors import NotPublishedError, UnknownIdentifierError
 from ledger.log import latest_checkpoint
 from ledger.merkle import Range
@@ -19,6 +20,9 @@ from ledger.tlog_proof import TlogProof
 from ledger.trace import Step, entries_naming, history
 from ledger.tree import Nodes
 from ledger.witnessed import vouched_checkpoint, vouched_note
+
+MayReveal = Callable[[Mapping[str, Any], str], bool]
+"""Whether a private field of an event may be opened, by the event's JSON-LD form and the field's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +44,14 @@ def prove(
     key: LogKey,
     anchor: AnchoredHead | None = None,
     reveal: Collection[str] = (),
+    may_reveal: MayReveal | None = None,
     evidence: Collection[str] = (),
 ) -> ProofBundle:
     """Return the proof file of an identifier's published history, under the checkpoint most witnesses vouch for.
 
-    `reveal` names private fields to open, `evidence` the `ni:` names of files that can be handed out;
-    names that stand in no entry of the history are left away. An anchor beyond the checkpoint is an
-    error of the caller. Raises UnknownIdentifierError, NotPublishedError.
+    `reveal` names private fields to open, in the events that `may_reveal` allows; `evidence` the `ni:`
+    names of files that can be handed out. Names that stand in no entry of the history are left away. An
+    anchor beyond the checkpoint is an error of the caller. Raises UnknownIdentifierError, NotPublishedError.
     """
     checkpoint = latest_checkpoint(session)
     if checkpoint is None:
@@ -76,7 +81,7 @@ def prove(
             ProvedEntry(index=_index(step), data=step.data.decode(errors="replace"), path=hashes.positions(path))
             for step, path in zip(steps, spans, strict=True)
         ),
-        disclosures=tuple(disclosures(session, [step.event_id for step in steps], names=reveal)),
+        disclosures=_revealed(session, steps, reveal, may_reveal),
         evidence=tuple(sorted(name for name in set(evidence) if any(f'"{name}"'.encode() in s.data for s in steps))),
         anchor=_anchor(anchor, origin, hashes.positions(extension)) if anchor else None,
         hashes=tuple(base64.b64encode(node).decode() for node in hashes.hashes),
@@ -107,6 +112,16 @@ def index_of_entry(session: Session, event_id: str) -> int:
     if entry.leaf_index is None:
         raise NotPublishedError(f"{event_id} has no place in the log yet")
     return entry.leaf_index
+
+
+def _revealed(
+    session: Session, steps: Sequence[Step], reveal: Collection[str], may_reveal: MayReveal | None
+) -> tuple[str, ...]:
+    if not reveal:
+        return ()
+    events = {step.event_id: step.event for step in steps}
+    kept = kept_fields(session, events.keys(), names=reveal)
+    return tuple(f.disclosure for f in kept if may_reveal is None or may_reveal(events[f.event_id], f.name))
 
 
 class _HashList:

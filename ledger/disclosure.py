@@ -1,12 +1,16 @@
 """Private fields of events: their digests go into the log, their text into a table that can be erased."""
 
 from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
 
 from sqlmodel import Session, col, delete, select
 
 from ledger import digests
 from ledger.digests import Value
-from ledger.models import Disclosure
+from ledger.log import pages
+from ledger.models import Disclosure, Entry
+
+_PAGE: Final = 500
 
 
 def commit_fields(session: Session, event_id: str, fields: Mapping[str, Value]) -> list[str]:
@@ -24,16 +28,28 @@ def commit_fields(session: Session, event_id: str, fields: Mapping[str, Value]) 
     return sorted(made)
 
 
-def disclosures(session: Session, event_ids: Collection[str], *, names: Collection[str]) -> list[str]:
-    """Return the disclosures still kept of the named fields of some events, in order of digest."""
-    if not event_ids or not names:
-        return []
-    rows = session.exec(
-        select(Disclosure.disclosure)
-        .where(col(Disclosure.event_id).in_(sorted(event_ids)), col(Disclosure.name).in_(sorted(names)))
-        .order_by(col(Disclosure.digest))
-    )
-    return list(rows)
+class KeptField(NamedTuple):
+    """A private field whose text is still kept."""
+
+    event_id: str
+    name: str
+    disclosure: str
+
+    @property
+    def value(self) -> Value:
+        """What it says."""
+        return digests.open_disclosure(self.disclosure).value
+
+
+def kept_fields(session: Session, event_ids: Collection[str], *, names: Collection[str] = ()) -> list[KeptField]:
+    """Return the private fields still kept of some events, only the named ones if names are given, by digest."""
+    found: list[tuple[str, KeptField]] = []
+    for page in pages(sorted(set(event_ids)), _PAGE):
+        statement = select(Disclosure).where(col(Disclosure.event_id).in_(page))
+        if names:
+            statement = statement.where(col(Disclosure.name).in_(sorted(names)))
+        found += [(row.digest, KeptField(row.event_id, row.name, row.disclosure)) for row in session.exec(statement)]
+    return [kept for _, kept in sorted(found)]
 
 
 def opened(session: Session, event_id: str) -> dict[str, Value]:
@@ -42,9 +58,33 @@ def opened(session: Session, event_id: str) -> dict[str, Value]:
     return dict(digests.open_disclosure(disclosure) for disclosure in rows)
 
 
+def erase_of_party(session: Session, party: str) -> int:
+    """Erase the private text of every event that a party recorded; return how many fields went.
+
+    Reads every event that still has private text: who recorded an event is in its bytes, and in no index.
+    """
+    said, gone, last = f'"gy:recorder":"{party}"'.encode(), 0, ""
+    while True:
+        event_ids = session.exec(
+            select(Disclosure.event_id)
+            .where(col(Disclosure.event_id) > last)
+            .distinct()
+            .order_by(col(Disclosure.event_id))
+            .limit(_PAGE)
+        ).all()
+        if not event_ids:
+            return gone
+        entries = session.exec(select(Entry.event_id, Entry.data).where(col(Entry.event_id).in_(event_ids)))
+        gone += erase(session, {event_id for event_id, data in entries if said in data})
+        last = event_ids[-1]
+
+
 def erase(session: Session, event_ids: Collection[str], *, names: Collection[str] = ()) -> int:
     """Erase the private text of events, or only some fields of it; return how many went. Proofs stay valid."""
-    statement = delete(Disclosure).where(col(Disclosure.event_id).in_(sorted(event_ids)))
-    if names:
-        statement = statement.where(col(Disclosure.name).in_(sorted(names)))
-    return session.exec(statement).rowcount
+    gone = 0
+    for page in pages(sorted(set(event_ids)), _PAGE):
+        statement = delete(Disclosure).where(col(Disclosure.event_id).in_(page))
+        if names:
+            statement = statement.where(col(Disclosure.name).in_(sorted(names)))
+        gone += session.exec(statement).rowcount
+    return gone

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlmodel import Session, select
 
 from ledger.canonical import canonical, decode_entry
+from ledger.digests import Value
 from ledger.disclosure import commit_fields
 from ledger.kernel.files import FileStore
 from ledger.kernel.ids import DocumentType, Numbering
@@ -29,6 +30,7 @@ def issue_certificate(
     *,
     files: FileStore,
     promisor: str,
+    promisor_name: str | None = None,
     product: str,
     basis: tuple[str, ...] = ("own-control",),
     contact: str,
@@ -77,6 +79,9 @@ def issue_certificate(
     }
     if treatments:
         contents["gy:treatments"] = treatments
+    private: dict[str, Value] = {"contact": contact, "address": address}
+    if promisor_name:
+        private["promisorName"] = promisor_name
     event = events.certificate_issued(
         said,
         certificate=document.id,
@@ -85,7 +90,7 @@ def issue_certificate(
         house_place=(house or House.of(numbering)).place,
         owner=promisor,
         contents=contents,
-        digests=commit_fields(session, said.event_id, {"contact": contact, "address": address}),
+        digests=commit_fields(session, said.event_id, private),
     )
     record(session, event, now=now)
     row = Certificate(

@@ -33,6 +33,8 @@ class NewPlot(BaseModel):
     yield_cap_kg: int = Field(gt=0, le=90_000)
     holder: PartyId
     holder_name: str = ""
+    owner_name: str = ""
+    """The cooperative's; like the holder's, it is committed to and not logged."""
     polygon: tuple[tuple[float, float], ...] = Field(min_length=3, max_length=1000)
 
     @field_validator("polygon")
@@ -59,7 +61,9 @@ def register(
     passport = numbering.document(DocumentType.PASSPORT, f"{new.ref}-{new.season}"[:17])
     said = events.Said.by(recorder, at=now, zone=zone)
     boundary = _geojson(new.polygon)
-    digests = commit_fields(session, said.event_id, _private(boundary, new.holder_name))
+    digests = commit_fields(
+        session, said.event_id, _private(boundary, holder_name=new.holder_name, owner_name=new.owner_name)
+    )
     event = events.plot_registered(
         said,
         passport=passport,
@@ -132,8 +136,9 @@ def yield_left_g(row: Plot) -> int:
     return row.yield_cap_g - row.picked_g
 
 
-def _private(boundary: str, holder_name: str) -> dict[str, str]:
-    return {"boundary": boundary} | ({"holderName": holder_name} if holder_name else {})
+def _private(boundary: str, **names: str) -> dict[str, str]:
+    given = {"boundary": boundary, "holderName": names["holder_name"], "ownerName": names["owner_name"]}
+    return {name: value for name, value in given.items() if value}
 
 
 def _geojson(polygon: Sequence[tuple[float, float]]) -> str:

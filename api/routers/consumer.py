@@ -1,7 +1,7 @@
 """The consumer's door: any GS1 Digital Link, the page behind it, its evidence, and where to type a code."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from http import HTTPStatus
@@ -21,14 +21,15 @@ from api.caching import LruCache
 from api.deps import RuntimeDep
 from api.drawing import tenths
 from api.errors import NotHereError
-from api.facts import show
+from api.facts import PRIVATE, Fact, show
 from api.history import public_names, read, tell
 from api.journey import link_of
 from api.runtime import Runtime
 from api.scans import note_scan, scans_of
 from api.sealing import Sealing
-from api.story import Fruit, Plate, Step, Story
+from api.story import Fruit, Plate, Step, Story, Told
 from contracts.outbox import latest_final
+from ledger.disclosure import kept_fields
 from ledger.errors import UnknownIdentifierError
 from ledger.kernel.errors import IdentifierError
 from ledger.kernel.files import MissingFileError, ni_uri
@@ -83,8 +84,8 @@ def thing(
         seen = _Seen(
             version=version,
             sealing=_sealing(rt, session, story),
-            owner_name=accounts.name_of(session, story.owner) if story.owner else None,
-            promisor_name=_promisor_name(session, story),
+            owner_name=_owner_name(rt, session, story),
+            promisor_name=_promisor_name(rt, session, story),
             today=now.astimezone(ZoneInfo(rt.settings.time_zone)).date(),
             fruit=fruit,
         )
@@ -110,8 +111,8 @@ class _Seen:
 
     version: tuple[int, int]
     sealing: Sealing
-    owner_name: str | None
-    promisor_name: str | None
+    owner_name: Fact | None
+    promisor_name: Fact | None
     today: date
     fruit: int
 
@@ -144,10 +145,29 @@ def _drawn(request: Request, rt: Runtime, story: Story, seen: _Seen) -> tuple[st
     return _PAGES.put(key, (before, after))
 
 
-def _promisor_name(session: Session, story: Story) -> str | None:
+def _owner_name(rt: Runtime, session: Session, story: Story) -> Fact | None:
+    """Return the cooperative's name: as the plot's passport commits to it, else as our own table has it."""
+    passports = [told for told in story.told if told.name == "plot_registered" and told.recorder == story.owner]
+    return _name(rt, session, story.owner, passports, "ownerName")
+
+
+def _promisor_name(rt: Runtime, session: Session, story: Story) -> Fact | None:
     certified = story.step("certified")
-    promisor = certified.extra["promisor"] if certified else None
-    return accounts.name_of(session, promisor) if promisor else None
+    if certified is None:
+        return None
+    return _name(rt, session, certified.extra["promisor"], [certified.main], "promisorName")
+
+
+def _name(rt: Runtime, session: Session, party: str | None, told: Sequence[Told], field: str) -> Fact | None:
+    """Return a party's name as a fact: one that the proof opens can be checked, one of our own table cannot."""
+    if party is None:
+        return None
+    indexes = {each.event_id: each.index for each in told if each.index is not None}
+    if indexes and field in rt.settings.public_field_names:
+        for kept in kept_fields(session, indexes.keys(), names=[field]):
+            return Fact(kept.value, f"{PRIVATE}{indexes[kept.event_id]}/{field}")
+    name = accounts.name_of(session, party)
+    return None if name is None else Fact(name)
 
 
 def _note(rt: Runtime, subject: str, visitor: str) -> None:
@@ -174,6 +194,14 @@ def _story(rt: Runtime, session: Session, identifier: str, version: tuple[int, i
 def _version(session: Session) -> tuple[int, int]:
     """Return how long the log is and how much of it has its place: nothing else changes a history."""
     return session.exec(select(func.max(Entry.id))).one() or 0, tree_size(session)
+
+
+def public_evidence(rt: Runtime, session: Session, identifier: str) -> frozenset[str]:
+    """Return the `ni:` names of files that a history names for everyone; none where the log knows nothing of it."""
+    try:
+        return public_names(_story(rt, session, identifier), _files(rt))
+    except UnknownIdentifierError:
+        return frozenset()
 
 
 def _files(rt: Runtime) -> evidence.Files:
@@ -247,7 +275,7 @@ def _page_data(story: Story, size: int) -> dict[str, Any]:
     return {
         "subject": story.identifier,
         "path": story.path,
-        "proof": _proof_url(story),
+        "proof": f"{_proof_url(story)}&evidence=false",  # the page fetches every file it shows by itself
         "records": _href(story, "records") if story.fruits else None,
         "leaves": ranges(sorted({t.index for t in story.told if t.index is not None})),
         "size": size,

@@ -6,14 +6,15 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel
 from sqlmodel import Session, col, select
 
-from api.deps import RuntimeDep
+from api.deps import MaybeActor, RuntimeDep
 from api.errors import NotHereError
 from api.identifiers import canonical
-from api.progress import anchored_head, progress
+from api.progress import progress
+from api.proving import proof_for
 from api.recalling import FlowJson, flow_json
-from contracts.outbox import latest_final
+from api.routers.consumer import public_evidence
 from ledger import tiles
-from ledger.bundle import prove, prove_entry
+from ledger.bundle import prove_entry
 from ledger.checkpoint import MAX_SIZE
 from ledger.errors import VerificationError
 from ledger.kernel.clock import format_time
@@ -140,18 +141,31 @@ def trace(rt: RuntimeDep, identifier: Identifier) -> Trace:
     response_class=Response,
     responses={200: {"content": {"application/json": {}}, "description": "The proof file."}},
 )
-def proof(rt: RuntimeDep, identifier: Identifier) -> Response:
-    """Return a proof file that `guoyuan verify` or anyone's verifier checks offline (ledger/docs/format.md)."""
+def proof(
+    rt: RuntimeDep,
+    who: MaybeActor,
+    identifier: Identifier,
+    reveal: Annotated[
+        list[Annotated[str, Query(max_length=200)]] | None,
+        Query(max_length=50, description="private fields to open, by name; else those that are public"),
+    ] = None,
+    evidence: Annotated[bool, Query(description="whether to list the files that can be handed out")] = True,  # noqa: FBT002
+) -> Response:
+    """Return a proof file that `guoyuan verify` or anyone's verifier checks offline (ledger/docs/format.md).
+
+    A private field that is not declared public is opened for managers and auditors, and for whoever
+    recorded the event or holds the plot it is about.
+    """
+    subject = canonical(identifier)
     with rt.db.read() as session:
-        anchor = latest_final(session, origin=rt.settings.log_origin)
-        bundle = prove(
-            session,
-            canonical(identifier),
-            key=rt.signer.key,
-            anchor=anchored_head(anchor) if anchor else None,
-        )
+        names = public_evidence(rt, session, subject) if evidence else ()
+        bundle = proof_for(rt, session, subject, actor=who, reveal=reveal, evidence=names)
     name = "".join(c if c.isalnum() else "-" for c in bundle.subject.partition("//")[2])[:80]
-    headers = {"content-disposition": f'attachment; filename="{name}.proof.json"', "cache-control": "no-cache"}
+    is_for_all = who is None or reveal is None
+    headers = {
+        "content-disposition": f'attachment; filename="{name}.proof.json"',
+        "cache-control": "no-cache" if is_for_all else "no-store",
+    }
     return Response(bundle.encode(), media_type="application/json", headers=headers)
 
 

@@ -573,12 +573,14 @@ def label_pdf(rt: RuntimeDep, gtin: str, serial: str) -> Response:
 @router.post("/api/v1/station/certificates", status_code=201, dependencies=STATION_ONLY)
 def issue_certificate(rt: RuntimeDep, body: NewCertificate) -> Issued:
     """Issue the certificate of a graded lot. A lot that has one gets the same one again."""
+    promisor = House.of(rt.numbering).party
     with rt.db.write() as session:
         made = certificates.issue_certificate(
             session,
             body.graded_lot,
             files=rt.files,
-            promisor=House.of(rt.numbering).party,
+            promisor=promisor,
+            promisor_name=accounts.name_of(session, promisor),
             product=body.product,
             contact=body.contact,
             address=body.address,

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     witnesses: str = Field(
         "", description="who cosigns checkpoints: `vkey url, vkey url`, or a C2SP policy file with their URLs"
     )
+    public_fields: str = Field(
+        "ownerName, promisorName", description="private fields that anyone's proof file opens, by name; empty: none"
+    )
     anchor_after_s: float = Field(3600, gt=0, description="anchor whatever is published at most this much later")
     anchor_after_entries: int = Field(
         0, ge=0, description="anchor as soon as so many entries are new; 0: never for that"
@@ -141,6 +144,11 @@ class Settings(BaseSettings):
             return Path(self.keystore_passphrase_file).read_text().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{self.keystore_passphrase_file} does not hold a passphrase") from error
+
+    @property
+    def public_field_names(self) -> frozenset[str]:
+        """The private fields that anyone may see opened."""
+        return frozenset(name.strip() for name in self.public_fields.split(",") if name.strip())
 
     @property
     def chain_door(self) -> str:

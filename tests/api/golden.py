@@ -15,14 +15,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from PIL import Image, ImageDraw, ImageFilter
+from sqlmodel import Session
 
 from api import accounts
 from api.runtime import Runtime
 from grading.grade import grade
 from grading.measure import Measures
 from grading.standard import load_standard, load_tariff
-from ledger import log
+from ledger import disclosure, log
 from ledger.canonical import canonical
 from ledger.events import Event, parse_event
 from ledger.kernel.clock import format_time, parse_time
@@ -34,6 +36,7 @@ PACK = "https://id.gs1.org/01/09521002001013/21/7K3Q9X2MVD4T"
 PACK_PATH = "/01/09521002001013/21/7K3Q9X2MVD4T"
 RECALLED_LOT = "https://id.gs1.org/01/99521002000439/10/G260418-1C"
 COOPERATIVE = "https://id.gs1.org/417/9521001000017"
+OWNER_NAME = "示例合作社"
 FRUITS = 13
 
 
@@ -91,8 +94,8 @@ def load(rt: Runtime, golden: Golden, *, publish: bool = True, anchored: bool = 
         for event in golden.events:
             declared = event.error_declaration
             told = parse_time(declared.declaration_time if declared else event.event_time)
-            log.record(session, event, now=told + timedelta(seconds=2))
-        accounts.set_name(session, COOPERATIVE, "示例合作社")
+            log.record(session, _with_owner_name(session, event), now=told + timedelta(seconds=2))
+        accounts.set_name(session, COOPERATIVE, OWNER_NAME)
     with rt.db.write() as session:
         log.integrate(session)
     if publish:
@@ -100,6 +103,15 @@ def load(rt: Runtime, golden: Golden, *, publish: bool = True, anchored: bool = 
             checkpoint = log.publish(session, rt.signer, now=rt.clock.now())
         if anchored and checkpoint is not None:
             anchor(rt, checkpoint)
+
+
+def _with_owner_name(session: Session, event: Event) -> Event:
+    """The plot's passport commits to the cooperative's name, as `orders.plots` lets it."""
+    if event.sentence != "plot_registered/1":
+        return event
+    made = disclosure.commit_fields(session, str(event.event_id), {"ownerName": OWNER_NAME})
+    digests = sorted([*event.extensions["gy:digests"], *made])
+    return msgspec.structs.replace(event, extensions={**event.extensions, "gy:digests": digests})
 
 
 def anchor(rt: Runtime, checkpoint: Checkpoint) -> None:

@@ -26,6 +26,7 @@ from api.scans import SAME_VISIT, Scan, ScanSalt, note_scan, scans_of
 from api.sealing import Sealing
 from api.story import Told
 from ledger import trace
+from ledger.disclosure import kept_fields
 from ledger.events import document, parse_event
 from ledger.kernel.clock import parse_time
 from ledger.kernel.database import Database
@@ -112,6 +113,9 @@ def test_every_number_shown_stands_where_it_says(client: TestClient, rt: Runtime
     page = client.get(PACK_PATH, headers=PAGE).text
     with rt.db.read() as session:
         sources = {str(step.index): step.event for step in trace.history(session, PACK).steps}
+        for kept in kept_fields(session, [step.event["eventID"] for step in trace.history(session, PACK).steps]):
+            index = next(i for i, event in sources.items() if event["eventID"] == kept.event_id)
+            sources[f"~{index}"] = {kept.name: kept.value}
     for line in client.get("/files/records", params={"of": PACK_PATH}).content.split(b"\n"):
         sources[sha256(line).hexdigest()] = json.loads(line)
     spoken = speech("zh", rt.settings.time_zone)

@@ -10,18 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from sqlmodel import col, update
+from sqlmodel import col, select, update
 from typer.testing import CliRunner
 
 from api.cli import app
 from api.migrations import migrate
 from api.runtime import Runtime
-from ledger import follow, log
+from ledger import disclosure, follow, log
 from ledger.kernel.settings import Settings
-from ledger.models import Entry
+from ledger.models import Checkpoint, Entry
+from ledger.proof import verify
 from orders.stock import GradedStock
-from tests.simulators.orchard import golden_events, noise
+from tests.simulators.orchard import PACK, PLOT, golden_events, noise
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -151,3 +153,81 @@ def test_a_follower_is_sent_back_to_the_first_entry(rt: Runtime) -> None:
     follow.drain(rt.db, [GradedStock()], now=NOW)
     assert as_json("followers", "--restart", "orders.graded_stock")["followers"][0]["position"] == 0
     run("followers", "--restart", "nobody", code=2)
+
+
+# --- private text ------------------------------------------------------------------------------------
+
+SECRETS = {"holderName": "Sample holder with a long name", "contract": "no 1 of the sample book", "ownerName": "Coop"}
+
+
+@pytest.fixture
+def private(rt: Runtime) -> str:
+    """The golden chain, whose plot commits to three private fields; returns that event's id."""
+    plot, *others = golden_events()
+    with rt.db.write() as session:
+        made = disclosure.commit_fields(session, str(plot.event_id), SECRETS)
+        told = msgspec.structs.replace(plot, extensions={**plot.extensions, "gy:digests": made})
+        log.record_all(session, [told, *others], now=NOW)
+        log.integrate(session)
+        log.publish(session, rt.signer, now=NOW)
+    return str(plot.event_id)
+
+
+def opened(path: Path) -> dict[str, Any]:
+    return dict(verify(path.read_bytes()).opened)
+
+
+def test_a_proof_opens_what_is_public_or_what_was_asked_for(private: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    run("proof", PLOT, "-o", str(path))
+    assert opened(path) == {"ownerName": "Coop"}
+    run("proof", PLOT, "--reveal", "contract", "--reveal", "holderName", "-o", str(path))
+    assert opened(path) == {name: SECRETS[name] for name in ("contract", "holderName")}
+    assert "'phone'" in run("proof", PLOT, "--reveal", "phone", "-o", str(path)).stderr
+    assert opened(path) == {}
+
+
+def test_what_is_forgotten_leaves_every_proof_valid_and_no_byte_behind(
+    rt: Runtime, private: str, home: Path, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    run("proof", PLOT, "--reveal", "contract", "-o", str(before))
+    with rt.db.read() as session:
+        texts = {field.name: field.disclosure for field in disclosure.kept_fields(session, [private])}
+    rt.close()
+    assert stored(home, texts["contract"]), "the control: it was there"
+    run("forget", private, "--field", "contract", code=1)  # not without being sure
+    assert as_json("forget", private, "--field", "contract", "--yes")["erased"] == [
+        {"event_id": private, "field": "contract"}
+    ]
+    assert not stored(home, texts["contract"])
+    assert stored(home, texts["holderName"])
+    assert opened(before) == {"contract": SECRETS["contract"]}, "what was handed out stays provable"
+    run("proof", PLOT, "--reveal", "contract", "--reveal", "holderName", "-o", str(after))
+    assert opened(after) == {"holderName": SECRETS["holderName"]}
+    run("verify", str(after), "--seen", str(before))
+    assert as_json("fsck")["disclosures"] == 2
+    assert as_json("forget", PLOT, "--yes")["erased"], "everything that names the plot"
+    run("forget", "https://id.gs1.org/414/9521001000109/254/NONE", "--yes", code=1)
+
+
+def stored(home: Path, text: str) -> bool:
+    return any(text.encode() in path.read_bytes() for path in home.rglob("*") if path.is_file())
+
+
+def test_two_proof_files_are_held_against_each_other(private: str, rt: Runtime, tmp_path: Path) -> None:
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    run("proof", PLOT, "-o", str(one))
+    run("proof", PACK, "-o", str(other))
+    run("verify", str(one), "--seen", str(other))
+    rt.close()
+    (Settings.load().keys_dir / "log.key").unlink()
+    strange = Runtime.open(Settings.load())
+    with strange.db.write() as session:
+        for row in session.exec(select(Checkpoint)):
+            row.note = strange.signer.sign(row.size, row.root)
+    strange.close()
+    run("proof", PLOT, "-o", str(one))
+    assert "signed with the log key" in run("verify", str(one), "--seen", str(other), code=1).stderr
+    other.write_bytes(b"{}")
+    run("verify", str(one), "--seen", str(other), code=2)

@@ -5,7 +5,7 @@ import { claimsOf, isRecalled } from "/web/consumer/claims.js";
 import { paths, readingsOf } from "/web/consumer/curves.js";
 import { sealedValue, sourcesOf, Unavailable, written } from "/web/consumer/facts.js";
 import { formatClock, formatNumber, need, Problem, pageData, request, t } from "/web/shared/kit.js";
-import { toHex } from "/web/shared/verify/bytes.js";
+import { toBase64Url, toHex, utf8 } from "/web/shared/verify/bytes.js";
 import { chainQuestions, parseProof, VerificationError, verify } from "/web/shared/verify/index.js";
 import { sha256 } from "/web/shared/verify/merkle.js";
 
@@ -52,6 +52,7 @@ async function check() {
     const isConfirmed = verified.shown.includes("anchored_on_the_chain");
     const chain = isConfirmed ? "confirmed" : verified.anchor === null ? "none" : "away";
     const sources = new Map(verified.entries.map(({ index, event }) => [String(index), event]));
+    for (const [index, fields] of privateFields(proof, verified)) sources.set(`~${index}`, fields);
     return {
       page,
       bytes,
@@ -74,6 +75,24 @@ async function check() {
     );
     return null;
   }
+}
+
+/**
+ * The private fields that a verified proof opens, by the entry that commits to them.
+ * @param {Proof} proof
+ * @param {Verified} verified
+ */
+function privateFields(proof, verified) {
+  /** @type {Map<number, Record<string, any>>} */
+  const found = new Map();
+  proof.disclosures.forEach((disclosure, place) => {
+    const digest = toBase64Url(sha256(utf8(disclosure)));
+    const entry = verified.entries.find(({ event }) => event["gy:digests"]?.includes(digest));
+    if (!entry) return;
+    const { name, value } = verified.opened[place];
+    found.set(entry.index, { ...found.get(entry.index), [name]: value });
+  });
+  return found;
 }
 
 /** Holds the page to what was verified. @param {Outcome} outcome */
