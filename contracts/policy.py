@@ -109,10 +109,10 @@ def choose(policy: Policy, backlog: Backlog, *, fee: BlockFee | None, now: datet
     if reason is Reason.NOT_YET:
         return Choice(reason, due_at=due_at, asks_fee=fee is None and _may_be_cheap(policy, now=now, due_at=due_at))
     if fee is None:
-        return Choice(reason, size=rounder(policy, backlog), due_at=due_at, asks_fee=True)
+        return Choice(reason, size=rounder(policy, backlog, now=now), due_at=due_at, asks_fee=True)
     if fee.base_wei + fee.priority_wei > policy.max_fee_wei:
         return Choice(Reason.TOO_DEAR, due_at=due_at)
-    return Choice(reason, size=rounder(policy, backlog), due_at=due_at)
+    return Choice(reason, size=rounder(policy, backlog, now=now), due_at=due_at)
 
 
 def is_late(policy: Policy, oldest_at: datetime | None, *, now: datetime) -> bool:
@@ -120,16 +120,15 @@ def is_late(policy: Policy, oldest_at: datetime | None, *, now: datetime) -> boo
     return oldest_at is not None and now - oldest_at > timedelta(seconds=policy.after_s + GRACE_S)
 
 
-def rounder(policy: Policy, backlog: Backlog) -> int:
+def rounder(policy: Policy, backlog: Backlog, *, now: datetime) -> int:
     """Return which of the newest heads to anchor: the one whose size has the most zeros at its end, in binary.
 
-    The proof from it to the next head is shorter by about a hash for each.
+    The proof from it to the next head is shorter by about a hash for each. What it leaves out is young and little.
     """
-    newest = backlog.newest[-1]
-    eldest = newest.at - timedelta(seconds=policy.window_s)
-    smallest = newest.size - backlog.entries // WINDOW
-    fit = [one.size for one in backlog.newest if one.at >= eldest and one.size >= smallest]
-    return max(fit, key=lambda size: (size & -size, size))
+    eldest = now - timedelta(seconds=policy.window_s)
+    smallest = backlog.newest[-1].size - backlog.entries // WINDOW
+    fit = [one.size for one in backlog.newest[:-1] if one.at >= eldest and one.size >= smallest]
+    return max([*fit, backlog.newest[-1].size], key=lambda size: (size & -size, size))
 
 
 def is_cheap(policy: Policy, fee: BlockFee) -> bool:

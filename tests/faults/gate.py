@@ -94,8 +94,7 @@ class Gate:
 
             def finish(self) -> None:
                 super().finish()
-                if hasattr(gate._lines, "node"):
-                    gate._lines.node.close()
+                gate.hang_up()
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -111,6 +110,12 @@ class Gate:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close this thread's line to the node."""
+        if hasattr(self._lines, "node"):
+            self._lines.node.close()
 
     def begin(self, script: Script | None = None, *, victim: int = 0) -> None:
         """Count from one again, under another script."""

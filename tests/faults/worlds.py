@@ -89,7 +89,6 @@ class AnvilSite:
         Anchorer(chain, key, origin=ORIGIN).prepare()
         chain.close()
         anvil.ask("evm_setAutomine", False)
-        anvil.mine(6)  # the contract is deeper than any reorganisation here goes
         empty = Database(f"sqlite:///{folder / 'empty.db'}")
         SQLModel.metadata.create_all(empty.engine)
         empty.dispose()
@@ -99,6 +98,7 @@ class AnvilSite:
         self.anvil.ask("evm_revert", self.snapshot)
         self.anvil.ask("anvil_dropAllTransactions")
         self.snapshot = self.anvil.ask("evm_snapshot")
+        self.anvil.mine(8)  # anvil cannot go back to a block that a reorganisation took
 
 
 class World:
