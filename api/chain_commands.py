@@ -334,7 +334,7 @@ def _wei_per_day(session: "Session", origin: str, place: "Place", now: "datetime
 
 
 def _say_status(found: dict[str, Any]) -> None:
-    from contracts.public_chains import currency_of, is_private
+    from ledger.lookup import currency_of, is_private
 
     coins = currency_of(found["chain_id"])
     say(f"{_named(found['chain_id'])}, contract {found['contract']}")
@@ -362,7 +362,7 @@ def _say_status(found: dict[str, Any]) -> None:
 
 def _agreed(chain: "Chain", key: "PublisherKey") -> bool:
     """Show what deploying costs and ask."""
-    from contracts.public_chains import currency_of
+    from ledger.lookup import currency_of
 
     gas, fees, balance = chain.deployment_gas(key), chain.fees(), chain.balance(key.address)
     coins = currency_of(chain.chain_id)
@@ -372,7 +372,7 @@ def _agreed(chain: "Chain", key: "PublisherKey") -> bool:
 
 
 def _place_json(rt: "Runtime", chain: "Chain") -> dict[str, Any]:
-    from contracts.public_chains import Lookup, ask_yourself, name_of
+    from ledger.lookup import Lookup, ask_yourself, name_of
 
     lookup = Lookup.of(chain.chain_id, chain.address, explorer=rt.settings.explorer_url)
     return {
@@ -402,7 +402,7 @@ def _seen_json(seen: "Seen", origin: str) -> dict[str, Any]:
 
 
 def _named(chain_id: int) -> str:
-    from contracts.public_chains import name_of
+    from ledger.lookup import name_of
 
     return f"{name_of(chain_id)} ({chain_id})"
 

@@ -113,7 +113,7 @@ def _verified_history(
 
 
 def _show_history(verified: "Verified", *, as_json: bool) -> int:
-    from contracts.public_chains import lookup_lines
+    from ledger.lookup import lookup_lines
 
     if as_json:
         print_json(_history_json(verified))
@@ -225,7 +225,7 @@ def _witnesses_json(cosignatures: "Sequence[Cosignature]") -> list[dict[str, str
 
 
 def _history_json(verified: "Verified") -> dict[str, Any]:
-    from contracts.public_chains import lookup_lines
+    from ledger.lookup import lookup_lines
 
     anchor = verified.anchor
     return {

@@ -37,8 +37,8 @@ from contracts.chain_file import ChainFile, LogRow
 from contracts.chain_json import block_json, from_hex, log_json, receipt_json, to_hex, transaction_json
 from contracts.errors import ChainFileError
 from contracts.pruning import stale
-from contracts.public_chains import EMBEDDED_CHAIN_ID as CHAIN_ID
 from contracts.recursion import keep_recursion_limit
+from ledger.lookup import EMBEDDED_CHAIN_ID as CHAIN_ID
 
 # py-evm's own types differ by fork and do not say which fields each has: its objects are Any here.
 

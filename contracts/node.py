@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from contracts.errors import ChainUnreachableError
-from contracts.public_chains import DEVELOPMENT_CHAIN_ID
 from contracts.refusals import asking, explain
 from contracts.transactions import Fees
+from ledger.lookup import DEVELOPMENT_CHAIN_ID
 
 if TYPE_CHECKING:
     from eth_typing import ChecksumAddress

@@ -26,6 +26,7 @@ from contracts.heads import log_id
 from contracts.outbox import anchors, gas_per_event
 from ledger.follow import lag
 from ledger.kernel.clock import format_time
+from ledger.lookup import Lookup, head_call, is_private, name_of
 from ledger.witnessed import states
 
 router = APIRouter(tags=["system"])
@@ -181,9 +182,16 @@ class WellKnownChain(BaseModel):
     """Where the log's heads are anchored."""
 
     chain_id: int
+    name: str
+    is_private: bool
+    """It is in one party's hands: it shows order, and binds nobody else."""
     address: str
     log_id: str
     rpc_url: str
+    explorer_url: str
+    """The contract's page at somebody else's; empty where there is none."""
+    head_call: dict[str, Any]
+    """The JSON-RPC call that asks any node of the chain for the newest head."""
 
 
 class WellKnown(BaseModel):
@@ -207,9 +215,13 @@ def _chain(rt: Runtime) -> WellKnownChain | None:
         return None
     return WellKnownChain(
         chain_id=chain_id,
+        name=name_of(chain_id),
+        is_private=is_private(chain_id),
         address=address,
         log_id="0x" + log_id(rt.settings.log_origin).hex(),
-        rpc_url=rt.settings.public_chain_url or f"{rt.settings.public_url.rstrip('/')}/rpc",
+        rpc_url=rt.settings.chain_door,
+        explorer_url=Lookup.of(chain_id, address, explorer=rt.settings.explorer_url).contract_url,
+        head_call=head_call(address, rt.settings.log_origin),
     )
 
 

@@ -31,6 +31,9 @@ def test_what_a_verifier_needs_stands_at_the_well_known_address(client: TestClie
     chain = client.get("/.well-known/guoyuan.json").json()["chain"]
     assert chain["address"] == rt.chain.address
     assert chain["rpc_url"] == "http://testserver/rpc"
+    assert (chain["name"], chain["is_private"], chain["explorer_url"]) == ("the embedded chain", True, "")
+    asked = client.post("/rpc", json=chain["head_call"]).json()["result"]
+    assert (len(asked), int(asked, 16)) == (2 + 3 * 64, 0)
     call = {"jsonrpc": "2.0", "id": 7, "method": "eth_getCode", "params": [chain["address"], "latest"]}
     answer = client.post("/rpc", json=call).json()
     assert answer["id"] == 7

@@ -20,9 +20,9 @@ from contracts.errors import (
 )
 from contracts.heads import log_id
 from contracts.keys import PublisherKey
-from contracts.public_chains import DEVELOPMENT_CHAIN_ID
 from ledger.kernel.database import Database
 from ledger.kernel.settings import Settings
+from ledger.lookup import DEVELOPMENT_CHAIN_ID
 from tests.contracts.simulators import ORIGIN, Anvil, Killed, SampleLog
 
 

@@ -19,8 +19,8 @@ from contracts.embedded import EmbeddedNode, RpcError
 from contracts.errors import ChainFileError, NonceSpentError, ReadOnlyChainError, TransactionRefusedError
 from contracts.heads import log_id
 from contracts.keys import PublisherKey
-from contracts.public_chains import EMBEDDED_CHAIN_ID
 from ledger.kernel.database import Database
+from ledger.lookup import EMBEDDED_CHAIN_ID
 from tests.contracts.simulators import ORIGIN, ROOT, SampleLog, rows
 
 

@@ -1,4 +1,4 @@
-"""Chains that strangers can look into, and the words and links with which they do.
+"""Chains that strangers can look into, and the words and links with which they see an anchor there without us.
 
 Facts, not trust: numbers, names, currencies and explorers are those that ethereum-lists/chains publishes for
 EIP-155 (read on 2026-11-22). An explorer that follows EIP-3091 has the paths used here.
@@ -6,9 +6,8 @@ EIP-155 (read on 2026-11-22). An explorer that follows EIP-3091 has the paths us
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
-
-from contracts.heads import log_id
 
 EMBEDDED_CHAIN_ID: Final = 131_277_322_940_537
 """The chain in a file of ours. py-evm's tester chains have had this number for years; no public chain has it."""
@@ -94,8 +93,20 @@ class Lookup:
 
 def head_call(contract: str, origin: str) -> dict[str, object]:
     """Return the JSON-RPC call that asks any node of the chain for the newest head of a log."""
-    call = {"to": contract, "data": HEAD_SELECTOR + log_id(origin).hex()}
+    call = {"to": contract, "data": HEAD_SELECTOR + sha256(origin.encode()).hexdigest()}
     return {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [call, "latest"]}
+
+
+def lookup_lines(chain_id: int, contract: str, origin: str, *, transaction: str, explorer: str = "") -> list[str]:
+    """Return, line by line, how a stranger sees an anchor without asking us."""
+    lookup = Lookup.of(chain_id, contract, explorer=explorer)
+    if is_private(chain_id):
+        lines = [f"{name_of(chain_id)} is in the operator's own hands: it shows order, and binds nobody else"]
+    elif lookup.explorer:
+        lines = [f"see it there: {lookup.transaction_url(transaction)}", f"and all of it: {lookup.contract_url}"]
+    else:
+        lines = []
+    return [*lines, f"ask any node of {name_of(chain_id)}: {ask_yourself(contract, origin)}"]
 
 
 def ask_yourself(contract: str, origin: str, *, url: str = "URL") -> str:
