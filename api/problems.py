@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from api import epcis
@@ -63,6 +64,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OriginError, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(UnicodeEncodeError, _unkeepable)
+    app.add_exception_handler(DataError, _unkeepable)
     app.add_exception_handler(Exception, _surprised)
 
 
@@ -154,6 +157,13 @@ def _http(request: Request, error: Exception) -> Response:
     answer = _answer(request, status, code=code, detail=detail)
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _unkeepable(request: Request, error: Exception) -> Response:
+    """Half a character, a NUL or a number beyond its column: nothing that JSON may not carry, and no text either."""
+    _log.warning("a value could not be kept: %s", type(error).__name__, exc_info=error)
+    detail = "a value holds half a character, the character U+0000, or more than there is room for; nothing was kept"
+    return _answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, code="unreadable", detail=detail, errors=[])
 
 
 def _surprised(request: Request, error: Exception) -> Response:

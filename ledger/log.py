@@ -288,14 +288,23 @@ def _draft(event: Event, moment: datetime, recorded: str) -> _Draft:
     data = canonical(built)
     if len(data) > MAX_ENTRY_BYTES:
         raise EntryTooLargeError(len(data))
+    named = names(built)
+    if b"\\u0000" in data:
+        _refuse_nul((event.event_id, event.sentence or "", *named))
     return _Draft(
         key=(event.event_id, event.error_declaration is not None),
         sentence=event.sentence or "",
         event_type=type(event).__name__,
         event_time_ms=milliseconds(event_time),
         data=data,
-        names=names(built),
+        names=named,
     )
+
+
+def _refuse_nul(identifiers: Iterable[str]) -> None:
+    for identifier in identifiers:
+        if "\0" in identifier:
+            raise EventError("$", f"names {identifier[:80]!r}, which holds the character U+0000: no index can hold it")
 
 
 _ENTRY_COLUMNS: Final = ("event_id", "is_declaration", "sentence", "event_type", "event_time", "record_time", "data")

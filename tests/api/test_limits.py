@@ -93,6 +93,51 @@ def test_above_the_common_budget_a_large_body_is_asked_to_come_again() -> None:
     assert (busy.status_code, busy.refusal.code) == (503, "busy")
 
 
+def test_a_body_that_dribbles_is_cut_off_and_one_that_flows_is_not() -> None:
+    import anyio
+
+    async def run(pause_s: float, pieces: int) -> list[Message]:
+        sent: list[Message] = []
+        left = pieces
+
+        async def receive() -> Message:
+            nonlocal left
+            await anyio.sleep(pause_s)
+            left -= 1
+            return {"type": "http.request", "body": b"x" * 4096, "more_body": left > 0}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def reader(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                while (await receive()).get("more_body"):
+                    pass
+            except RefusedBody as refused:
+                await send({"type": "http.response.start", "status": refused.status_code})
+                return
+            await send({"type": "http.response.start", "status": 200})
+
+        limits = BodyLimits(reader, patience_s=0.05)
+        await limits({"type": "http", "method": "POST", "path": "/test/x", "headers": []}, receive, send)
+        return sent
+
+    assert anyio.run(run, 30.0, 2)[0]["status"] == 408
+    assert anyio.run(run, 0.001, 20)[0]["status"] == 200, "every byte that comes buys time"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Encoding": "gzip"}, 415),
+        ({"Content-Encoding": "identity"}, 200),
+        ({"Content-Length": "9" * 5000}, 413),
+    ],
+)
+def test_what_a_body_says_of_itself_is_looked_at_first(echo: TestClient, headers: dict[str, str], status: int) -> None:
+    assert echo.post("/test/bytes", content=b"x", headers=headers).status_code == status
+
+
 def test_a_refused_body_is_an_http_refusal_that_keeps_its_facts() -> None:
     carried = RefusedBody(BodyTooLargeError(7))
     assert carried.status_code == 413

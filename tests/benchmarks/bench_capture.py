@@ -8,8 +8,6 @@ GUOYUAN_TEST_POSTGRES names a server to measure too.
 
 import os
 import statistics
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -20,13 +18,8 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from sqlmodel import SQLModel
 
-from api import accounts
-from api.deploy.services import free_port
-from api.runtime import Runtime
-from ledger.kernel.actors import Role
-from ledger.kernel.settings import Settings
+from tests.serving import served_apart
 from tests.simulators.partner import documents
 
 pytestmark = pytest.mark.benchmark
@@ -36,38 +29,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 @contextmanager
-def server(kind: str, home: Path) -> Iterator[tuple[str, str, int]]:
-    """A served installation on an empty database: its address, a manager's token, the process."""
-    settings = Settings(home=home, mqtt_port=0, port=free_port(), database_url="")
-    with _database(kind) as url:
-        settings = settings.model_copy(update={"database_url": url})
-        rt = Runtime.open(settings)
-        SQLModel.metadata.create_all(rt.db.engine)
-        now = rt.clock.now()
-        with rt.db.write() as session:
-            person = accounts.create_person(session, rt.numbering, ref="m", role=Role.MANAGER, site=None, now=now)
-            token = accounts.open_session(session, person, now=now).token
-        rt.close()
-        environment = {
-            **os.environ,
-            "GUOYUAN_HOME": str(home),
-            "GUOYUAN_DATABASE_URL": url,
-            "GUOYUAN_MQTT_PORT": "0",
-            "GUOYUAN_PUBLIC_URL": f"http://127.0.0.1:{settings.port}",
-        }
-        command = [sys.executable, "-m", "uvicorn", "--factory", "api.app:create_app", "--port", str(settings.port)]
-        process = subprocess.Popen([*command, "--log-level", "warning", "--no-access-log"], env=environment)
-        address = f"http://127.0.0.1:{settings.port}"
-        try:
-            _wait(address)
-            yield address, token, process.pid
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-@contextmanager
-def _database(kind: str) -> Iterator[str]:
+def database(kind: str) -> Iterator[str]:
     if kind == "sqlite":
         yield ""
         return
@@ -79,23 +41,6 @@ def _database(kind: str) -> Iterator[str]:
         connection.execute(f'CREATE DATABASE "{name}"')
         yield admin.rpartition("/")[0] + f"/{name}"
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def _wait(address: str) -> None:
-    for _ in range(200):
-        try:
-            httpx.get(f"{address}/healthz", timeout=1)
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError(address)
-
-
-def resident_mib(pid: int) -> float:
-    """What a process holds in memory now."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
 
 
 def post_all(address: str, token: str, bodies: list[bytes], clients: int) -> tuple[float, list[float]]:
@@ -128,9 +73,10 @@ def post_all(address: str, token: str, bodies: list[bytes], clients: int) -> tup
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_bulk_capture(kind: str, tmp_path: Path) -> None:
     """A client process and a server process share the machine: the client's work is in these figures too."""
-    with server(kind, tmp_path) as (address, token, pid):
+    with database(kind) as url, served_apart(tmp_path, database_url=url) as server:
+        address, token = server.address, server.token
         post_all(address, token, documents(10**9, 500, PER_DOCUMENT), CLIENTS)  # warm
-        before = resident_mib(pid)
+        before = server.resident_mib()
         for clients in (1, CLIENTS):
             bulk = documents(clients * 10**7, EVENTS, PER_DOCUMENT)
             seconds, taken = post_all(address, token, bulk, clients)
@@ -139,7 +85,7 @@ def test_bulk_capture(kind: str, tmp_path: Path) -> None:
                 f"\ncapture over HTTP, {kind}, {clients} client(s), {PER_DOCUMENT} events a document: "
                 f"{EVENTS / seconds:,.0f} events/s; p50 {statistics.median(ordered) * 1000:.0f} ms, "
                 f"p99 {ordered[int(len(ordered) * 0.99)] * 1000:.0f} ms a request; "
-                f"resident {before:.0f} MiB before, {resident_mib(pid):.0f} MiB after"
+                f"resident {before:.0f} MiB before, {server.resident_mib():.0f} MiB after"
             )
         seconds, taken = post_all(address, token, documents(9 * 10**7, SINGLES, 1), CLIENTS)
         print(

@@ -152,6 +152,7 @@ def test_an_entry_holds_65535_bytes_and_no_more(db: Database, golden: list[Event
         pytest.param({"extensions": {"gy:x": object}}, id="no JSON"),
         pytest.param({"epc_list": ("",)}, id="an empty identifier"),
         pytest.param({"disposition": "\ud800"}, id="half a character"),
+        pytest.param({"epc_list": ("https://example.org/\0",)}, id="no character at all"),
     ],
 )
 def test_what_could_not_be_read_back_is_not_recorded(
