@@ -248,6 +248,9 @@ class Books:
 
     def carriers(self, thing: str) -> list[Stay]:
         """Return every stay of a thing in a container, and of that container in another while the thing was in it."""
+        stays = self.stays_of.get(thing, [])
+        if len(stays) < 2 and not any(stay.parent in self.stays_of for stay in stays):
+            return stays[:]
         found: dict[int, Stay] = {}
         waiting: list[tuple[str, int, int | None]] = [(thing, -1, None)]
         while waiting:
@@ -559,14 +562,9 @@ class _Clerk:
         if not self._knows(item):
             self._first_seen(item, grams)
         node = self._open(item, holder)
-        before = len(self._graph.edges)
         self._draw(item, grams, node)
-        moved = self._graph.edges[before:]
-        known = self._left[node]
-        arrived = [edge.amount for edge in moved if edge.target == node]
-        self._left[node] = (
-            None if known is None or not all(a.is_exact for a in arrived) else known + sum(a.least for a in arrived)
-        )
+        left = self._left[node]
+        self._left[node] = None if left is None or grams is None else left + grams
 
     def _release(self, item: str, holder: str, grams: int | None) -> None:
         """Take an item out of a container: all of it, or so many grams."""

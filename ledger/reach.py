@@ -14,6 +14,9 @@ from ledger.flow import NOTHING, Amount, Kind, Spread, together, total
 from ledger.holdings import Books, Fact, Seen, Stay, is_container, is_pack
 from ledger.vocabulary import PartyRole, Sentence
 
+MOST_LINKS: Final = 100
+"""A reason names at most so many events, those nearest to the thing."""
+
 
 class State(StrEnum):
     """How far a thing has come."""
@@ -196,11 +199,12 @@ class _Survey:
         self._went: dict[str, dict[str, _Leg]] = {}
         self._loads: dict[str, dict[str, Stay]] = {}
         """For each load, the things reached that were in it, each with its stay."""
-        self._carriers: dict[str, dict[str, None]] = {}
+        self._carriers: dict[str, tuple[str, ...]] = {}
         self._inside: dict[str, list[int]] = {}
         self._of: dict[str, list[int]] = {}
-        self._distances: dict[int, int] = {}
-        self._whys: dict[str, tuple[Link, ...]] = {}
+        self._distance: dict[int, int] = {}
+        self._links: dict[int, tuple[Link, ...]] = {}
+        self._alike: dict[tuple[str, int, int | None], dict[str, _Leg]] = {}
         self._sendings: dict[str, list[_Sending]] = {}
         for node in spread.content:
             at = self._graph.nodes[node]
@@ -214,6 +218,7 @@ class _Survey:
         named = {edge.key for number, edge in enumerate(self._graph.edges) if number in spread.moved}
         self._keys = {key for key in named if key >= 0}
         activated = self._activated()
+        self._find_ways()
         names = dict.fromkeys((*self._of, *self._inside, *activated, *codes))
         for name in names:
             self._follow(name)
@@ -251,28 +256,42 @@ class _Survey:
 
     def _follow(self, name: str) -> None:
         """Note the loads a thing was in, and who it was sent to."""
-        books = self._books
-        began = min((self._graph.nodes[node].born for node in self._nodes(name)), default=-1)
+        books, nodes = self._books, self._nodes(name)
+        began = self._graph.nodes[nodes[0]].born if nodes else -1
+        for node in nodes[1:]:
+            began = min(began, self._graph.nodes[node].born)
         ended = self._ended(name)
-        self._sent(name, name, began, ended)
-        for stay in books.carriers(name):
-            if _is_past(stay, began, ended):
-                continue
+        stays = [stay for stay in books.carriers(name) if not _is_past(stay, began, ended)]
+        spans = [(stay.parent, max(stay.since, began), _earlier(stay.until, ended)) for stay in stays]
+        for stay in stays:
             self._keys.add(stay.key)
             self._loads.setdefault(stay.parent, {})[name] = stay
-            self._carriers.setdefault(name, {})[stay.parent] = None
-            end = stay.until if ended is None else ended if stay.until is None else min(stay.until, ended)
-            self._sent(name, stay.parent, max(stay.since, began), end)
+        if stays:
+            self._carriers[name] = tuple(dict.fromkeys(stay.parent for stay in stays))
+        is_sent = name in books.shipped or name in books.received
+        if len(spans) == 1 and not is_sent:
+            # All packs of one load went the same way: it is looked up once.
+            if spans[0] not in self._alike:
+                self._alike[spans[0]] = {}
+                self._sent(self._alike[spans[0]], *spans[0])
+            self._went[name] = self._alike[spans[0]]
+            return
+        legs = self._went.setdefault(name, {})
+        for span in [(name, began, ended), *spans] if is_sent else spans:
+            self._sent(legs, *span)
 
     def _ended(self, name: str) -> int | None:
         """When the last of what was reached left a thing; None: some is in it still."""
-        closed = [self._graph.nodes[node].closed for node in self._nodes(name)]
-        known = [end for end in closed if end is not None]
-        return max(known) if known and len(known) == len(closed) and name in self._inside else None
+        ended = -1
+        for node in self._inside.get(name, ()):
+            closed = self._graph.nodes[node].closed
+            if closed is None:
+                return None
+            ended = max(ended, closed)
+        return None if ended < 0 else ended
 
-    def _sent(self, name: str, carrier: str, since: int, until: int | None) -> None:
-        """Note to whom a thing was sent, itself or in a carrier, in the order it happened."""
-        legs = self._went.setdefault(name, {})
+    def _sent(self, legs: "dict[str, _Leg]", carrier: str, since: int, until: int | None) -> None:
+        """Note to whom something was sent, itself or in a carrier, in the order it happened."""
         if carrier not in self._sendings:
             self._sendings[carrier] = _sendings(self._books, carrier)
         for sending in self._sendings[carrier]:
@@ -288,7 +307,7 @@ class _Survey:
     def _thing(self, name: str, recalled: Mapping[str, bool]) -> Thing:
         nodes = self._nodes(name)
         rest = [self._spread.rest.get(node, NOTHING) for node in nodes if name in self._inside or self._is_free(node)]
-        here = total(rest)
+        here = rest[0] if len(rest) == 1 else total(rest)
         if name in self._inside:
             amount = self._entered(nodes) if is_pack(name) else self._sum(nodes)
         else:
@@ -301,7 +320,7 @@ class _Survey:
             amount=amount,
             here=Amount(here.least, most),
             state=self._state(name, here),
-            loads=tuple(self._carriers.get(name, ())),
+            loads=self._carriers.get(name, ()),
             receivers=tuple(self._went.get(name, ())),
             is_recalled=recalled.get(name, False),
             why=self._why(name),
@@ -312,6 +331,8 @@ class _Survey:
 
     def _entered(self, nodes: list[int]) -> Amount:
         """What came into a pack: there are many, and what comes in by one door needs no search."""
+        if len(nodes) == 1 and len(self._graph.nodes[nodes[0]].incoming) == 1:
+            return self._spread.moved.get(self._graph.nodes[nodes[0]].incoming[0]) or self._sum(nodes)
         group = set(nodes)
         edges = [e for n in nodes for e in self._graph.nodes[n].incoming if self._graph.edges[e].source not in group]
         if len(edges) == 1 and edges[0] in self._spread.moved:
@@ -380,10 +401,12 @@ class _Survey:
 
     def _why(self, name: str) -> tuple[Link, ...]:
         """The shortest way from the cause to a thing."""
-        if name not in self._whys:
-            nodes = self._nodes(name)
-            self._whys[name] = self._links(min(nodes, key=self._distance)) if nodes else self._why_activated(name)
-        return self._whys[name]
+        nodes = self._nodes(name)
+        if len(nodes) == 1:
+            return self._links[nodes[0]]
+        if not nodes:
+            return self._why_activated(name)
+        return self._links[min(nodes, key=lambda node: self._distance.get(node, 0))]
 
     def _why_activated(self, name: str) -> tuple[Link, ...]:
         if name not in self._books.activated:
@@ -392,31 +415,24 @@ class _Survey:
         return (*self._why(lot), Link(key, lot, name)) if lot in self._of else (Link(key, lot, name),)
 
     def _steps(self, name: str) -> int:
-        return min(map(self._distance, self._nodes(name)), default=0)
+        return min((self._distance.get(node, 0) for node in self._nodes(name)), default=0)
 
-    def _distance(self, node: int) -> int:
-        """How many edges a node is away from the sources."""
-        known = self._distances.get(node)
-        if known is None:
-            edge = self._spread.via.get(node)
-            known = 0 if edge is None else 1 + self._distance(self._graph.edges[edge].source)
-            self._distances[node] = known
-        return known
-
-    def _links(self, node: int) -> tuple[Link, ...]:
-        way = self._spread.way(node)
-        first = self._graph.edges[way[0]].source if way else node
-        links = [self._because[first]] if first in self._because else []
-        for number in way:
-            edge = self._graph.edges[number]
-            target = self._name(edge.target)
+    def _find_ways(self) -> None:
+        """Note how far each node is from the sources, and by which events: the spread found them nearest first."""
+        edges, via = self._graph.edges, self._spread.via
+        for node in self._spread.sources:
+            self._links[node] = (self._because[node],) if node in self._because else ()
+        for node, number in via.items():
+            edge = edges[number]
+            self._distance[node] = self._distance.get(edge.source, 0) + 1
+            links = self._links[edge.source]
             if edge.key < 0:
-                continue
-            if links and links[-1].key == edge.key:
-                links[-1] = Link(edge.key, links[-1].source, target or links[-1].target)
+                self._links[node] = links
+            elif links and links[-1].key == edge.key:
+                last = Link(edge.key, links[-1].source, self._name(node) or links[-1].target)
+                self._links[node] = (*links[:-1], last)
             else:
-                links.append(Link(edge.key, self._name(edge.source), target))
-        return tuple(links)
+                self._links[node] = (*links[-MOST_LINKS:], Link(edge.key, self._name(edge.source), self._name(node)))
 
     def _name(self, node: int) -> str:
         at = self._graph.nodes[node]
@@ -545,6 +561,10 @@ def _sendings(books: Books, carrier: str) -> list[_Sending]:
             place, party = _destination(seen.fact)
             found.append(_Sending(seen, seen.fact.location or place or party, party, is_confirmed=True))
     return sorted(found, key=lambda sending: sending.seen.order)
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else min(one, other)
 
 
 def _is_past(stay: Stay, began: int, ended: int | None) -> bool:

@@ -1,7 +1,7 @@
 """A season of a cooperative as a log of any length: plots with a window every hour, lots, packs by the hundred, loads.
 
-Rows are written as `ledger.log` writes them, without parsing each event. One plot has far more readings than the others,
-and everything is packed at one line: what many events name must not slow down what few do.
+Rows are written as `ledger.log` writes them, without parsing each event. One plot has far more readings than the
+others, and everything is packed at one line: what many events name must not slow down what few do.
 """
 
 from collections.abc import Iterator, Mapping
@@ -210,9 +210,7 @@ def _lot(number: int, lot: int) -> Iterator[tuple[dict[str, Any], int]]:
         ),
         120,
     )  # fmt: skip
-    quota = [
-        {"type": BTT + "quota", "bizTransaction": _HOUSE.document(DocumentType.QUOTA, f"Q{number:03d}-{lot:02d}")}
-    ]
+    quota = [{"type": BTT + "quota", "bizTransaction": _HOUSE.document(DocumentType.QUOTA, f"Q{number:03d}-{lot:02d}")}]
     serials = [pack(number, lot, place) for place in range(count)]
     yield (
         _said(
