@@ -143,7 +143,7 @@ def verify_consistency(m: int, n: int, first: bytes, second: bytes, path: Sequen
     if m in (0, n):
         if path:
             raise VerificationError("a consistency proof between equal or empty trees must be empty")
-        if first != (EMPTY_ROOT if m == 0 else second):
+        if (m == n and first != second) or (m == 0 and first != EMPTY_ROOT):
             raise VerificationError(f"two roots are claimed for one tree of {m}")
         return
     fn, sn = m - 1, n - 1

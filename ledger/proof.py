@@ -38,6 +38,7 @@ _Address = Annotated[str, Meta(pattern=r"^0x[0-9a-fA-F]{40}\Z")]
 _Path = Annotated[tuple[_Whole, ...], Meta(max_length=128)]
 _Evidence = Annotated[str, Meta(pattern=r"^ni:///sha-256;[A-Za-z0-9_-]{43}\Z")]
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_NAMED: Final = re.compile(r'"(ni:///sha-256;[A-Za-z0-9_-]{43})(?=")')
 _DIGEST: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -303,9 +304,10 @@ def _verify_disclosures(
 def _verify_evidence(evidence: Sequence[str], entries: Sequence[ProvedEntry]) -> None:
     if len(set(evidence)) != len(evidence):
         raise VerificationError("a piece of evidence is listed twice")
+    # In canonical JSON an ni name is written as it is, between quotation marks.
+    named = {name for entry in entries for name in _NAMED.findall(entry.data)} if evidence else set()
     for name in evidence:
-        # In canonical JSON an ni name is written as it is, between quotation marks.
-        if not any(f'"{name}"' in entry.data for entry in entries):
+        if name not in named:
             raise VerificationError(f"the evidence {name} stands in no entry of the file")
 
 

@@ -13,7 +13,6 @@ import copy
 import json
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,24 +21,36 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent.parent))
 
 from ledger import merkle  # noqa: E402  # found through the line above
-from ledger.canonical import canonical, entry_bytes  # noqa: E402
+from ledger.canonical import canonical  # noqa: E402
 from ledger.checkpoint import LogKey, LogSigner  # noqa: E402
-from ledger.events import parse_event  # noqa: E402
-from ledger.lineage import walk  # noqa: E402
-from ledger.proof import FileFinder  # noqa: E402
-
-Case = dict[str, Any]
+from tests.vectors import witnessed  # noqa: E402
+from tests.vectors.compact import compacted, parts_of  # noqa: E402
+from tests.vectors.ground import (  # noqa: E402
+    ANCHORED,
+    BROADCAST,
+    HARVEST_LOT,
+    LEAVES,
+    ORIGIN,
+    OTHER_PACK,
+    OTHER_SIGNER,
+    PACK,
+    PASSPORT,
+    PLOT,
+    SIGNER,
+    SMALL_ORDER,
+    THIEF,
+    VOIDED,
+    ZERO,
+    Case,
+    b64,
+    built,
+    flip,
+    golden_entries,
+    line,
+    malleable,
+)
 
 SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 16, 21, 32, 33, 63, 64, 65)
-LEAVES = [merkle.leaf_hash(f"guoyuan sample leaf {i}".encode()) for i in range(65)]
-ZERO = bytes(32)
-
-
-def flip(data: bytes, bit: int = 0) -> bytes:
-    """Return the bytes with one bit changed."""
-    changed = bytearray(data)
-    changed[bit // 8 % len(changed)] ^= 1 << bit % 8
-    return bytes(changed)
 
 
 # --- RFC 9162 ------------------------------------------------------------------------------------
@@ -135,6 +146,7 @@ def consistency() -> Iterator[Case]:
     yield case("0->5: a proof where none may be", 0, 5, roots[0], roots[5], [ZERO], ok=False)
     yield case("0->5: a first root that is not the empty tree's", 0, 5, ZERO, roots[5], [], ok=False)
     yield case("5->5: a proof where none may be", 5, 5, roots[5], roots[5], [roots[5]], ok=False)
+    yield case("0->0: a second root that is not the empty tree's", 0, 0, roots[0], roots[5], [], ok=False)
     yield case("5->5: two roots", 5, 5, roots[5], flip(roots[5]), [], ok=False)
 
 
@@ -196,52 +208,48 @@ def canonical_json() -> Iterator[Case]:
     """Yield JSON texts that are, and are not, their own RFC 8785 form."""
     for ok, texts in ((True, CANONICAL), (False, NOT_CANONICAL)):
         for description, text in texts.items():
-            yield {"description": description, "text": text, "ok": ok}
+            yield {"description": description, "text": parts_of(text), "ok": ok}
 
 
 # --- checkpoints ---------------------------------------------------------------------------------
 
-ORIGIN = "guoyuan.example/sample-log"
-SIGNER = LogSigner(ORIGIN, sha256(b"guoyuan sample log key").digest())
-OTHER_SIGNER = LogSigner("guoyuan.example/other-log", sha256(b"guoyuan other log key").digest())
 WITNESS = LogSigner("witness.example", sha256(b"guoyuan sample witness key").digest())
-ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
 def checkpoints() -> Iterator[Case]:
     """Yield signed notes, and the ways to break one."""
     note = SIGNER.sign(38, merkle.root(LEAVES[:38]))
-    body, _, line = note.rpartition("\n\n")
+    body, _, own = note.rpartition("\n\n")
     first, *rest = note.split("\n")
 
     def case(description: str, text: str, *, ok: bool = False, key: str = SIGNER.key.text()) -> Case:
-        return {"description": description, "note": text, "key": key, "ok": ok}
+        return {"description": description, "note": parts_of(text), "key": key, "ok": ok}
 
     yield case("a checkpoint", note, ok=True)
     yield case("of the empty tree", SIGNER.sign(0, merkle.EMPTY_ROOT), ok=True)
     yield case("of the largest tree", SIGNER.sign(2**53 - 1, ZERO), ok=True)
     yield case("with a witness's signature behind", note + _cosigned(body), ok=True)
-    yield case("with a witness's signature in front", f"{body}\n\n{_cosigned(body)}{line}", ok=True)
+    yield case("with a witness's signature in front", f"{body}\n\n{_cosigned(body)}{own}", ok=True)
     yield case("with an extension line", _signed(f"{body}\nextension of ours"), ok=True)
     yield case("of another log", OTHER_SIGNER.sign(38, merkle.root(LEAVES[:38])))
     yield case("of another log, checked with that log's key", note, key=OTHER_SIGNER.key.text())
     yield case("another log's origin under our signature name", _signed(body.replace(first, "guoyuan.example/else")))
     yield case("another size under the same signature", note.replace("\n38\n", "\n39\n"))
     yield case("another root under the same signature", note.replace(rest[1], b64(ZERO)))
-    yield case("an extension line added under the same signature", f"{body}\nmore\n\n{line}")
+    yield case("an extension line added under the same signature", f"{body}\nmore\n\n{own}")
     yield case("one bit of the signature flipped", _resigned(body, lambda s: flip(s, 300)))
     yield case("one bit of the signature's R flipped", _resigned(body, lambda s: flip(s, 40)))
     yield case("one bit of the key id flipped", _resigned(body, lambda s: flip(s, 3)))
-    yield case("signature malleability: S plus the group order", _resigned(body, _malleable))
+    yield case("signature malleability: S plus the group order", _resigned(body, malleable))
     yield case("an all-zero signature", _resigned(body, lambda s: s[:4] + bytes(64)))
     yield case("a signature of 63 bytes", _resigned(body, lambda s: s[:-1]))
     yield case("a signature of 65 bytes", _resigned(body, lambda s: s + b"\0"))
     yield case("a signature of four bytes: the key id alone", _resigned(body, lambda s: s[:4]))
-    yield case("our signature twice", note + line)
+    yield case("our signature twice", note + own)
     yield case("a good and a bad signature of ours", note + _resigned(body, lambda s: flip(s, 300)).split("\n\n")[1])
     yield case("the witness's signature alone", f"{body}\n\n{_cosigned(body)}")
     yield case("no signature", f"{body}\n\n")
-    yield case("no empty line", f"{body}\n{line}")
+    yield case("no empty line", f"{body}\n{own}")
     yield case("no newline at the end", note[:-1])
     yield case("two newlines at the end", note + "\n")
     yield case("text behind", note + "trailing")
@@ -266,8 +274,14 @@ def checkpoints() -> Iterator[Case]:
         yield case(f"signed, its root of the form: {description}", _signed(body.replace(root, text)))
     yield case("only two lines", _signed("\n".join(body.split("\n")[:2])))
     yield case("a dash that is not an em dash", note.replace("\u2014", "-"))
-    yield case("two spaces before the signature", line.join([body + "\n\n", ""]).replace(f"{ORIGIN} ", f"{ORIGIN}  "))
-    yield case("17,000 characters", _signed(body + "\n" + "x" * 17_000), ok=True)
+    yield case("two spaces before the signature", own.join([body + "\n\n", ""]).replace(f"{ORIGIN} ", f"{ORIGIN}  "))
+    yield case("as long as may be", _long(body, 131_072), ok=True)
+    yield case("131,073 characters", _long(body, 131_073))
+    yield case("a thousand signatures of nobody's", note + "\u2014 nobody.example AAAAAAAA\n" * 1000, ok=True)
+    yield case("a signature by a name that is not ASCII", note + "\u2014 \u82b1\u679c.example AAAAAAAA\n", ok=True)
+    for space in ("\u00a0", "\u1680", "\u2003", "\u2028", "\u202f", "\u205f", "\u3000"):
+        yield case(f"a signature by a name with the space {space!a}", note + f"\u2014 a{space}b AAAAAAAA\n")
+    yield case("a signature by a name with a plus sign", note + "\u2014 a+b AAAAAAAA\n")
     key = SIGNER.key.text()
     for description, text in {
         "empty": "",
@@ -285,112 +299,33 @@ def checkpoints() -> Iterator[Case]:
     yield case("a key of small order", _small_order_note(), key=LogKey(ORIGIN, SMALL_ORDER).text())
 
 
-def b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _line(name: str, material: bytes) -> str:
-    return f"\u2014 {name} {b64(material)}\n"
-
-
 def _signature(signer: LogSigner, body: str) -> bytes:
     """Key id and signature over any text, which LogSigner itself would not sign."""
     return signer.key.key_id + signer._key.sign(f"{body}\n".encode(errors="surrogatepass")).signature
 
 
 def _signed(body: str) -> str:
-    return f"{body}\n\n" + _line(ORIGIN, _signature(SIGNER, body))
+    return f"{body}\n\n" + line(ORIGIN, _signature(SIGNER, body))
+
+
+def _long(body: str, characters: int) -> str:
+    return _signed(body + "\n" + "x" * (characters - len(_signed(body + "\n"))))
 
 
 def _cosigned(body: str) -> str:
-    return _line(WITNESS.origin, _signature(WITNESS, body))
+    return line(WITNESS.origin, _signature(WITNESS, body))
 
 
 def _resigned(body: str, change: Callable[[bytes], bytes]) -> str:
-    return f"{body}\n\n" + _line(ORIGIN, change(_signature(SIGNER, body)))
-
-
-def _malleable(material: bytes) -> bytes:
-    """The same signature with S + L for S: equal modulo the group's order, refused by RFC 8032, 5.1.7."""
-    s = int.from_bytes(material[36:], "little") + ED25519_ORDER
-    return material[:36] + s.to_bytes(32, "little")
-
-
-SMALL_ORDER = bytes([1]) + bytes(31)  # the neutral point: under it, R = S = 0 "signs" everything
+    return f"{body}\n\n" + line(ORIGIN, change(_signature(SIGNER, body)))
 
 
 def _small_order_note() -> str:
     body = SIGNER.sign(38, ZERO).rpartition("\n\n")[0]
-    return f"{body}\n\n" + _line(ORIGIN, LogKey(ORIGIN, SMALL_ORDER).key_id + SMALL_ORDER + bytes(32))
+    return f"{body}\n\n" + line(ORIGIN, LogKey(ORIGIN, SMALL_ORDER).key_id + SMALL_ORDER + bytes(32))
 
 
 # --- proof files ---------------------------------------------------------------------------------
-
-RECORDED = datetime(2026, 5, 1, tzinfo=UTC)
-VOIDED = "https://id.gs1.org/01/09521002001013/21/E4GM7S1QWX8V"
-PACK = "https://id.gs1.org/01/09521002001013/21/7K3Q9X2MVD4T"
-OTHER_PACK = "https://id.gs1.org/01/09521002001013/21/B5WZ8N1RCG6H"
-BROADCAST = "https://id.gs1.org/253/9521003003023L260417-1"
-HARVEST_LOT = "https://id.gs1.org/01/99521001000218/10/H260418-P03-1"
-PLOT = "https://id.gs1.org/414/9521001000109/254/P03"
-PASSPORT = "https://id.gs1.org/253/9521001003018P03-2026"
-ANCHORED = 34
-
-
-def golden_entries() -> list[bytes]:
-    """Return the entries of the golden chain, as a log that took them all at one moment holds them."""
-    return [
-        entry_bytes(parse_event(event), RECORDED)
-        for path in sorted((FOLDER / "golden").glob("*.jsonld"))
-        for event in json.loads(path.read_text())["epcisBody"]["eventList"]
-    ]
-
-
-def built(
-    subject: str,
-    entries: list[bytes],
-    *,
-    chosen: list[int] | None = None,
-    anchored: int | None = ANCHORED,
-    disclosures: tuple[str, ...] = (),
-    evidence: tuple[str, ...] = (),
-    signer: LogSigner = SIGNER,
-) -> dict[str, Any]:
-    """Return a proof file as a JSON object, made in memory from all entries of a log."""
-    leaves = [merkle.leaf_hash(entry) for entry in entries]
-    events = {index: json.loads(entry) for index, entry in enumerate(entries)}
-    if chosen is None:
-        chosen = sorted(walk(subject, FileFinder(events), limit=len(events))[0])
-    hashes: list[str] = []
-
-    def positions(path: list[bytes]) -> list[int]:
-        hashes.extend(text for text in dict.fromkeys(map(b64, path)) if text not in hashes)
-        return [hashes.index(b64(node)) for node in path]
-
-    proved = [
-        {"data": entries[i].decode(), "index": i, "path": positions(merkle.prove_inclusion(i, leaves))} for i in chosen
-    ]
-    anchor = anchored and {
-        "block": 17,
-        "chain_id": 31337,
-        "consistency": positions(merkle.prove_consistency(anchored, leaves)),
-        "contract": "0x5FbDB2315678afecb367f032d93F642f64180aa3",
-        "log_id": "0x" + sha256(signer.origin.encode()).hexdigest(),
-        "root": b64(merkle.root(leaves[:anchored])),
-        "size": anchored,
-        "transaction": "0x" + sha256(b"guoyuan sample transaction").hexdigest(),
-    }
-    return {
-        "anchor": anchor,
-        "checkpoint": signer.sign(len(entries), merkle.root(leaves)),
-        "disclosures": list(disclosures),
-        "entries": proved,
-        "evidence": list(evidence),
-        "format": "guoyuan-proof@1",
-        "hashes": hashes,
-        "key": signer.key.text(),
-        "subject": subject,
-    }
 
 
 def proofs() -> Iterator[Case]:
@@ -427,6 +362,7 @@ def proofs() -> Iterator[Case]:
     yield from _broken_fields(case, entries, opened, picture)
     yield from _broken_shapes(case, good)
     yield from _broken_texts(case, good)
+    yield from witnessed.histories(case, entries, good)
 
 
 MakeCase = Callable[..., Case]
@@ -550,8 +486,7 @@ def _text(event: dict[str, Any], **members: Any) -> str:
 
 
 def _broken_checkpoints(case: MakeCase, entries: list[bytes], good: dict[str, Any]) -> Iterator[Case]:
-    forged = LogSigner(ORIGIN, sha256(b"a thief's key").digest())
-    theirs = built(VOIDED, entries, signer=forged)
+    theirs = built(VOIDED, entries, signer=THIEF)
     yield case("signed with a thief's key, its own key in the file", theirs, ok=True)
     yield case("signed with a thief's key, the log's key known", theirs, key=SIGNER.key.text())
     yield case("a thief's checkpoint under the log's key", _with(good, checkpoint=theirs["checkpoint"]))
@@ -676,7 +611,7 @@ def _broken_shapes(case: MakeCase, good: dict[str, Any]) -> Iterator[Case]:
             if (member, value) != ("data", "7"):
                 yield case(f"an entry's {member} is {json.dumps(value)}", _entry_with(good, 0, **{member: value}))
     yield case("no entries", _with(good, entries=[]))
-    yield case("5,001 entries", _with(good, entries=[{"data": "{}", "index": i, "path": []} for i in range(5001)]))
+    yield case("5,001 entries", _with(good, entries=[{"data": "{}", "index": 0, "path": []}] * 5001))
     yield case("another format", _with(good, format="guoyuan-proof@2"))
     yield case("an empty subject", _with(good, subject=""))
     yield case("a subject of 2,049 characters", _with(good, subject="x" * 2049))
@@ -726,12 +661,28 @@ def _broken_texts(case: MakeCase, good: dict[str, Any]) -> Iterator[Case]:
 
 
 FILES: dict[str, Callable[[], Iterator[Case]]] = {
+    "chain.json": witnessed.chains,
+    "cosignature.json": witnessed.cosignatures,
+    "policy.json": witnessed.policies,
+    "tlog_proof.json": witnessed.tlog_proofs,
     "canonical.json": canonical_json,
     "checkpoint.json": checkpoints,
     "consistency.json": consistency,
     "inclusion.json": inclusion,
     "proof.json": proofs,
 }
+
+
+WHOLE = {
+    "proof.json": {
+        "the golden pack: its whole history",
+        "a voided code: two entries, anchored",
+        "a broadcast, two private fields opened",
+        "cosigned by two witnesses, both demanded",
+    },
+    "tlog_proof.json": {"an entry, carried, with the log's key", "an entry, carried, cosigned by two witnesses"},
+}
+"""The cases whose files are written whole; the others are changes to one of these."""
 
 
 def example() -> str:
@@ -754,7 +705,10 @@ def page() -> str:
 
 def rendered(name: str) -> str:
     """Return what a vector file must hold: one case per line."""
-    lines = ",\n".join(json.dumps(case, ensure_ascii=True, sort_keys=True) for case in FILES[name]())
+    cases = list(FILES[name]())
+    if name in WHOLE:
+        cases = compacted(cases, WHOLE[name])
+    lines = ",\n".join(json.dumps(case, ensure_ascii=True, sort_keys=True) for case in cases)
     return f"[\n{lines}\n]\n"
 
 

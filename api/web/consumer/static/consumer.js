@@ -319,7 +319,7 @@ async function askChain(proof, known) {
   // Our own door is asked where this page came from, by whatever name the phone reached us.
   const node = url.pathname === "/rpc" ? new URL("/rpc", location.href).href : url.href;
   try {
-    const questions = chainQuestions(proof.anchor);
+    const questions = chainQuestions(proof.anchor, true);
     const answers = await request("POST", node, questions);
     const results = questions.map(({ id }) => answers.find((/** @type {any} */ a) => a.id === id)?.result);
     return { results, node };

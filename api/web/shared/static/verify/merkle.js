@@ -70,7 +70,8 @@ export function verifyConsistency(m, n, first, second, path) {
   demand(m >= 0 && m <= n, `a tree of ${n} cannot extend one of ${m}`);
   if (m === 0 || m === n) {
     demand(path.length === 0, "a consistency proof between equal or empty trees must be empty");
-    demand(equal(first, m === 0 ? EMPTY_ROOT : second), `two roots are claimed for one tree of ${m}`);
+    const isOne = (m !== n || equal(first, second)) && (m !== 0 || equal(first, EMPTY_ROOT));
+    demand(isOne, `two roots are claimed for one tree of ${m}`);
     return;
   }
   let fn = m - 1;

@@ -15,6 +15,7 @@ const MAX_HASHES = 200_000;
 const MEMBERS = "anchor,checkpoint,disclosures,entries,evidence,format,hashes,key,subject";
 const ANCHOR_MEMBERS = "block,chain_id,consistency,contract,log_id,root,size,transaction";
 const HASH = /^[A-Za-z0-9+/]{43}=$/;
+const NAMED = /"(ni:\/\/\/sha-256;[A-Za-z0-9_-]{43})(?=")/g;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
 /**
@@ -69,7 +70,7 @@ export function parseProof(bytes) {
  * @param {Uint8Array} bytes
  * @param {Options} [options]
  *   `logKey`: the log's key, if you have it from elsewhere. `policy`: whose signatures you demand (`parsePolicy`).
- *   `contract`: the one you expect. `chainResults`: the results of `chainQuestions(anchor)` from a chain you trust.
+ *   `contract`: the one you expect. `chainResults`: the results of `chainQuestions(anchor)`, the `contract` being known or not, from a chain you trust.
  * @returns {Verified}
  */
 export function verify(bytes, options = {}) {
@@ -235,13 +236,10 @@ function isText(part) {
 /** @param {Proof} proof */
 function verifyEvidence({ evidence, entries }) {
   demand(new Set(evidence).size === evidence.length, "a piece of evidence is listed twice");
-  for (const name of evidence) {
-    // In canonical JSON an ni name is written as it is, between quotation marks.
-    demand(
-      entries.some((entry) => entry.data.includes(`"${name}"`)),
-      `the evidence ${name} stands in no entry of the file`,
-    );
-  }
+  const named = new Set();
+  // In canonical JSON an ni name is written as it is, between quotation marks.
+  if (evidence.length > 0) for (const { data } of entries) for (const [, name] of data.matchAll(NAMED)) named.add(name);
+  for (const name of evidence) demand(named.has(name), `the evidence ${name} stands in no entry of the file`);
 }
 
 /**
@@ -266,7 +264,7 @@ function verifyAnchor(anchor, head, hashes, contract, chainResults) {
       anchor.chain_id === contract.chainId && anchor.contract.toLowerCase() === contract.address.toLowerCase();
     demand(isExpected, "the anchor is in another contract than the one expected");
   }
-  const answer = chainResults === undefined ? null : readChain(anchor, chainResults);
+  const answer = chainResults === undefined ? null : readChain(anchor, chainResults, contract !== undefined);
   demand(answer !== false, `the chain does not hold the head of size ${anchor.size} that the file claims`);
   return answer === true;
 }
