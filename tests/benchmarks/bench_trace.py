@@ -43,8 +43,7 @@ def season(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("VACUUM ANALYZE")
         seconds = time.perf_counter() - began
-        print(f"
-{request.param}: about {EVENTS:,} events of {plots} plots written in {seconds:.0f} s")
+        print(f"\n{request.param}: about {EVENTS:,} events of {plots} plots written in {seconds:.0f} s")
         yield db, plots
     for file in folder.glob("*"):
         file.unlink()
