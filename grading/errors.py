@@ -10,6 +10,8 @@ GradingError
 │   ├── ScaleMovedError       the marker says another scale than the calibration: the camera moved
 │   ├── NoFruitError          no fruit stands out from the ground
 │   └── UsedPhotographError   the same photograph was already counted in another batch
+├── ModelFileError            a trained model whose weights are not those its card describes
+├── DatasetError              training photographs or labels that cannot be used
 ├── StandardError             a standard or tariff file that cannot be used, or does not exist
 ├── UnknownCropError          no standard here is for this crop
 ├── CalibrationFailedError    the reference reads wrong by more than is allowed
@@ -31,6 +33,7 @@ GradingError
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from ledger.kernel.clock import format_time
 from ledger.kernel.errors import OriginError
@@ -112,6 +115,26 @@ class ScaleMovedError(CannotGradeError):
             "the camera has moved; calibrate again"
         )
         self.found_nm, self.calibrated_nm = found_nm, calibrated_nm
+
+
+class ModelFileError(GradingError):
+    """A model file cannot be used: missing, damaged, or not the one its card describes."""
+
+    code = "model_file"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path.name} {reason}")
+        self.path, self.reason = path, reason
+
+
+class DatasetError(GradingError):
+    """Labelled photographs cannot be used: the file at fault is named, and the line."""
+
+    code = "dataset"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path.name} {reason}")
+        self.path, self.reason = path, reason
 
 
 class NoFruitError(CannotGradeError):
