@@ -143,7 +143,7 @@ BAD = {
     "not valid": (shipped(2, action="OBSERVED"), "event_invalid", ".action"),
     "in the future": (shipped(2, eventTime="2026-05-02T00:00:00Z"), "event_in_future", ""),
     "too long": (shipped(2, **{"ex:text": "x" * 70_000}), "entry_too_large", ""),
-    "too many identifiers": (shipped(2, epcList=[f"https://example.org/obj/{i}" for i in range(501)]), "", ".epcList"),
+    "too many identifiers": (shipped(2, epcList=[f"https://example.org/obj/{i}" for i in range(2501)]), "", ".epcList"),
     "in our words": (shipped(2, **{GY + "sentence": "graded/1"}), "words_borrowed", ""),
 }
 
