@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from api import (
+    anchor_commands,
     auditing,
     chain_commands,
     epcis_commands,
@@ -36,6 +37,7 @@ WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="En
 
 app.add_typer(channels_app, name="channels")
 app.add_typer(people_app, name="people")
+anchor_commands.join(chain_commands.app)
 app.add_typer(chain_commands.app, name="chain")
 app.add_typer(epcis_commands.app, name="epcis")
 

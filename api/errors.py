@@ -314,6 +314,7 @@ _CHAIN: Final[Mapping[type[OriginError], HTTPStatus]] = {
     chain_errors.CallRefusedError: S.BAD_GATEWAY,
     chain_errors.ChainMovingError: S.SERVICE_UNAVAILABLE,
     chain_errors.MoveRefusedError: S.CONFLICT,
+    chain_errors.RotationError: S.CONFLICT,
     chain_errors.FeeCapError: S.SERVICE_UNAVAILABLE,
     chain_errors.TransactionRefusedError: S.BAD_GATEWAY,
     chain_errors.NonceSpentError: S.BAD_GATEWAY,

@@ -51,6 +51,23 @@ WITNESS_ALARM: Final = Gauge(
     registry=REGISTRY,
 )
 ANCHORS: Final = Gauge("guoyuan_anchors", "Anchors by state", ["state"], registry=REGISTRY)
+ANCHORED_ENTRIES: Final = Gauge(
+    "guoyuan_anchored_entries",
+    "Entries under a head sent to the chain, in a block, or final",
+    ["how"],
+    registry=REGISTRY,
+)
+ANCHOR_LATE: Final = Gauge(
+    "guoyuan_anchor_late", "1 where a published head waits longer than the configured delay", registry=REGISTRY
+)
+ANCHOR_TROUBLE: Final = Gauge(
+    "guoyuan_anchor_trouble",
+    "How often anchoring has failed in a row, by what is in the way",
+    ["code"],
+    registry=REGISTRY,
+)
+ANCHOR_GAS: Final = Gauge("guoyuan_anchor_gas", "Gas paid for anchors so far", registry=REGISTRY)
+ANCHOR_FEE: Final = Gauge("guoyuan_anchor_fee_gwei", "Fees paid for anchors so far", registry=REGISTRY)
 TASKS: Final = Counter("guoyuan_tasks", "Task runs by outcome", ["task", "outcome"], registry=REGISTRY)
 
 _access = logging.getLogger("api.access")

@@ -227,7 +227,7 @@ class Anchorer:
         receipt = self._receipt(row, attempts)
         if receipt is None and row.state is AnchorState.INCLUDED and attempts:
             self._send_back(db, row)
-        due = self._chain.nonce(self._key.address) if receipt is None and row.nonce is not None else None
+        due = self._chain.nonce(row.sender) if receipt is None and row.nonce is not None else None
         if due is not None and row.nonce is not None and due > row.nonce:
             receipt = self._receipt(row, attempts)  # it may have gone in between the two questions
             if receipt is None:
@@ -309,7 +309,7 @@ class Anchorer:
         if self._chain.head(self._log_id).size > row.size:
             self._leave(db, row, AnchorState.SUPERSEDED)
             return
-        settled = self._chain.nonce(self._key.address, block=self._settled_block())
+        settled = self._chain.nonce(row.sender, block=self._settled_block())
         # Only now: while the other transaction can still be reorganised away, ours could still go in. And a node
         # that still holds ours contradicts itself.
         if settled > (row.nonce or 0) and not any(self._chain.knows(attempt.tx_hash) for attempt in attempts):
@@ -417,6 +417,7 @@ class Anchorer:
                     return None
                 anchor.state, anchor.signed_at, anchor.previous_size = AnchorState.SIGNED, now, previous_size
                 anchor.nonce, anchor.tx_hash = signed.nonce, signed.transaction.tx_hash
+                anchor.sender = self._key.address
                 session.add(anchor)
                 session.flush()
                 known = select(Attempt).where(Attempt.tx_hash == signed.transaction.tx_hash)

@@ -205,6 +205,19 @@ class Chain(Node):
         address = self._read("publisherOf", name)[0]
         return None if int(address, 16) == 0 else str(address)
 
+    def successor(self, name: bytes) -> str | None:
+        """Return whom a log is offered to, or None."""
+        address = self._read("publisherOf", name)[1]
+        return None if int(address, 16) == 0 else str(address)
+
+    def offer_call(self, name: bytes, successor: str) -> str:
+        """Return the call data that offers a log to another key."""
+        return str(self._contract.encode_abi("offerPublisher", [name, checksum(successor)]))
+
+    def accept_call(self, name: bytes) -> str:
+        """Return the call data that takes an offered log over."""
+        return str(self._contract.encode_abi("acceptPublisher", [name]))
+
     def head(self, name: bytes) -> Head:
         """Return the newest head of a log."""
         size, root, block = self._read("head", name)

@@ -15,6 +15,7 @@ ChainError
 ├── CallRefusedError          the contract says no, with the name of its error
 ├── ChainMovingError          the log is being moved to another chain, and nothing else is anchored
 ├── MoveRefusedError          a move to another chain that cannot be
+├── RotationError             the publisher cannot be changed now
 ├── FeeCapError               a block costs more than this installation may pay
 └── TransactionRefusedError   the node does not take the transaction
     ├── NonceSpentError       another transaction with this nonce is in the chain already
@@ -136,6 +137,12 @@ class MoveRefusedError(ChainError):
     """This move to another chain cannot be, or there is none."""
 
     code = "move_refused"
+
+
+class RotationError(ChainError):
+    """The publisher cannot be changed now, or not to this key."""
+
+    code = "rotation"
 
 
 class FeeCapError(ChainError):

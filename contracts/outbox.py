@@ -1,5 +1,6 @@
 """The outbox as the rest of the system reads it. Written by `contracts.anchor` alone."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -81,12 +82,17 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
+def largest(session: Session, states: Sequence[AnchorState], *, origin: str, place: Place | None = None) -> int:
+    """Return the leaves of the largest head in one of these states, or 0."""
+    wanted = select(func.max(Anchor.size)).where(
+        Anchor.log_origin == origin, col(Anchor.state).in_(states), *_at(place)
+    )
+    return session.exec(wanted).one() or 0
+
+
 def backlog(session: Session, *, origin: str, place: Place | None = None) -> Backlog:
     """Return what is published and neither in the chain nor on its way there."""
-    on_its_way = select(func.max(Anchor.size)).where(
-        Anchor.log_origin == origin, col(Anchor.state).in_(ON_ITS_WAY), *_at(place)
-    )
-    anchored = session.exec(on_its_way).one() or 0
+    anchored = largest(session, ON_ITS_WAY, origin=origin, place=place)
     beyond = select(Checkpoint.size, Checkpoint.signed_at).where(col(Checkpoint.size) > anchored)
     oldest = session.exec(beyond.order_by(col(Checkpoint.size)).limit(1)).one_or_none()
     newest = session.exec(beyond.order_by(col(Checkpoint.size).desc()).limit(_CANDIDATES)).all()
@@ -109,8 +115,7 @@ def needs_a_look(session: Session, policy: Policy, *, origin: str, now: datetime
 
 def waiting_since(session: Session, *, origin: str) -> datetime | None:
     """Return when the oldest published head was signed that no block holds, or None."""
-    in_blocks = select(func.max(Anchor.size)).where(Anchor.log_origin == origin, col(Anchor.state).in_(IN_CHAIN))
-    held = session.exec(in_blocks).one() or 0
+    held = largest(session, IN_CHAIN, origin=origin)
     beyond = select(Checkpoint.signed_at).where(col(Checkpoint.size) > held).order_by(col(Checkpoint.size)).limit(1)
     return session.exec(beyond).one_or_none()
 

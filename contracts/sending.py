@@ -110,6 +110,8 @@ class Sender:
         # A node may say it holds what it dropped: the same bytes cost nothing.
         with contextlib.suppress(UnderpricedError):
             self._send_attempt(db, row, stuck, now=now)
+        if row.sender != self._key.address:
+            return  # signed by the publisher before this one
         replacement = self._replace(db, row, stuck, now=now)
         if replacement is not None:
             with contextlib.suppress(UnderpricedError):  # it rose again; the next round raises once more

@@ -8,8 +8,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from api.anchoring import Anchoring, anchoring
 from api.deps import RuntimeDep, body_of, body_schema
 from api.observe import (
+    ANCHOR_FEE,
+    ANCHOR_GAS,
+    ANCHOR_LATE,
+    ANCHOR_TROUBLE,
+    ANCHORED_ENTRIES,
     ANCHORS,
     FOLLOWER_FAILED,
     FOLLOWER_LAG,
@@ -24,9 +30,10 @@ from api.runtime import Runtime
 from contracts.errors import ChainError
 from contracts.heads import log_id
 from contracts.outbox import anchors, gas_per_event
+from contracts.transactions import GWEI
 from ledger.follow import lag
 from ledger.kernel.clock import format_time
-from ledger.lookup import Lookup, head_call, is_private, name_of
+from ledger.lookup import Lookup, is_private, name_of
 from ledger.witnessed import states
 
 router = APIRouter(tags=["system"])
@@ -87,6 +94,7 @@ class Status(BaseModel):
     anchors: list[AnchorState]
     followers: list[FollowerState]
     witnesses: list[WitnessStatus]
+    anchoring: Anchoring
     gas_per_event: float
     time: str
 
@@ -150,6 +158,7 @@ def status(rt: RuntimeDep) -> Status:
                 )
                 for key, state in states(session, [watcher.key for watcher in rt.witnesses])
             ],
+            anchoring=anchoring(session, rt.settings, now=rt.clock.now()),
             gas_per_event=round(gas_per_event(session, origin=origin) or 0.0, 2),
             time=format_time(rt.clock.now()),
         )
@@ -170,11 +179,17 @@ def metrics(rt: RuntimeDep) -> Response:
         for follower in lag(session):
             FOLLOWER_LAG.labels(follower.name).set(follower.behind)
             FOLLOWER_FAILED.labels(follower.name).set(follower.error is not None)
-        counted: dict[str, int] = {}
-        for anchor in anchors(session, origin=origin):
-            counted[anchor.state] = counted.get(anchor.state, 0) + 1
-        for name, count in counted.items():
-            ANCHORS.labels(name).set(count)
+        stands = anchoring(session, rt.settings, now=rt.clock.now())
+    for name, count in stands.by_state.items():
+        ANCHORS.labels(name).set(count)
+    for name, size in (("sent", stands.sent_size), ("included", stands.included_size), ("final", stands.final_size)):
+        ANCHORED_ENTRIES.labels(name).set(size)
+    ANCHOR_LATE.set(stands.is_late)
+    ANCHOR_TROUBLE.clear()
+    if stands.trouble is not None:
+        ANCHOR_TROUBLE.labels(stands.trouble.code).set(stands.trouble.times)
+    ANCHOR_GAS.set(stands.cost.gas)
+    ANCHOR_FEE.set(stands.cost.fee_wei / GWEI)
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -190,8 +205,6 @@ class WellKnownChain(BaseModel):
     rpc_url: str
     explorer_url: str
     """The contract's page at somebody else's; empty where there is none."""
-    head_call: dict[str, Any]
-    """The JSON-RPC call that asks any node of the chain for the newest head."""
 
 
 class WellKnown(BaseModel):
@@ -221,7 +234,6 @@ def _chain(rt: Runtime) -> WellKnownChain | None:
         log_id="0x" + log_id(rt.settings.log_origin).hex(),
         rpc_url=rt.settings.chain_door,
         explorer_url=Lookup.of(chain_id, address, explorer=rt.settings.explorer_url).contract_url,
-        head_call=head_call(address, rt.settings.log_origin),
     )
 
 
