@@ -58,6 +58,9 @@ _CREATED: Final[dict[int | str, dict[str, Any]]] = {
 _NOTHING: Final[dict[int | str, dict[str, Any]]] = {204: {"description": "The headers say it."}}
 
 
+PROFILE: Final = "guoyuan:profile"
+"""Our own parameter of capture: `lenient` also takes the known deviations of real documents."""
+
 _PAGED: Final = ("perPage", "nextPageToken")
 
 
@@ -112,15 +115,15 @@ def capture_options() -> Response:
     status_code=202,
     response_class=Response,
     responses=_TAKEN,
-    openapi_extra=body_schema(*epcis.MEDIA_TYPES),
+    openapi_extra={**body_schema(*epcis.MEDIA_TYPES), **_parameters([PROFILE])},
 )
 def capture_document(rt: RuntimeDep, actor: Sender, request: Request, body: Body) -> Response:
     """Record the events of an EPCISDocument or EPCISQueryDocument: all or none, or with
     `GS1-Capture-Error-Behaviour: proceed` the good ones. The same document again changes nothing.
     """
-    on_error, received_at = _behaviour(request), rt.clock.now()
+    on_error, profile, received_at = _behaviour(request), _profile(request), rt.clock.now()
     with _desk.place():
-        ready = _read(body, on_error=on_error, kinds=(Kind.DOCUMENT, Kind.QUERY_DOCUMENT))
+        ready = _read(body, on_error=on_error, profile=profile, kinds=(Kind.DOCUMENT, Kind.QUERY_DOCUMENT))
         with rt.db.write() as session:
             _, job = _record(rt, session, actor, body, ready, on_error=on_error, received_at=received_at)
     headers = {"Location": f"{PREFIX}/capture/{job.id}", "GS1-Capture-Error-Behaviour": on_error.value}
@@ -167,13 +170,13 @@ def events_options() -> Response:
     status_code=201,
     response_class=Response,
     responses=_CREATED,
-    openapi_extra=body_schema(*epcis.MEDIA_TYPES),
+    openapi_extra={**body_schema(*epcis.MEDIA_TYPES), **_parameters([PROFILE])},
 )
-def capture_event(rt: RuntimeDep, actor: Sender, body: Body) -> Response:
+def capture_event(rt: RuntimeDep, actor: Sender, request: Request, body: Body) -> Response:
     """Record one bare event with its `@context` and return it as it stands in the log. Again changes nothing."""
     on_error, received_at = OnError.ROLLBACK, rt.clock.now()
     with _desk.place():
-        ready = _read(body, on_error=on_error, kinds=(Kind.EVENT,))
+        ready = _read(body, on_error=on_error, profile=_profile(request), kinds=(Kind.EVENT,))
         with rt.db.write() as session:
             captured, _ = _record(rt, session, actor, body, ready, on_error=on_error, received_at=received_at)
             if captured.refused:
@@ -258,13 +261,23 @@ def _behaviour(request: Request) -> OnError:
     return OnError(said)
 
 
-def _read(body: bytes, *, on_error: OnError, kinds: Collection[Kind]) -> Ready:
+def _profile(request: Request) -> Profile:
+    asked = dict(request.query_params)
+    said = asked.pop(PROFILE, Profile.STRICT.value)
+    if said not in set(Profile):
+        raise QueryParameterError(PROFILE, f"{said[:40]!r} is neither strict nor lenient")
+    if asked:
+        raise QueryParameterError(next(iter(asked))[:80], "is not a query parameter known here")
+    return Profile(said)
+
+
+def _read(body: bytes, *, on_error: OnError, profile: Profile, kinds: Collection[Kind]) -> Ready:
     """Read and check a document: all that needs no database is done before the transaction that others wait for."""
     document = read(body)
     if document.kind not in kinds:
         wanted = " or ".join(f"an {kind}" if kind is not Kind.EVENT else "one bare event" for kind in kinds)
         raise DocumentError([Problem("$", f"is not {wanted}, which this address takes")])
-    ready = capture.prepare(document, profile=Profile.STRICT)
+    ready = capture.prepare(document, profile=profile)
     if ready.refused and on_error is OnError.ROLLBACK:
         # What the document alone shows is answered at once; a job tells of what only the log could know.
         raise _why(ready.refused)

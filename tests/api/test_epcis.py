@@ -12,12 +12,17 @@ import jsonschema_rs
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlmodel import func, select
 
+import contracts.models  # noqa: F401  # its tables, for /api/v1/status
 from api import epcis
 from api.routers import epcis as door
 from api.runtime import Runtime
+from ledger import follow
 from ledger.kernel.actors import Role
+from ledger.models import CaptureJob
 from ledger.query import EFFECTIVE
+from orders.stock import GradedStock
 from tests.api.conftest import SignIn
 from tests.serving import Served, served_apart
 from tests.simulators import partner
@@ -123,6 +128,19 @@ def test_a_query_document_may_be_captured_too(manager: TestClient) -> None:
     page = manager.get("/epcis/events").content
     job = manager.get(post(manager, page).headers["Location"]).json()
     assert (job["success"], job["gy:repeated"]) == (True, 1)
+
+
+def test_the_lenient_profile_takes_the_known_deviations_of_real_documents(manager: TestClient, shared: Path) -> None:
+    folder = shared / "vectors" / "openepcis-test-resources" / "2.0" / "EPCIS" / "JSON" / "Capture" / "Documents"
+    for name in ("AggregationEvent_with_persistentDisposition", "SensorData_with_combined_events"):
+        body = (folder / f"{name}.json").read_bytes()
+        assert post(manager, body).status_code == 400
+        answer = post(manager, body, at="/epcis/capture?guoyuan:profile=lenient")
+        job = manager.get(answer.headers["Location"]).json()
+        assert (job["success"], job["gy:new"]) == (True, job["gy:events"]), name
+    for wrong in ("guoyuan:profile=lax", "profile=lenient"):
+        answer = post(manager, document(shipped(1)), at=f"/epcis/capture?{wrong}")
+        assert (answer.status_code, answer.json()["type"]) == (400, "epcisException:QueryParameterException")
 
 
 def test_one_event_is_captured_by_itself(manager: TestClient) -> None:
@@ -348,6 +366,48 @@ def test_too_many_documents_at_once_are_asked_to_come_again(
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     desk._line.release()
     assert post(manager, document(shipped(1))).status_code == 202
+
+
+def test_bulk_lets_urgent_work_through_and_its_followers_lag_is_seen(
+    app: FastAPI, manager: TestClient, rt: Runtime
+) -> None:
+    """Somebody who asks for the writer's lane waits for the documents before it, and for no more."""
+    bodies = iter(partner.documents(0, 4000, 50))
+    counting = threading.Lock()
+    overtaken = []
+
+    def keep_sending() -> None:
+        client = TestClient(app, headers=dict(manager.headers))
+        while True:
+            with counting:
+                body = next(bodies, None)
+            if body is None:
+                return
+            assert post(client, body).status_code == 202
+
+    def jobs(session: Any) -> int:
+        return int(session.exec(select(func.count()).select_from(CaptureJob)).one())
+
+    threads = [threading.Thread(target=keep_sending) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        with rt.db.read() as session:
+            before = jobs(session)
+        with rt.db.write() as session:
+            overtaken.append(jobs(session) - before)
+    for thread in threads:
+        thread.join()
+    assert max(overtaken) <= door.AT_WORK + 1
+    assert len(overtaken) > 10
+    follower = GradedStock()
+    follow.drain(rt.db, [follower], now=rt.clock.now())
+    post(manager, document(*(shipped(10_000 + i) for i in range(7))))
+    status = manager.get("/api/v1/status").json()
+    assert [each["behind"] for each in status["followers"]] == [7]
+    assert status["integrated"] == status["recorded"] == 4007
+    follow.drain(rt.db, [follower], now=rt.clock.now())
+    assert [each["behind"] for each in manager.get("/api/v1/status").json()["followers"]] == [0]
 
 
 # --- hostile bodies ---------------------------------------------------------------------------------------
