@@ -25,6 +25,8 @@ class Detection:
     score_permille: int
     is_cut: bool
     """It touches the picture's edge, so its size cannot be known."""
+    kind: str = ""
+    """What fruit it is, where the detector can tell."""
 
     @property
     def box(self) -> tuple[int, int, int, int]:
