@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import qrcode  # type: ignore[import-untyped]  # has none
-from fpdf import FPDF
 from PIL import Image, ImageDraw, ImageFont
 from qrcode.constants import ERROR_CORRECT_M  # type: ignore[import-untyped]  # has none
 from sqlmodel import Session
@@ -23,6 +22,9 @@ from orders.models import Certificate, GradedLot
 from orders.packing import pack_of
 from orders.products import product
 from orders.tiers import Tier
+
+if TYPE_CHECKING:
+    from fpdf import FPDF
 
 WIDTH_MM: Final = 50.0
 HEIGHT_MM: Final = 70.0
@@ -104,6 +106,8 @@ def render_png(label: Label) -> bytes:
 
 def render_pdf(label: Label) -> bytes:
     """Return the label as a one-page PDF of its own size; the same label gives the same bytes."""
+    from fpdf import FPDF  # noqa: PLC0415  # it takes half a second, which no start should wait for
+
     pdf = FPDF(unit="mm", format=(WIDTH_MM, HEIGHT_MM))
     pdf.set_creation_date(datetime.combine(date.fromisoformat(label.packed_on), time(), tzinfo=UTC))
     pdf.set_auto_page_break(False)
@@ -258,7 +262,7 @@ def _draw(pen: ImageDraw.ImageDraw, mark: _Mark) -> None:
             pen.pieslice(box, 90, 270, fill=0)
 
 
-def _print(pdf: FPDF, mark: _Mark) -> None:
+def _print(pdf: "FPDF", mark: _Mark) -> None:
     if isinstance(mark, _Text):
         pdf.set_font("label", "B" if mark.is_bold else "", mark.size * _POINTS_PER_MM)
         pdf.set_text_color(mark.ink)

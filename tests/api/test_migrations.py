@@ -6,10 +6,11 @@ from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 import api.migrations
-from api.migrations import current, migrate
+from api.migrations import configuration, current, migrate, newest
 from api.migrations.tables import metadata
 from ledger.kernel.database import Database
 from ledger.kernel.settings import Settings
@@ -84,3 +85,8 @@ def test_the_database_refuses_an_unknown_account_for_a_session(tmp_path: Path) -
     keys = inspect(database.engine).get_foreign_keys("api_session")
     database.dispose()
     assert [key["referred_table"] for key in keys] == ["api_person"]
+
+
+def test_the_newest_step_is_the_one_that_migrating_ends_at(either: Settings) -> None:
+    """Found by its file's name, so that a start with nothing to migrate loads none of Alembic."""
+    assert newest() == ScriptDirectory.from_config(configuration("sqlite://")).get_current_head()

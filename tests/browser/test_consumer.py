@@ -181,6 +181,13 @@ def test_a_server_that_shows_another_number_is_caught(page: Page) -> None:
     expect(page.locator("article[data-kind=packed]")).to_have_attribute("data-state", "bad")
 
 
+def test_a_server_that_names_another_cooperative_is_caught(page: Page) -> None:
+    """The name stands in no entry; the proof opens the digest that the plot's passport has of it."""
+    altering(page, the_page, lambda html: html.replace(f">{golden.OWNER_NAME}<", ">别家合作社<"))
+    assert look(page) == "bad"
+    expect_contradiction(page, f"页面写“别家合作社”，封存的记录是“{golden.OWNER_NAME}”")
+
+
 def test_a_true_number_of_another_record_is_caught(page: Page) -> None:
     """The mass of the whole harvest is true and sealed; it is not the mass of this box."""
 

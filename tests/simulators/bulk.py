@@ -105,7 +105,7 @@ def _marked(text: str) -> str:
     """Put a mark behind every thing and event that a text names; parties and products stay what they are."""
     parts = text.split('"')
     for place, part in enumerate(parts):
-        is_thing = part.startswith(_HOST) and not part.startswith((f"{_HOST}417/", f"{_HOST}8004/"))
+        is_thing = part.startswith(_HOST) and not part.startswith(f"{_HOST}417/")
         is_class = part.startswith(f"{_HOST}01/") and part.count("/") == 4  # a product without a lot
         if (is_thing and not is_class) or part.startswith("urn:uuid:"):
             parts[place] = part + _MARK
