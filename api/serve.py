@@ -1,5 +1,6 @@
 """Running an installation in one process: web server, tasks, sensors, and a clean end."""
 
+import gc
 import json
 import logging
 import signal
@@ -50,6 +51,8 @@ def serve(settings: Settings, *, with_tasks: bool, with_sensors: bool, as_json: 
             timeout_graceful_shutdown=_GRACE_S,
         )
         server = _Server(config, settings, as_json=as_json)
+        gc.freeze()
+        gc.enable()
         # uvicorn raises the signal that stopped it once more when it is done; our own cleaning up comes after.
         for caught in (signal.SIGTERM, signal.SIGINT):
             signal.signal(caught, lambda *_: None)
