@@ -10,7 +10,7 @@ import gzip
 import json
 import mimetypes
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from api.i18n import HTML_LANG, LANGUAGES, WEB, Speech, choose_language, speech
 from ledger.kernel.settings import Settings
+from ledger.lookup import Lookup, ask_yourself, is_private
 
 SITES: Final = ("shared", "account", "consumer", "farmer", "station", "host", "recall")
 LANGUAGE_COOKIE: Final = "lang"
@@ -81,8 +82,20 @@ def page(request: Request, template: str, **context: Any) -> str:
         "zone": settings.time_zone,
         "theme": None,
         "language_links": _language_links(request),
+        "lookup": partial(lookup, settings),
     }
     return environment().get_template(template).render(values | context)
+
+
+def lookup(settings: Settings, chain_id: int, contract: str) -> dict[str, Any]:
+    """Return how a visitor sees a contract without asking us: a page of somebody else's, or one call to any node."""
+    there = Lookup.of(chain_id, contract, explorer=settings.explorer_url)
+    return {
+        "url": there.contract_url,
+        "explorer": there.explorer,
+        "is_private": is_private(chain_id),
+        "command": ask_yourself(contract, settings.log_origin, url=settings.chain_door),
+    }
 
 
 def language(request: Request) -> str:

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from api.observe import JsonLines, configure_logging
 from api.runtime import Runtime
 from ledger.kernel.settings import Settings
+from ledger.lookup import head_call
 
 
 def test_health_asks_nothing_and_readiness_asks_the_database(client: TestClient, rt: Runtime) -> None:
@@ -32,7 +33,7 @@ def test_what_a_verifier_needs_stands_at_the_well_known_address(client: TestClie
     assert chain["address"] == rt.chain.address
     assert chain["rpc_url"] == "http://testserver/rpc"
     assert (chain["name"], chain["is_private"], chain["explorer_url"]) == ("the embedded chain", True, "")
-    asked = client.post("/rpc", json=chain["head_call"]).json()["result"]
+    asked = client.post("/rpc", json=head_call(chain["address"], rt.settings.log_origin)).json()["result"]
     assert (len(asked), int(asked, 16)) == (2 + 3 * 64, 0)
     call = {"jsonrpc": "2.0", "id": 7, "method": "eth_getCode", "params": [chain["address"], "latest"]}
     answer = client.post("/rpc", json=call).json()

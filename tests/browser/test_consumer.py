@@ -136,6 +136,8 @@ def test_the_drawer_shows_the_work(page: Page) -> None:
     expect(drawer).to_be_visible()
     expect(drawer.locator("h2")).to_have_text("4 项全部相符")
     expect(drawer).to_contain_text("公链的合约里是同一个树头")
+    expect(drawer).to_contain_text("这条链由运营方自己保存")
+    expect(drawer.locator(".see-there pre")).to_contain_text("eth_call")
     drawer.locator("details summary").last.click()
     shown = json.loads(drawer.locator("details pre").last.text_content() or "")
     assert shown["gy:sentence"] == "graded/1"

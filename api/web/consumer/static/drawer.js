@@ -102,6 +102,7 @@ function checksOf({ proof, verified, chain, node, facts, files, states }, step) 
           [t("consumer.js.drawer.chain_id"), String(anchor.chain_id), true],
           ...(node ? [/** @type {[string, string, boolean]} */ ([t("consumer.js.drawer.asked"), node, true])] : []),
         ]),
+      anchor && lookup(anchor.transaction),
     ),
   );
   if (!step) {
@@ -109,6 +110,19 @@ function checksOf({ proof, verified, chain, node, facts, files, states }, step) 
     if (files > 0) found.push(check("ok", t("consumer.js.drawer.photos", { n: files })));
   }
   return found;
+}
+
+/**
+ * How to see the anchor without us, as the page itself says it further down; with the transaction's own link.
+ * @param {string} transaction
+ */
+function lookup(transaction) {
+  const shown = document.querySelector("#check .see-there");
+  if (!(shown instanceof HTMLElement)) return null;
+  const copy = /** @type {HTMLElement} */ (shown.cloneNode(true));
+  const link = copy.querySelector("a");
+  if (link) link.href = `${shown.dataset.explorer}/tx/${transaction}`;
+  return copy;
 }
 
 /**
