@@ -244,7 +244,11 @@ class LearnedDetector:
 
     def detect(self, pixels: Pixels, *, ignore: Sequence[Polygon] = ()) -> list[Detection]:
         """Return every fruit, top to bottom and left to right; coins and what `ignore` covers are none."""
-        finds = [each for each in find(pixels, self.model) if each.kind != "coin" and not _lies_on(each, ignore)]
+        return self.outlined(pixels, find(pixels, self.model), ignore=ignore)
+
+    def outlined(self, pixels: Pixels, finds: Sequence[Find], *, ignore: Sequence[Polygon] = ()) -> list[Detection]:
+        """Return the fruit among the finds with their outlines, in the order of `detect`."""
+        finds = [each for each in finds if each.kind != "coin" and not _lies_on(each, ignore)]
         found = [each for each in (self._detection(pixels, fruit) for fruit in finds) if each is not None]
         row = max(1, pixels.shape[0] // 8)
         return sorted(found, key=lambda d: ((d.y + d.mask.shape[0] // 2) // row, d.x))
