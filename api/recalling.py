@@ -8,8 +8,9 @@ from typing import Final
 from pydantic import BaseModel
 
 from ledger.flow import Amount
+from ledger.holdings import Fact
 from ledger.reach import Link, Load, OpenEnd, Reach, Receiver, Share, Thing
-from ledger.recall import Recall, Told
+from ledger.recall import Recall
 from ledger.trace import Flow
 
 BOM: Final = "\ufeff"
@@ -139,7 +140,12 @@ class RecallJson(BaseModel):
 
 def recall_json(found: Recall) -> RecallJson:
     """Return a recall as it is answered."""
-    ids = {key: told.event_id for key, told in found.events.items()}
+    ids = {key: fact.event_id for key, fact in found.events.items()}
+    named = (
+        {link.key for why in _whys(found.reach) for link in why}
+        | {end.key for end in found.reach.open_ends}
+        | {*found.notices}
+    )
     return RecallJson(
         id=found.subject,
         kind=found.kind,
@@ -147,7 +153,7 @@ def recall_json(found: Recall) -> RecallJson:
         events_read=found.events_read,
         reach=_reach(found.reach, ids),
         behind=[_source(share) for share in found.behind],
-        events={told.event_id: _event(told) for told in found.events.values()},
+        events={ids[key]: _event(found.events[key], found.index[key]) for key in sorted(named & ids.keys())},
         notices=[ids[key] for key in found.notices if key in ids],
     )
 
@@ -170,12 +176,18 @@ def recall_csv(found: Recall) -> Iterator[str]:
 
     A text that a spreadsheet would take for a formula stands behind an apostrophe (OWASP, CSV injection).
     """
-    ids = {key: told.event_id for key, told in found.events.items()}
+    ids = {key: fact.event_id for key, fact in found.events.items()}
     yield BOM + _line(COLUMNS)
     for row in _rows(found.reach, ids):
         yield _line(row)
     if found.is_cut:
         yield _line(("cut", "there is more than was read", *[""] * (len(COLUMNS) - 2)))
+
+
+def _whys(reach: Reach) -> Iterator[tuple[Link, ...]]:
+    yield from (thing.why for thing in reach.things)
+    yield from (load.why for load in reach.loads)
+    yield from (receiver.why for receiver in reach.receivers)
 
 
 def _rows(reach: Reach, ids: Mapping[int, str]) -> Iterator[tuple[object, ...]]:
@@ -281,8 +293,8 @@ def _source(share: Share) -> SourceJson:
     return SourceJson(id=share.identifier, kind=share.kind, grams=Grams.of(share.amount), why=list(share.why))
 
 
-def _event(told: Told) -> EventJson:
-    return EventJson(event_id=told.event_id, name=told.name, time=told.at, place=told.place, index=told.index)
+def _event(fact: Fact, index: int | None) -> EventJson:
+    return EventJson(event_id=fact.event_id, name=fact.name, time=fact.event_time, place=fact.place, index=index)
 
 
 def _why(links: Iterable[Link], ids: Mapping[int, str]) -> list[str]:

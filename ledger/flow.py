@@ -354,6 +354,22 @@ def _reach(graph: Graph, sources: frozenset[int], backward: bool) -> dict[int, i
 
 def _in_order(graph: Graph, reached: Collection[int], backward: bool) -> Iterator[tuple[int, bool]]:  # noqa: FBT001
     """The nodes reached, each after all that lead to it; those on a circle when nothing else is left, marked."""
+    nodes = graph.nodes
+    if all(not (n := nodes[node]).incoming or not n.outgoing or n.incoming[-1] < n.outgoing[0] for node in reached):
+        # Whatever came into a node came before anything left it: the order of the edges will do.
+        last = len(graph.edges)
+        if backward:
+            order = sorted(reached, key=lambda node: -nodes[node].incoming[-1] if nodes[node].incoming else 1)
+        else:
+            order = sorted(reached, key=lambda node: nodes[node].outgoing[0] if nodes[node].outgoing else last)
+        for node in order:
+            yield node, False
+        return
+    yield from _in_any_order(graph, reached, backward)
+
+
+def _in_any_order(graph: Graph, reached: Collection[int], backward: bool) -> Iterator[tuple[int, bool]]:  # noqa: FBT001
+    """The same for a graph with a step that several events tell of (Kahn, 1962)."""
     known = set(reached)
 
     def neighbours(node: int, *, ahead: bool) -> Iterator[int]:

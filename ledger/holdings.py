@@ -316,11 +316,11 @@ class _Clerk:
         self._steps: dict[str, int] = {}
         self._order = 0
         self._key = -1
-        self._place = ""
+        self._fact = Fact()
 
     def take(self, order: int, key: int, fact: Fact) -> None:
         """Write one event down."""
-        self._order, self._key, self._place = order, key, fact.place
+        self._order, self._key, self._fact = order, key, fact
         self.books.facts[key] = fact
         self.books.order[key] = order
         if fact.type == "TransformationEvent":
@@ -394,8 +394,6 @@ class _Clerk:
             for held in fact.quantity_list:
                 if not self._knows(held.epc_class) and held.grams is not None:
                     self._first_seen(held.epc_class, held.grams)
-        for epc in fact.epc_list:
-            self._seen_at[epc] = fact.location
 
     def _create(self, fact: Fact) -> None:
         origin = -1
@@ -439,9 +437,9 @@ class _Clerk:
             strays = [epc for epc in fact.child_epcs if epc not in self._stay or self._stay[epc].parent != things[0]]
             for thing in (*things, *strays):
                 self.books.received.setdefault(thing, []).append(seen)
-        location = fact.location
-        for thing in things if location else ():
-            self._seen_at[thing] = location
+        for thing in things:
+            if not is_pack(thing) and fact.location:
+                self._seen_at[thing] = fact.location
         if fact.persistent_disposition:
             for thing in things:
                 if "recalled" in fact.persistent_disposition.get("set", ()):
@@ -534,7 +532,7 @@ class _Clerk:
         Those at the place of use first, then others; a retail pack (a trade item with a serial) is not opened for it.
         """
         holding = [holder for holder in self._holders.get(item, ()) if self._has(item, holder) and not is_pack(holder)]
-        here = [holder for holder in holding if _same_site(self._whereabouts(holder), self._place)]
+        here = [holder for holder in holding if _same_site(self._whereabouts(holder), self._fact.place)]
         for holders in (here, [holder for holder in holding if holder not in here]):
             if missing is not None and missing <= 0:
                 return

@@ -47,19 +47,6 @@ _END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a recall says of an event it relies on."""
-
-    event_id: str
-    name: str
-    """The sentence without its edition, or type, action and step of an event of others."""
-    at: str
-    place: str
-    index: int | None
-    """Place in the log; None while it is recorded only."""
-
-
-@dataclass(frozen=True, slots=True)
 class Recall:
     """Everything a cause touched."""
 
@@ -68,8 +55,10 @@ class Recall:
     reach: Reach
     behind: tuple[Share, ...]
     """Where the cause itself came from: what to recall instead, if that is at fault."""
-    events: Mapping[int, Told]
-    """The events that the links of the reach name."""
+    events: Mapping[int, Fact]
+    """The effective events, those that the links of the reach name among them."""
+    index: Mapping[int, int | None]
+    """The place in the log of each; None while it is recorded only."""
     notices: tuple[int, ...]
     """The recalls in force that name something reached."""
     events_read: int
@@ -106,27 +95,17 @@ def recall_in(
     backward = spread(books.graph, nodes, backward=True)
     reached = {thing.identifier for thing in found.things} | {load.identifier for load in found.loads}
     notices = dict.fromkeys(seen.key for name, seen in books.recalled.items() if name in reached)
-    keys = {link.key for why in _whys(found) for link in why} | {end.key for end in found.open_ends} | notices.keys()
     return Recall(
         subject=identifier,
         kind=kind_of(identifier),
         reach=found,
         behind=tuple(shares(books, backward, identifier)) if nodes else (),
-        events={key: _told(books.facts[key], gathered.index[key]) for key in sorted(keys) if key in books.facts},
+        events=books.facts,
+        index=gathered.index,
         notices=tuple(sorted(notices)),
         events_read=len(gathered.accounts),
         is_cut=gathered.is_cut or is_cut,
     )
-
-
-def _whys(found: Reach) -> Iterator[tuple[Link, ...]]:
-    yield from (thing.why for thing in found.things)
-    yield from (load.why for load in found.loads)
-    yield from (receiver.why for receiver in found.receivers)
-
-
-def _told(fact: Fact, index: int | None) -> Told:
-    return Told(fact.event_id, fact.name, fact.event_time, fact.place, index)
 
 
 # --- which holdings an event touched ---------------------------------------------------------------
