@@ -105,6 +105,24 @@ class Play:
         with contextlib.closing(sqlite3.connect(self.home / "guoyuan.db", timeout=30)) as lite:
             return [row[0] for row in lite.execute(query)]
 
+    def log_bytes(self) -> bytes:
+        """Every stored byte of the log: all columns of all its tables, but the private text that can be erased."""
+        tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'ledger%'"
+        url = self.settings().get("GUOYUAN_DATABASE_URL")
+        if url:
+            with psycopg.connect(url) as connection:
+                found = connection.execute("SELECT tablename FROM pg_tables WHERE tablename LIKE 'ledger%%'").fetchall()
+                rows = [row for name in _public(found) for row in connection.execute(_all_of(name).encode())]
+        else:
+            with contextlib.closing(sqlite3.connect(self.home / "guoyuan.db", timeout=30)) as lite:
+                found = lite.execute(tables).fetchall()
+                rows = [row for name in _public(found) for row in lite.execute(_all_of(name))]
+        return b"\n".join(
+            bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
+            for row in rows
+            for value in row
+        )
+
     def change_one_byte(self, index: int) -> str:
         """Change one byte of a stored event behind the product's back; return its event id."""
         query = "SELECT event_id, data FROM ledger_entry WHERE leaf_index = {}"
@@ -119,6 +137,25 @@ class Play:
                 event_id, data = lite.execute(query.format("?"), (index,)).fetchone()
                 lite.execute(change.format("?", "?"), (_flip(data), index))
         return str(event_id)
+
+
+def _all_of(table: str) -> str:
+    return f"SELECT * FROM {table}"  # noqa: S608  # a name the database gave
+
+
+def _public(tables: list[tuple[str]]) -> list[str]:
+    names = sorted(name for (name,) in tables)
+    for wanted in (
+        "ledger_capture",
+        "ledger_checkpoint",
+        "ledger_cosignature",
+        "ledger_entry",
+        "ledger_naming",
+        "ledger_tile",
+    ):
+        assert wanted in names
+    names.remove("ledger_disclosure")
+    return names
 
 
 def _flip(data: bytes) -> bytes:
