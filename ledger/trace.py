@@ -293,6 +293,7 @@ class _Finder:
 
     def __init__(self, session: Session, below: int | None, limit: int) -> None:
         self._session, self._below, self._limit = session, below, limit
+        self._sentences: list[str] | None = None
         self.entries: dict[int, _Row] = {}
 
     def __call__(self, queries: Sequence[Query]) -> Iterable[Found]:
@@ -306,26 +307,38 @@ class _Finder:
         hits += self._ask_listed(listed) if listed else []
         for shape, group in alike.items():
             hits += self._ask(shape, group)
-        # One more than fits is enough to know that the history is cut.
         wanted = [key for key in dict.fromkeys(key for _, key in hits) if key not in self.entries]
-        hits += self._load(wanted[: self._limit + 1], by_event)
+        if self._below is None:
+            wanted = wanted[: self._limit + 1]  # one more than fits is enough to know that the history is cut
+        hits += self._load(wanted, by_event)
         return [Found(query, key, self.entries[key].event) for query, key in hits if key in self.entries]
 
     def _ask_subject(self, query: Query) -> Iterator[tuple[Query, int]]:
-        """Ask about the subject sentence by sentence: it may be a plot with all its readings, or a dock."""
-        sentences = query.sentences or tuple(
-            each for each in sentences_naming(self._session, query.identifier) if each not in query.without
-        )
-        most = query.newest or self._limit + 1
-        rows = [
-            row
-            for sentence in sentences
-            for row in self._session.execute(
-                _NEWEST, {"identifier": query.identifier, "sentence": sentence, "most": most}
-            )
+        """Ask about the subject: at once, or, where that is too much (a plot, a dock), sentence by sentence."""
+        if self._sentences is None:
+            self._sentences = sentences_naming(self._session, query.identifier)
+        wanted = [
+            each
+            for each in self._sentences
+            if each not in query.without and (not query.sentences or each in query.sentences)
         ]
-        rows.sort(key=lambda row: (row.event_time, row.entry_id), reverse=True)
-        for row in rows[:most]:
+        if not wanted:
+            return
+        most = query.newest or self._limit + 1
+        rows: Sequence[Any] = ()
+        if not query.newest:
+            rows = self._session.execute(
+                _ALL, {"identifier": query.identifier, "sentences": wanted, "most": most}
+            ).all()
+        if query.newest or len(rows) == most:
+            rows = [
+                row
+                for sentence in wanted
+                for row in self._session.execute(
+                    _NEWEST, {"identifier": query.identifier, "sentence": sentence, "most": most}
+                )
+            ]
+        for row in sorted(rows, key=lambda row: (row.event_time, row.entry_id), reverse=True)[:most]:
             yield query, row.entry_id
 
     def _ask(self, shape: Query, group: Mapping[str, Query]) -> Iterator[tuple[Query, int]]:
@@ -390,6 +403,14 @@ class _Finder:
         }
 
 
+_ALL: Final[Select[Any]] = (
+    select(_NAMING.c.event_time, _NAMING.c.entry_id)
+    .where(
+        _NAMING.c.identifier == bindparam("identifier"),
+        _NAMING.c.sentence.in_(bindparam("sentences", expanding=True)),
+    )
+    .limit(bindparam("most"))
+)
 _NEWEST: Final[Select[Any]] = (
     select(_NAMING.c.event_time, _NAMING.c.entry_id)
     .where(_NAMING.c.identifier == bindparam("identifier"), _NAMING.c.sentence == bindparam("sentence"))
