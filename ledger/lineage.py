@@ -209,6 +209,7 @@ def walk(subject: str, find: Finder, *, limit: int) -> tuple[dict[int, Stance], 
     reached: dict[int, Stance] = {}
     named: dict[int, dict[str, int]] = {}
     asked: set[Query] = set()
+    followed: set[tuple[int, Stance, int]] = set()
     round_ = list(_about_subject(subject))
     while round_:
         asked.update(round_)
@@ -219,7 +220,11 @@ def walk(subject: str, find: Finder, *, limit: int) -> tuple[dict[int, Stance], 
                     return reached, True
                 reached[found.key] = found.query.stance
                 named[found.key] = names(found.event)
-            following.update(dict.fromkeys(_next(found, named[found.key])))
+            # Where an event leads depends on these three alone; a file may come to one by a thousand names.
+            way = found.key, found.query.stance, named[found.key].get(found.query.identifier, 0)
+            if way not in followed:
+                followed.add(way)
+                following.update(dict.fromkeys(_next(found, named[found.key])))
         round_ = [query for query in following if query not in asked]
     return reached, False
 

@@ -111,6 +111,8 @@ export function reach(subject, events) {
   const reached = new Set();
   /** @type {Set<string>} */
   const asked = new Set();
+  /** @type {Set<string>} */
+  const followed = new Set();
   let round = [...aboutSubject(subject)];
   while (round.length > 0) {
     /** @type {Map<string, Query>} */
@@ -119,6 +121,10 @@ export function reach(subject, events) {
       asked.add(keyOf(query));
       for (const position of answers(query, events, index)) {
         reached.add(position);
+        // Where an event leads depends on these three alone; a file may come to one by a thousand names.
+        const way = `${position} ${query.stance} ${named[position].get(query.identifier) ?? 0}`;
+        if (followed.has(way)) continue;
+        followed.add(way);
         for (const next of nextFrom(query, events[position], named[position])) following.set(keyOf(next), next);
       }
     }
