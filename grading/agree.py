@@ -66,6 +66,10 @@ class CrossCheckedDetector:
         row = max(1, pixels.shape[0] // 8)
         return sorted(found, key=lambda d: ((d.y + d.mask.shape[0] // 2) // row, d.x))
 
+    def coins(self, pixels: Pixels) -> list[tuple[float, float, float, float]]:
+        """Return where coins lie, best first, by the network's word: colour knows none."""
+        return self.learned.coins(pixels)
+
     def _agreed(self, by_colour: list[Detection], by_learning: list[Detection]) -> Iterator[Detection]:
         if len(by_colour) == len(by_learning) == 1:
             colour, learning = by_colour[0], by_learning[0]

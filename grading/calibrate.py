@@ -80,9 +80,21 @@ class Scale:
         return self.nm_per_px / 1e6
 
 
-def find_scale(pixels: Pixels, reference: Reference) -> Scale:
-    """Return the scale that the reference gives. Raises NoScaleError or TiltedScaleError."""
-    return _marker_scale(pixels, reference) if isinstance(reference, Marker) else _coin_scale(pixels, reference)
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+def find_scale(pixels: Pixels, reference: Reference, *, coins: Sequence[Box] = ()) -> Scale:
+    """Return the scale that the reference gives. Raises NoScaleError or TiltedScaleError.
+
+    `coins` are places where something that knows coins saw one, best first; the rim is measured there.
+    Where none of them has a rim, and where there are none, the whole photograph is searched.
+    """
+    if isinstance(reference, Marker):
+        return _marker_scale(pixels, reference)
+    rims = (_rim_near(pixels, box) for box in coins)
+    rim = next((rim for rim in rims if rim is not None), None)
+    return _scale_of_rim(_searched_rim(pixels, reference) if rim is None else rim, reference)
 
 
 def camera_height_mm(focal_px: float, mm_per_px: float) -> float:
@@ -128,7 +140,8 @@ _RAYS = 72
 _LEAST_RIM = 0.55
 
 
-def _coin_scale(pixels: Pixels, reference: Coin) -> Scale:
+def _searched_rim(pixels: Pixels, reference: Coin) -> Polygon:
+    """Return the rim of the best coin in the photograph. Raises NoScaleError."""
     shrink = min(1.0, 820 / max(pixels.shape[:2]))
     small = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else pixels
     grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
@@ -153,7 +166,10 @@ def _coin_scale(pixels: Pixels, reference: Coin) -> Scale:
         valid = _valid_coins([(x, y, radius) for x, y, radius in drawn], magnitude, lab, grey)
     if not valid:
         raise NoScaleError(f"a coin of {reference.diameter_um / 1000:.1f} mm")
-    rim = max(valid, key=lambda each: each[0])[1] / shrink
+    return max(valid, key=lambda each: each[0])[1] / np.float32(shrink)
+
+
+def _scale_of_rim(rim: Polygon, reference: Coin) -> Scale:
     centre, axes, _ = cv2.fitEllipse(rim.astype(np.float32))
     small_axis, large_axis = sorted((float(axes[0]), float(axes[1])))
     mean = (small_axis + large_axis) / 2
@@ -251,3 +267,85 @@ def _coin_score(lab: Plane, grey: Plane, rim: Polygon) -> float:
     if colour > 22 or relief < 6:
         return 0.0
     return float(len(rim)) / _RAYS * (1 + min(relief, 40) / 40) * (1 - colour / 40)
+
+
+# Where a coin is known to lie, only its rim is left to find: along each of many rays the edge against the
+# table, on the circle that most rays agree about. Relief makes circles of its own, so the outer one is taken.
+
+_SIDES = 96
+_RADIUS_PX = 100.0
+_OUTER_SHARE = 0.55
+"""A circle further out is the rim if its edge is at least this strong beside the strongest."""
+_LEAST_ON_RIM = 0.35
+
+
+def _rim_near(pixels: Pixels, box: Box) -> Polygon | None:
+    """Return the rim of the coin in a roughly drawn box as points, or None where no circle shows."""
+    x0, y0, x1, y1 = box
+    drawn = (x1 - x0 + y1 - y0) / 4
+    if drawn < 4:
+        return None
+    zoom = min(4.0, _RADIUS_PX / drawn)
+    side = round(3 * drawn * zoom)
+    shift = np.array([[zoom, 0, side / 2 - (x0 + x1) / 2 * zoom], [0, zoom, side / 2 - (y0 + y1) / 2 * zoom]])
+    smooth = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    part = cv2.warpAffine(pixels, shift, (side, side), flags=smooth, borderMode=cv2.BORDER_REPLICATE)
+    lab = cv2.cvtColor(part, cv2.COLOR_BGR2LAB).astype(np.float32)
+    radius, centre = drawn * zoom, np.array([side / 2, side / 2])
+    lab = np.asarray(cv2.GaussianBlur(lab, (0, 0), max(1.0, 0.02 * radius)), np.float32)
+    points = np.zeros((0, 2))
+    for shares, step, is_first in (
+        (np.arange(0.70, 1.35, 0.010), 4, True),
+        (np.arange(0.88, 1.12, 0.005), 6, False),
+        (np.arange(0.88, 1.12, 0.005), 6, False),
+    ):
+        edge, at = _edges_along_rays(lab, centre, radius * shares, step)
+        votes = np.minimum(edge / (np.median(edge.max(axis=1)) + 1e-6), 1).mean(axis=0)
+        ring = int(votes.argmax())
+        if is_first:
+            peaks = np.flatnonzero((votes[1:-1] >= votes[:-2]) & (votes[1:-1] >= votes[2:])) + 1
+            outer = peaks[(votes[peaks] >= _OUTER_SHARE * votes.max()) & (shares[peaks] < 1.25)]
+            ring = int(outer.max()) if len(outer) else ring
+        low = max(0, ring - 2 * step)
+        best = low + edge[:, low : ring + 2 * step + 1].argmax(axis=1)
+        rays = np.arange(_SIDES)
+        strength = edge[rays, best]
+        points, circle = _on_one_circle(at[rays, best][strength > 0.35 * float(np.median(strength))])
+        if circle is None:
+            return None
+        centre, radius = np.array(circle[:2]), circle[2]
+    # A circle of quite another size is not the coin that was seen.
+    return np.asarray((points - shift[:, 2]) / zoom, np.float32) if 0.75 < radius / (drawn * zoom) < 1.3 else None
+
+
+def _edges_along_rays(
+    lab: NDArray[np.float32], centre: NDArray[np.float64], radii: NDArray[np.float64], step: int
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return per ray and radius how much the colour changes there, and where that is."""
+    angles = np.linspace(0, 2 * np.pi, _SIDES, endpoint=False)
+    at = centre + np.stack([np.cos(angles), np.sin(angles)], axis=1)[:, None, :] * radii[None, :, None]
+    xs, ys = (np.ascontiguousarray(at[..., axis], np.float32) for axis in (0, 1))
+    along = cv2.remap(lab, xs, ys, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    change = along[:, 2 * step :] - along[:, : -2 * step]
+    edge = np.zeros(at.shape[:2], np.float32)
+    # Light changes on the metal too; against the table colour does.
+    edge[:, step:-step] = np.sqrt(0.5 * change[..., 0] ** 2 + change[..., 1] ** 2 + change[..., 2] ** 2)
+    return edge, at
+
+
+def _on_one_circle(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[float, float, float] | None]:
+    """Return the points on the circle that most agree about, and that circle (x, y, radius); None without one."""
+    circle = None
+    for _ in range(6):
+        if len(points) < _LEAST_ON_RIM * _SIDES:
+            return points, None
+        terms = np.column_stack([2 * points, np.ones(len(points))])
+        solved = np.linalg.lstsq(terms, (points**2).sum(axis=1), rcond=None)[0]
+        radius = float(np.sqrt(max(1e-6, solved[2] + solved[0] ** 2 + solved[1] ** 2)))
+        circle = (float(solved[0]), float(solved[1]), radius)
+        gaps = np.abs(np.hypot(points[:, 0] - solved[0], points[:, 1] - solved[1]) - radius)
+        near = gaps < max(0.02 * radius, 2 * float(np.median(gaps)))
+        if near.all():
+            break
+        points = points[near]
+    return points, circle

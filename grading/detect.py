@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -44,6 +44,15 @@ class Detector(Protocol):
 
     def detect(self, pixels: Pixels, *, ignore: Sequence[Polygon] = ()) -> list[Detection]:
         """Return the fruit, reading order; `ignore` holds the outlines of markers and coins."""
+        ...
+
+
+@runtime_checkable
+class SeesCoins(Protocol):
+    """A detector that also knows coins when it sees them."""
+
+    def coins(self, pixels: Pixels) -> list[tuple[float, float, float, float]]:
+        """Return where coins lie (left, top, right, bottom), best first."""
         ...
 
 

@@ -246,6 +246,10 @@ class LearnedDetector:
         """Return every fruit, top to bottom and left to right; coins and what `ignore` covers are none."""
         return self.outlined(pixels, find(pixels, self.model), ignore=ignore)
 
+    def coins(self, pixels: Pixels) -> list[_Box]:
+        """Return where coins lie, best first."""
+        return [each.box for each in find(pixels, self.model) if each.kind == "coin"]
+
     def outlined(self, pixels: Pixels, finds: Sequence[Find], *, ignore: Sequence[Polygon] = ()) -> list[Detection]:
         """Return the fruit among the finds with their outlines, in the order of `detect`."""
         finds = [each for each in finds if each.kind != "coin" and not _lies_on(each, ignore)]

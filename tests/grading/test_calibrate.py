@@ -56,3 +56,42 @@ def test_a_coin_gives_the_scale_within_five_percent(radius: int) -> None:
 
 def test_the_camera_height_follows_from_focal_length_and_scale() -> None:
     assert camera_height_mm(860, 0.4) == pytest.approx(344)
+
+
+def _coin_photo(radius: float, *, metal: tuple[int, int, int] = (150, 154, 152), seed: int = 3) -> np.ndarray:
+    """A coin with a raised rim and relief on a wooden table, and a shadow beside it."""
+    rng = np.random.default_rng(seed)
+    pixels = np.empty((600, 800, 3), np.float32)
+    pixels[:] = (90, 140, 190)
+    pixels += cv2.GaussianBlur(rng.standard_normal((600, 800, 1)).astype(np.float32) * 60, (0, 0), 3)[..., None]
+    centre = (400 * 16, 300 * 16)
+    cv2.circle(pixels, (404 * 16, 305 * 16), round(radius * 16), (60, 95, 130), -1, cv2.LINE_AA, 4)
+    for share, shade in ((1.0, 1.0), (0.9, 0.75), (0.86, 1.1), (0.55, 0.6), (0.5, 1.15), (0.2, 0.7)):
+        cv2.circle(pixels, centre, round(radius * share * 16), [c * shade for c in metal], -1, cv2.LINE_AA, 4)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("radius", [14.0, 27.5, 60.0, 130.0])
+@pytest.mark.parametrize("metal", [(150, 154, 152), (90, 170, 200)], ids=["steel", "brass"])
+def test_a_coin_is_measured_where_it_was_seen_however_roughly(radius: float, metal: tuple[int, int, int]) -> None:
+    pixels = _coin_photo(radius, metal=metal)
+    rng = np.random.default_rng(5)
+    for _ in range(4):
+        box = np.array([400 - radius, 300 - radius, 400 + radius, 300 + radius]) + rng.normal(0, 0.08 * radius, 4)
+        found = find_scale(pixels, Coin(), coins=[tuple(box)])
+        assert 25_000_000 / found.nm_per_px == pytest.approx(2 * radius, rel=0.035)
+        assert found.outline.mean(axis=0) == pytest.approx([400, 300], abs=0.05 * radius + 1)
+
+
+def test_where_the_coin_was_not_the_whole_photograph_is_searched() -> None:
+    plain = np.full((600, 800, 3), 128, np.uint8)
+    with pytest.raises(NoScaleError):
+        find_scale(plain, Coin(), coins=[(100, 100, 150, 150), (0, 0, 2, 2)])
+    found = find_scale(coin_on_table(40), Coin(), coins=[(0, 0, 3, 3)])
+    assert found.nm_per_px == find_scale(coin_on_table(40), Coin()).nm_per_px
+
+
+@pytest.mark.parametrize("box", [(-50, -50, 20, 20), (780, 580, 840, 640), (0, 0, 800, 600), (30, 30, 10, 10)])
+def test_places_partly_outside_the_photograph_are_no_harm(box: tuple[float, float, float, float]) -> None:
+    found = find_scale(_coin_photo(40.0), Coin(), coins=[box, (362, 258, 441, 339)])
+    assert found.nm_per_px > 0
