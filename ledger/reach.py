@@ -203,6 +203,7 @@ class _Survey:
         self._inside: dict[str, list[int]] = {}
         self._of: dict[str, list[int]] = {}
         self._distance: dict[int, int] = {}
+        self._steps_of: dict[str, int] = {}
         self._links: dict[int, tuple[Link, ...]] = {}
         self._alike: dict[tuple[str, int, int | None], dict[str, _Leg]] = {}
         self._sendings: dict[str, list[_Sending]] = {}
@@ -415,7 +416,15 @@ class _Survey:
         return (*self._why(lot), Link(key, lot, name)) if lot in self._of else (Link(key, lot, name),)
 
     def _steps(self, name: str) -> int:
-        return min((self._distance.get(node, 0) for node in self._nodes(name)), default=0)
+        """How many movements a thing is away from the sources."""
+        steps = self._steps_of.get(name)
+        if steps is None:
+            nodes = self._nodes(name)
+            steps = self._distance.get(nodes[0], 0) if nodes else 0
+            for node in nodes[1:]:
+                steps = min(steps, self._distance.get(node, 0))
+            self._steps_of[name] = steps
+        return steps
 
     def _find_ways(self) -> None:
         """Note how far each node is from the sources, and by which events: the spread found them nearest first."""
