@@ -1,4 +1,4 @@
-"""Commands of the log's keeper and its auditor: fsck, followers, forget."""
+"""Commands of the log's keeper and its auditor: fsck, rebuild, followers, forget."""
 
 import dataclasses
 import os
@@ -243,6 +243,25 @@ def _say_report(report: "Report", unasked: str | None) -> None:
         say(f"the chain was not asked: {unasked}")
 
 
+def rebuild(as_json: AsJson = False) -> int:
+    """Make what is derived from the entries again: the index of identifiers and the tree.
+
+    With the product stopped. Nothing is kept unless the entries give the root that was last signed.
+    """
+    from ledger.log import tree_size
+    from ledger.rebuild import rebuild as make_again
+
+    with installation(reads_chain_only=True) as rt, bar("entries", is_shown=not as_json) as step:
+        with rt.db.write() as session:
+            size = tree_size(session)
+            done = make_again(session, progress=lambda count: step(count, size))
+    if as_json:
+        print_json({"entries": done})
+    else:
+        say(f"index and tree are made again from {done} entries")
+    return OK
+
+
 # --- followers -------------------------------------------------------------------------------------
 
 
@@ -326,5 +345,6 @@ def forget(
 def register(command: Callable[..., Callable[..., Any]], app: typer.Typer) -> None:
     """Add these commands to the command line."""
     command(app)(fsck)
+    command(app)(rebuild)
     command(app)(followers)
     command(app)(forget)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlmodel import col, select, update
+from sqlmodel import col, delete, select, update
 from typer.testing import CliRunner
 
 from api.cli import app
@@ -20,7 +20,7 @@ from api.migrations import migrate
 from api.runtime import Runtime
 from ledger import disclosure, follow, log
 from ledger.kernel.settings import Settings
-from ledger.models import Checkpoint, Entry
+from ledger.models import Checkpoint, Entry, Naming, Tile
 from ledger.proof import verify
 from orders.stock import GradedStock
 from tests.simulators.orchard import PACK, PLOT, golden_events, noise
@@ -127,6 +127,19 @@ def test_a_state_that_cannot_be_believed_is_ignored(rt: Runtime, home: Path, sta
         path.write_bytes(path.read_bytes().replace(b"guoyuan-fsck@1", b"guoyuan-fsck@0"))
     found = json.loads(fsck(*(["--from-start"] if state == "from the start" else [])).stdout)
     assert (found["sound"], found["resumed_from"]) == (True, 0)
+
+
+def test_a_damaged_index_and_tree_are_made_again(rt: Runtime) -> None:
+    record(rt, golden_events())
+    with rt.db.write() as session:
+        session.exec(delete(Naming).where(col(Naming.entry_id) == 3))
+        session.exec(update(Tile).values(data=bytes(64)))
+    assert {problem["kind"] for problem in as_json("fsck", code=1)["problems"]} >= {"naming", "tree"}
+    assert as_json("rebuild")["entries"] == 38
+    assert as_json("fsck")["sound"]
+    with rt.db.write() as session:
+        session.exec(update(Entry).where(col(Entry.leaf_index) == 5).values(data=b'{"a":1}'))
+    run("rebuild", code=1)
 
 
 # --- followers -------------------------------------------------------------------------------------
