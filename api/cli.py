@@ -15,6 +15,7 @@ from api import (
     auditing,
     chain_commands,
     epcis_commands,
+    grading_commands,
     log_commands,
     proof_commands,
     recall_commands,
@@ -272,7 +273,7 @@ command(app)(proof_commands.verify)
 command(app)(proof_commands.proof)
 log_commands.register(command, app)
 command(app)(witness_commands.witness)
-command(app)(auditing.grade)
+command(app)(grading_commands.grade)
 
 
 if __name__ == "__main__":

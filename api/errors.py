@@ -272,6 +272,7 @@ _ORDERS: Final[Mapping[type[OriginError], HTTPStatus]] = {
 _GRADING: Final[Mapping[type[OriginError], HTTPStatus]] = {
     grading_errors.GradingError: S.CONFLICT,
     grading_errors.CannotGradeError: S.UNPROCESSABLE_ENTITY,
+    grading_errors.UnreadableFileError: S.UNPROCESSABLE_ENTITY,
     grading_errors.BrokenImageError: S.UNPROCESSABLE_ENTITY,
     grading_errors.ImageTooLargeError: S.REQUEST_ENTITY_TOO_LARGE,
     grading_errors.ImageTooSmallError: S.UNPROCESSABLE_ENTITY,
@@ -280,6 +281,8 @@ _GRADING: Final[Mapping[type[OriginError], HTTPStatus]] = {
     grading_errors.ScaleMovedError: S.UNPROCESSABLE_ENTITY,
     grading_errors.NoFruitError: S.UNPROCESSABLE_ENTITY,
     grading_errors.UsedPhotographError: S.CONFLICT,
+    grading_errors.ModelFileError: S.INTERNAL_SERVER_ERROR,
+    grading_errors.DatasetError: S.UNPROCESSABLE_ENTITY,
     grading_errors.StandardError: S.INTERNAL_SERVER_ERROR,
     grading_errors.UnknownCropError: S.UNPROCESSABLE_ENTITY,
     grading_errors.CalibrationFailedError: S.UNPROCESSABLE_ENTITY,

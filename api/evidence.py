@@ -17,7 +17,9 @@ from api.drawing import Reading
 from api.facts import fact_at, walk
 from api.story import Fruit, Photo, Plate
 from grading.errors import GradingError
+from grading.evidence import FORMATS
 from grading.grade import grade
+from grading.look import recorded
 from grading.measure import Measures
 from grading.standard import Standard, Tariff, parse_standard, parse_tariff
 from ledger.kernel.clock import TimeError, parse_time
@@ -28,7 +30,6 @@ Files = Callable[[str], bytes | None]
 """Gives the bytes of an `ni:` name, or None where they are not kept here."""
 
 READINGS_FORMAT: Final = "guoyuan-readings/1"
-FRUIT_FORMAT: Final = "guoyuan-fruit-record/1"
 _TEMPERATURES: Final = ("pulp-temperature", "load-temperature", "air-temperature", "room-temperature")
 _USABLE: Final = (1, 2)
 """QARTOD flags good and not evaluated: what a summary counts."""
@@ -100,7 +101,7 @@ def fruit(files: Files, number: int, name: str) -> Fruit | None:
         record = msgspec.json.decode(data)
     except msgspec.DecodeError:
         return None
-    if walk(record, ("format",)) != FRUIT_FORMAT:
+    if walk(record, ("format",)) not in FORMATS:
         return None
     crop = walk(record, ("crop",))
     picture = photo(files, crop if isinstance(crop, str) else None)
@@ -205,9 +206,9 @@ def _reason(files: Files, record: Mapping[str, Any]) -> tuple[dict[str, str], di
     if standard_data is None or tariff_data is None:
         return {}, {}
     try:
-        measured = tuple(sorted(record["measures"].items()))
         names = str(walk(record, ("standard", "id"))), str(walk(record, ("tariff", "id")))
-        rule, reason, title = _judged(measured, names, standard_data, tariff_data)
+        brix = record.get("brixTenths", -1)
+        rule, reason, title = _judged(recorded(record), brix, names, standard_data, tariff_data)
     except (GradingError, AttributeError, KeyError, TypeError, ValueError):
         return {}, {}
     return (reason if rule == walk(record, ("verdict", "rule")) else {}), title
@@ -215,30 +216,13 @@ def _reason(files: Files, record: Mapping[str, Any]) -> tuple[dict[str, str], di
 
 @lru_cache(maxsize=4096)
 def _judged(
-    measured: tuple[tuple[str, int], ...], names: tuple[str, str], standard_data: bytes, tariff_data: bytes
+    measures: Measures, brix: int, names: tuple[str, str], standard_data: bytes, tariff_data: bytes
 ) -> tuple[str, dict[str, str], dict[str, str]]:
     """Return the rule that decides about measures, why, and the standard's title. Raises GradingError."""
     standard, tariff = _standard(names[0], standard_data), _tariff(names[1], tariff_data)
-    verdict = grade(_measures(dict(measured)), standard, tariff)
+    verdict = grade(measures, standard, tariff, brix_tenths=brix if brix >= 0 else None)
     title = standard.content.title
     return verdict.rule, {"zh": verdict.reason.zh, "en": verdict.reason.en}, {"zh": title.zh, "en": title.en}
-
-
-def _measures(told: Mapping[str, int]) -> Measures:
-    return Measures(
-        length_um=told["lengthUm"],
-        width_um=told["widthUm"],
-        equivalent_diameter_um=told["equivalentDiameterUm"],
-        area_mm2=told["areaMm2"],
-        lab_l_centi=told["labLCenti"],
-        lab_a_centi=told["labACenti"],
-        lab_b_centi=told["labBCenti"],
-        blemish_mm2=told["blemishMm2"],
-        blemish_permille=told["blemishPermille"],
-        volume_mm3=told["volumeMm3"],
-        mass_g=told["massG"],
-        height_corrected_permille=told["heightCorrectedPermille"],
-    )
 
 
 @lru_cache(maxsize=32)

@@ -2,6 +2,7 @@
 
 GradingError
 ├── CannotGradeError          this photograph cannot be graded; nothing was counted
+│   ├── UnreadableFileError   there is no such file, or it cannot be opened
 │   ├── BrokenImageError      not a JPEG, PNG or WebP picture, or one that ends too early
 │   ├── ImageTooLargeError    more bytes or pixels than a camera here makes
 │   ├── ImageTooSmallError    too few pixels to measure a fruit in
@@ -12,6 +13,7 @@ GradingError
 │   └── UsedPhotographError   the same photograph was already counted in another batch
 ├── ModelFileError            a trained model whose weights are not those its card describes
 ├── DatasetError              training photographs or labels that cannot be used
+├── TrainingError             a training that cannot be started, or came to nothing
 ├── StandardError             a standard or tariff file that cannot be used, or does not exist
 ├── UnknownCropError          no standard here is for this crop
 ├── CalibrationFailedError    the reference reads wrong by more than is allowed
@@ -49,6 +51,16 @@ class CannotGradeError(GradingError):
     """This photograph cannot be graded. Nothing of it was counted."""
 
     code = "cannot_grade"
+
+
+class UnreadableFileError(CannotGradeError):
+    """There is no such file, or it cannot be opened."""
+
+    code = "file_unreadable"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the file cannot be read: {reason}")
+        self.path, self.reason = path, reason
 
 
 class BrokenImageError(CannotGradeError):
@@ -135,6 +147,12 @@ class DatasetError(GradingError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path.name} {reason}")
         self.path, self.reason = path, reason
+
+
+class TrainingError(GradingError):
+    """A network cannot be trained or taken out: what it needs is not installed, or it left no weights."""
+
+    code = "training"
 
 
 class NoFruitError(CannotGradeError):

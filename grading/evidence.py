@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from grading.calibrate import Coin, Marker, Reference
+from grading.calibrate import Coin, Marker
+from grading.detect import ClassicalDetector, Detector
 from grading.errors import EvidenceError, GradingError
 from grading.grade import Verdict
-from grading.look import Seen, SeenFruit, Setup, look, measured
+from grading.look import Given, Known, Seen, SeenFruit, Setup, look, marks_recorded, measured, method_of
 from grading.standard import Standard, parse_standard, parse_tariff
 from ledger.canonical import canonical
 from ledger.errors import LedgerError
 from ledger.kernel.errors import OriginError
 from ledger.kernel.files import FileStore, ni_uri
 
-FORMAT = "guoyuan-fruit-record/1"
+FORMAT = "guoyuan-fruit-record/2"
+FORMATS = ("guoyuan-fruit-record/1", FORMAT)
+"""Every edition that is read and graded again; the first one has neither marks, bands nor an interval of the mass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +48,30 @@ def keep_fruit(files: FileStore, seen: Seen, fruit: SeenFruit, *, number: int, r
     return Kept(files.put(fruit_record(seen, fruit, crop=crop, number=number, run=run, setup=setup)), crop)
 
 
-def fruit_record(seen: Seen, fruit: SeenFruit, *, crop: str, number: int, run: str, setup: Setup) -> bytes:
-    """Return the canonical bytes of one fruit's record."""
+def fruit_record(
+    seen: Seen, fruit: SeenFruit, *, crop: str, number: int, run: str, setup: Setup, edition: int = 2
+) -> bytes:
+    """Return the canonical bytes of one fruit's record, in the newest edition or an older one."""
+    new: dict[str, Any] = {}
+    if edition > 1:
+        stage = setup.standard.stage(fruit.measures)
+        new = {
+            "bands": dict(fruit.measures.bands),
+            "marks": marks_recorded(fruit.measures),
+            "stage": stage.id if stage else "",
+            "brixTenths": -1 if setup.brix_tenths is None else setup.brix_tenths,
+        }
     return canonical(
         {
-            "format": FORMAT,
+            **new,
+            "format": FORMATS[edition - 1],
             "run": run,
             "number": number,
             "frame": ni_uri(seen.frame.digest),
             "crop": crop,
             "box": list(fruit.detection.box),
             "scale": {
-                "reference": _kind(setup.reference),
+                "reference": method_of(setup.reference),
                 "referenceUm": setup.reference.size_um,
                 "nmPerPixel": seen.scale.nm_per_px,
                 "focalPx": setup.focal_px or 0,
@@ -64,7 +79,7 @@ def fruit_record(seen: Seen, fruit: SeenFruit, *, crop: str, number: int, run: s
             },
             "model": ni_uri(_digest(setup.model)),
             "scorePermille": fruit.detection.score_permille,
-            "measures": dict(measured(fruit.measures)),
+            "measures": measured(fruit.measures, edition=edition),
             "standard": _file(setup.standard),
             "tariff": {
                 "id": setup.tariff.id,
@@ -90,8 +105,12 @@ def decided(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def regrade(record: bytes, frame: bytes, *, standard: bytes, tariff: bytes) -> Verdict:
+def regrade(
+    record: bytes, frame: bytes, *, standard: bytes, tariff: bytes, detector: Detector | None = None
+) -> Verdict:
     """Grade the fruit of a record again, from the photograph on, and return the verdict.
+
+    `detector` is the one the record's model describes; the classical one where none is given.
 
     Raises EvidenceError where the photograph or a file is not the one the record names, or where any
     measure or the verdict comes out otherwise.
@@ -107,8 +126,10 @@ def regrade(record: bytes, frame: bytes, *, standard: bytes, tariff: bytes) -> V
         setup = Setup(
             standard=parse_standard(told["standard"]["id"], standard),
             tariff=parse_tariff(told["tariff"]["id"], tariff),
-            reference=_reference(told["scale"]["reference"], told["scale"]["referenceUm"]),
+            reference=_reference(told["scale"]),
             focal_px=told["scale"]["focalPx"] or None,
+            detector=detector or ClassicalDetector(),
+            brix_tenths=brix if (brix := told.get("brixTenths", -1)) >= 0 else None,
         )
         if ni_uri(_digest(setup.model)) != told["model"]:
             raise EvidenceError("the record was made by another detector than this one")
@@ -116,7 +137,15 @@ def regrade(record: bytes, frame: bytes, *, standard: bytes, tariff: bytes) -> V
         fruit = next((each for each in seen.fruit if list(each.detection.box) == told["box"]), None)
         if fruit is None:
             raise EvidenceError("no fruit stands where the record says")
-        again = fruit_record(seen, fruit, crop=told["crop"], number=told["number"], run=told["run"], setup=setup)
+        again = fruit_record(
+            seen,
+            fruit,
+            crop=told["crop"],
+            number=told["number"],
+            run=told["run"],
+            setup=setup,
+            edition=FORMATS.index(told["format"]) + 1,
+        )
         if again != record:
             raise EvidenceError(f"{', '.join(_differing(_parsed(again), told))} come out otherwise")
     except (KeyError, TypeError, ValueError) as error:
@@ -157,8 +186,8 @@ def _parsed(record: bytes) -> dict[str, Any]:
         is_canonical = canonical(told) == record
     except (ValueError, RecursionError, LedgerError) as error:
         raise EvidenceError("the record is not canonical JSON") from error
-    if not is_canonical or not isinstance(told, dict) or told.get("format") != FORMAT:
-        raise EvidenceError(f"the record is not a canonical {FORMAT}")
+    if not is_canonical or not isinstance(told, dict) or told.get("format") not in FORMATS:
+        raise EvidenceError(f"the record is none of {', '.join(FORMATS)} in canonical form")
     return told
 
 
@@ -166,12 +195,11 @@ def _file(standard: Standard) -> dict[str, str]:
     return {"id": standard.id, "edition": standard.edition, "file": ni_uri(standard.digest)}
 
 
-def _kind(reference: Reference) -> str:
-    return "marker" if isinstance(reference, Marker) else "coin"
-
-
-def _reference(kind: str, size_um: int) -> Reference:
-    if kind not in ("marker", "coin"):
+def _reference(scale: Mapping[str, Any]) -> Known:
+    kind, size_um = scale["reference"], scale["referenceUm"]
+    if kind == "given":
+        return Given(scale["nmPerPixel"])
+    if kind not in {"marker", "coin"}:
         raise EvidenceError(f"{kind!r} is no reference")
     return Marker(size_um) if kind == "marker" else Coin(size_um)
 

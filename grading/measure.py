@@ -5,7 +5,9 @@ the same picture always gives the same verdict.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +21,67 @@ _MARK_DEPTH = 9.0
 """How much darker (CIE L*) than the skin around it a mark is. Lenticels stay under it, scabs do not."""
 _MARK_DULLNESS = 5.0
 """How much less colour (CIE chroma) a mark has."""
+_BRUISE_MM2 = 40.0
+"""A bruise is as large as what pressed on the fruit; smaller soft marks are not told apart."""
+
+
+_NORMAL_90: Final = 1.645
+"""How many standard deviations on either side hold nine values in ten."""
+_UNCORRECTED_LOW: Final = 0.715
+"""Share of the mass that is left when a camera only five fruit widths above the belt was not corrected for."""
+MARK_KINDS: Final = ("scab", "bruise", "russet", "mark")
+
+Form = Literal["long", "round"]
 
 
 @dataclass(frozen=True, slots=True)
 class Solid:
-    """How a crop's body follows from its outline: thickness per width, and density."""
+    """How a crop's body follows from its outline: thickness per width, and density.
+
+    A `long` fruit lies on its side, so its shorter caliper is the diameter of its equatorial section. Of a
+    `round` one it is the circle with the outline's area: its longest caliper takes every shadow along.
+    `shape_permille` is one standard deviation of the mass that outline and form leave open.
+    """
 
     thickness_permille: int
     density_g_per_l: int
+    form: Form = "long"
+    shape_permille: int = 110
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A range of skin colour: CIE hue angle in degrees (counted on past 360), chroma and lightness."""
+
+    name: str
+    hue_from: int
+    hue_to: int
+    least_chroma: int = 0
+    most_chroma: int = 200
+    least_light: int = 0
+    most_light: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One mark on the skin. `box` is left, top, width, height in pixels of the fruit's box.
+
+    `kind` is as much as darkness and shape can tell: dark and sharp is a `scab`, large and soft a
+    `bruise`, thin or scattered and hardly darker a `russet`; what fits none is a `mark`.
+    """
+
+    kind: str
+    box: tuple[int, int, int, int]
+    area_mm2: int
+    across_um: int
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """One standard deviation of what lengths come from: of the scale in thousandths, of the outline in pixels."""
+
+    scale_permille: int = 8
+    outline_px: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +90,7 @@ class Measures:
 
     `height_corrected_permille` is the factor by which lengths were shrunk for the fruit standing above
     the marker's plane; 1000 says that the camera's height is unknown and nothing was corrected.
+    The fields with a default are those that records of the first edition do not have.
     """
 
     length_um: int
@@ -49,10 +105,28 @@ class Measures:
     volume_mm3: int
     mass_g: int
     height_corrected_permille: int
+    equatorial_um: int = 0
+    roundness_permille: int = 0
+    mass_low_g: int = 0
+    mass_high_g: int = 0
+    bands: tuple[tuple[str, int], ...] = ()
+    """Share of each colour band in thousandths of the fruit that is seen."""
+    marks: tuple[Mark, ...] = ()
+
+    def share_permille(self, band: str) -> int:
+        """Return a colour band's share, 0 where it was not measured."""
+        return dict(self.bands).get(band, 0)
 
 
 def measure(
-    lab: Floats, mask: Mask, *, mm_per_px: float, solid: Solid, camera_height_mm: float | None = None
+    lab: Floats,
+    mask: Mask,
+    *,
+    mm_per_px: float,
+    solid: Solid,
+    camera_height_mm: float | None = None,
+    bands: Sequence[Band] = (),
+    error: Error = Error(),
 ) -> Measures:
     """Return the measures of the fruit in `mask`; `lab` holds CIE L*a*b* of the same box."""
     length_px, width_px = feret_px(mask)
@@ -62,14 +136,17 @@ def measure(
         apparent = width_px * mm_per_px
         shrink = belt_to_fruit(apparent, camera_height_mm) / apparent
     mm = mm_per_px * shrink
-    length_mm, width_mm = length_px * mm, width_px * mm
-    marks_px = int(marks(lab, mask).sum())
+    length_mm, width_mm, circle_mm = length_px * mm, width_px * mm, 2 * math.sqrt(area_px / math.pi) * mm
+    marked, depth = _marks(lab, mask)
+    marks_px = int(marked.sum())
     volume_mm3 = math.pi / 6 * length_mm * width_mm * (width_mm * solid.thickness_permille / 1000)
+    mass_g = volume_mm3 * solid.density_g_per_l / 1e6
+    spread = _mass_spread(length_px, width_px, solid, error)
     colour = np.median(lab[mask], axis=0)
     return Measures(
         length_um=round(length_mm * 1000),
         width_um=round(width_mm * 1000),
-        equivalent_diameter_um=round(2 * math.sqrt(area_px / math.pi) * mm * 1000),
+        equivalent_diameter_um=round(circle_mm * 1000),
         area_mm2=round(area_px * mm * mm),
         lab_l_centi=round(float(colour[0]) * 100),
         lab_a_centi=round(float(colour[1]) * 100),
@@ -77,9 +154,32 @@ def measure(
         blemish_mm2=round(marks_px * mm * mm),
         blemish_permille=round(1000 * marks_px / area_px),
         volume_mm3=round(volume_mm3),
-        mass_g=round(volume_mm3 * solid.density_g_per_l / 1e6),
+        mass_g=round(mass_g),
         height_corrected_permille=round(shrink * 1000),
+        equatorial_um=round((circle_mm if solid.form == "round" else width_mm) * 1000),
+        roundness_permille=min(1000, round(4000 * area_px / (math.pi * length_px**2))),
+        mass_low_g=round(mass_g / spread * (_UNCORRECTED_LOW if camera_height_mm is None else 1.0)),
+        mass_high_g=round(mass_g * spread),
+        bands=tuple((band.name, _share_permille(lab, mask, band)) for band in bands),
+        marks=tuple(_described(part, depth, mm) for part in _parts(marked)),
     )
+
+
+def _mass_spread(length_px: float, width_px: float, solid: Solid, error: Error) -> float:
+    """Return the factor up and down that holds the mass nine times in ten: scale, outline and form together."""
+    scale = 3 * error.scale_permille / 1000
+    outline = math.hypot(error.outline_px / length_px, 2 * error.outline_px / width_px)
+    return math.exp(_NORMAL_90 * math.hypot(scale, outline, solid.shape_permille / 1000))
+
+
+def _share_permille(lab: Floats, mask: Mask, band: Band) -> int:
+    light, a, b = (lab[..., channel][mask] for channel in range(3))
+    chroma = np.hypot(a, b)
+    hue = np.degrees(np.arctan2(b, a)) % 360
+    within = (hue - band.hue_from) % 360 < band.hue_to - band.hue_from
+    within &= (chroma >= band.least_chroma) & (chroma < band.most_chroma)
+    within &= (light >= band.least_light) & (light < band.most_light)
+    return round(1000 * int(within.sum()) / len(within))
 
 
 def belt_to_fruit(apparent_mm: float, camera_height_mm: float) -> float:
@@ -110,11 +210,17 @@ def marks(lab: Floats, mask: Mask) -> Mask:
     Shading and blush are slow: a cubic surface is fitted to lightness and to chroma. Blush that ends
     sharply is darker but not duller; a scab is both. The rim is left out, because light falls off there.
     """
+    return _marks(lab, mask)[0]
+
+
+def _marks(lab: Floats, mask: Mask) -> tuple[Mask, Floats]:
+    """Return the marks, and how much darker than its surroundings every pixel is."""
     none = np.zeros(mask.shape, dtype=bool)
+    depth = np.zeros(mask.shape, dtype=np.float32)
     rim = max(2, round(min(mask.shape) * _RIM_PERMILLE / 1000))
     core = _eroded(mask, rim)
     if core.sum() < 60:
-        return none
+        return none, depth
     ys, xs = np.nonzero(core)
     terms = _cubic(xs, ys, mask.shape)
     light = _smoothed(lab[..., 0], mask)[ys, xs]
@@ -127,8 +233,65 @@ def marks(lab: Floats, mask: Mask) -> Mask:
     is_mark = (darker < -max(_MARK_DEPTH, 3.2 * noise)) & ((duller < -_MARK_DULLNESS) | (darker < -3 * _MARK_DEPTH))
     found = none
     found[ys, xs] = is_mark
+    depth[ys, xs] = -darker
     # A mark is more than a grain of sensor noise: at least five of nine neighbours.
-    return np.asarray(found & (_box_sum(found.astype(np.float64), 1) >= 5), dtype=bool)
+    return np.asarray(found & (_box_sum(found.astype(np.float64), 1) >= 5), dtype=bool), depth
+
+
+_Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def _parts(found: Mask) -> list[_Pixels]:
+    """Return the rows and columns of every connected part (eight neighbours), largest first, then as read."""
+    starts = found & ~np.pad(found, ((0, 0), (1, 0)))[:, :-1]
+    runs: list[tuple[int, int, int]] = []
+    for y in map(int, np.flatnonzero(found.any(axis=1))):
+        row = found[y]
+        ends = np.flatnonzero(row & ~np.append(row[1:], False)) + 1
+        runs += [(y, int(a), int(b)) for a, b in zip(np.flatnonzero(starts[y]), ends, strict=True)]
+    parent = list(range(len(runs)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    above: list[int] = []
+    here: list[int] = []
+    for index, (y, a, b) in enumerate(runs):
+        if here and runs[here[0]][0] != y:
+            above, here = (here if runs[here[0]][0] == y - 1 else []), []
+        for other in above:
+            if runs[other][1] <= b and runs[other][2] >= a:
+                parent[root(index)] = root(other)
+        here.append(index)
+    groups: dict[int, list[int]] = {}
+    for index in range(len(runs)):
+        groups.setdefault(root(index), []).append(index)
+    parts = []
+    for members in groups.values():
+        ys = np.concatenate([np.full(runs[m][2] - runs[m][1], runs[m][0]) for m in members])
+        xs = np.concatenate([np.arange(runs[m][1], runs[m][2]) for m in members])
+        parts.append((ys, xs))
+    return sorted(parts, key=lambda part: (-len(part[0]), int(part[0].min()), int(part[1].min())))
+
+
+def _described(part: _Pixels, depth: Floats, mm: float) -> Mark:
+    ys, xs = part
+    left, top = int(xs.min()), int(ys.min())
+    width, height = int(xs.max()) - left + 1, int(ys.max()) - top + 1
+    across_px = math.hypot(width, height) if min(width, height) * 2 < max(width, height) else max(width, height)
+    dark, area_mm2 = float(np.median(depth[ys, xs])), len(ys) * mm * mm
+    fills = len(ys) / (width * height)
+    kind = "mark"
+    if dark >= 2.5 * _MARK_DEPTH:
+        kind = "scab"
+    elif area_mm2 >= _BRUISE_MM2 and fills >= 0.5:
+        kind = "bruise"
+    elif fills < 0.4:
+        kind = "russet"
+    return Mark(kind, (left, top, width, height), round(area_mm2), round(across_px * mm * 1000))
 
 
 def _sound_surface(terms: Floats, values: Floats) -> tuple[Floats, Mask]:

@@ -17,11 +17,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from grading.errors import StandardError, UnknownCropError
-from grading.measure import Measures, Solid
+from grading.measure import MARK_KINDS, Band, Form, Measures, Solid
 
 Count = Annotated[int, Meta(ge=0)]
 Name = Annotated[str, Meta(min_length=1, max_length=60)]
-Basis = Literal["standard", "house"]
+Basis = Literal["standard", "house", "unverified"]
+"""Whose a number is: the cited text's; ours; said to be the text's, but not seen in it or in a copy."""
 CULL = "cull"
 
 
@@ -37,10 +38,55 @@ class Text(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Body(Struct, frozen=True, forbid_unknown_fields=True):
-    """How volume and mass follow from an outline."""
+    """How volume and mass follow from an outline; see `grading.measure.Solid`."""
 
     thickness_permille: Annotated[int, Meta(ge=100, le=2000)]
     density_g_per_l: Annotated[int, Meta(ge=300, le=2000)]
+    form: Form = "long"
+    shape_permille: Annotated[int, Meta(ge=10, le=500)] = 110
+
+
+class Source(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where figures come from: the text, and where it was read (or that it was not)."""
+
+    id: Name
+    citation: str
+    read: str
+
+
+class Requirement(Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the text's minimum requirements, and whether the camera can see it."""
+
+    text: Text
+    is_seen: bool
+    section: str = ""
+    source: str = ""
+
+
+class ColourBand(Struct, frozen=True, forbid_unknown_fields=True):
+    """A range of skin colour by name; see `grading.measure.Band`."""
+
+    name: Name
+    title: Text
+    hue_from: Annotated[int, Meta(ge=-180, le=360)]
+    hue_to: Annotated[int, Meta(ge=-180, le=540)]
+    least_chroma: Count = 0
+    most_chroma: Count = 200
+    least_light: Count = 0
+    most_light: Count = 100
+    basis: Basis = "house"
+
+
+class Stage(Struct, frozen=True, forbid_unknown_fields=True):
+    """One stage of ripeness, ripest first in the file: the first one whose bands together cover enough."""
+
+    id: Name
+    title: Text
+    bands: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    least_permille: Annotated[int, Meta(ge=0, le=1000)]
+    basis: Basis = "house"
+    section: str = ""
+    source: str = ""
 
 
 class Doubt(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +96,7 @@ class Doubt(Struct, frozen=True, forbid_unknown_fields=True):
     marks_permille: Count
     marks_mm2: Count
     size_permille: Count
+    band_permille: Count = 30
 
 
 class SizeCode(Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,24 +110,35 @@ class SizeCode(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Sizing(Struct, frozen=True, forbid_unknown_fields=True):
-    """How the standard sizes: by mass or diameter, the least size, the groups from small to large."""
+    """How the standard sizes: by mass or diameter, the least size, the groups from small to large.
 
-    by: Literal["mass_g", "diameter_mm"]
+    `diameter_mm` is the diameter of the circle with the outline's area; `equatorial_mm` the diameter
+    of the equatorial section. `overlapping` says that the text's groups overlap: a fruit gets the larger one.
+    """
+
+    by: Literal["mass_g", "diameter_mm", "equatorial_mm"]
     minimum: Count
     rule: Name
     reason: Text
     codes: Annotated[tuple[SizeCode, ...], Meta(min_length=1)]
     basis: Basis = "standard"
+    overlapping: bool = False
+    section: str = ""
+    source: str = ""
 
 
 class Limit(Struct, frozen=True, forbid_unknown_fields=True):
     """At most so much of one measured quantity, per size code. `basis` says whose number it is."""
 
     rule: Name
-    quantity: Literal["blemish_mm2", "blemish_permille"]
+    quantity: Literal["blemish_mm2", "blemish_permille", "mark_count", "largest_mark_um", "kind_mm2", "band_permille"]
     basis: Basis
     at_most: Mapping[str, Count]
     reason: Text
+    of: str = ""
+    """Which kind of mark, or which colour band, where the quantity asks for one."""
+    section: str = ""
+    source: str = ""
 
 
 class QualityClass(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,8 +146,17 @@ class QualityClass(Struct, frozen=True, forbid_unknown_fields=True):
 
     id: Name
     name: Text
-    tolerance_permille: Count
+    tolerance_permille: Annotated[int, Meta(ge=0, le=1000)]
+    """Share of a lot that may miss this class and still meet the next."""
     limits: Annotated[tuple[Limit, ...], Meta(min_length=1)]
+    below_permille: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Share of a lot that may miss the next class too."""
+    tolerance_basis: Basis = "standard"
+    least_size: Count = 0
+    """Least size for this class, in the unit the standard sizes by; 0 where the class asks for none."""
+    least_size_basis: Basis = "standard"
+    section: str = ""
+    source: str = ""
 
 
 class _StandardFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +170,15 @@ class _StandardFile(Struct, frozen=True, forbid_unknown_fields=True):
     doubt: Doubt
     size: Sizing
     classes: Annotated[tuple[QualityClass, ...], Meta(min_length=1)] = msgspec.field(name="class")
+    is_default: bool = True
+    """Whether the crop's name alone means this standard."""
+    tolerance_by: Literal["number", "mass", "either"] = "either"
+    """What lot tolerances count: fruit, grams, or whichever the parties chose."""
+    size_tolerance_permille: Annotated[int, Meta(ge=0, le=1000)] = 100
+    sources: tuple[Source, ...] = msgspec.field(name="source_list", default=())
+    minimum: tuple[Requirement, ...] = ()
+    bands: tuple[ColourBand, ...] = msgspec.field(name="band", default=())
+    stages: tuple[Stage, ...] = msgspec.field(name="stage", default=())
 
 
 class PriceStep(Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +196,10 @@ class TierRule(Struct, frozen=True, forbid_unknown_fields=True):
     price_fen: Annotated[tuple[PriceStep, ...], Meta(min_length=1)]
     class_: str | None = msgspec.field(name="class", default=None)
     from_: Mapping[str, str] = msgspec.field(name="from", default_factory=dict)
+    least_brix_tenths: Count = 0
+    """Tenths of a degree Brix that a meter must have read, of the fruit or its lot; 0 asks for no reading."""
+    least_band_permille: Mapping[str, Annotated[int, Meta(ge=0, le=1000)]] = msgspec.field(default_factory=dict)
+    """Share of a colour band that a fruit must show, by the band's name in the standard."""
 
 
 class Small(Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,13 +237,34 @@ class Standard(Struct, frozen=True):
     @property
     def solid(self) -> Solid:
         """Body shape and density of the crop."""
-        return Solid(self.content.solid.thickness_permille, self.content.solid.density_g_per_l)
+        body = self.content.solid
+        return Solid(body.thickness_permille, body.density_g_per_l, body.form, body.shape_permille)
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """The colour bands the standard speaks of."""
+        return tuple(
+            Band(b.name, b.hue_from, b.hue_to, b.least_chroma, b.most_chroma, b.least_light, b.most_light)
+            for b in self.content.bands
+        )
+
+    def stage(self, measures: Measures) -> Stage | None:
+        """Return the stage of ripeness that the colour shows, or None where the standard defines none."""
+        return next(
+            (
+                stage
+                for stage in self.content.stages
+                if sum(measures.share_permille(band) for band in stage.bands) >= stage.least_permille
+            ),
+            None,
+        )
 
     def size_of(self, measures: Measures) -> int:
         """Return the fruit's size in the unit the standard sizes by, whole."""
-        if self.content.size.by == "mass_g":
+        by = self.content.size.by
+        if by == "mass_g":
             return measures.mass_g
-        return measures.equivalent_diameter_um // 1000
+        return (measures.equatorial_um if by == "equatorial_mm" else measures.equivalent_diameter_um) // 1000
 
     def size_code(self, size: int) -> str | None:
         """Return the size code, or None below the least size."""
@@ -211,8 +312,13 @@ class Tariff(Struct, frozen=True):
 
 
 def shipped_standards() -> dict[str, Standard]:
-    """Return the standards that come with this package, by crop."""
-    return {standard.content.crop: standard for standard in map(load_standard, _shipped_names("tiers-", invert=True))}
+    """Return the standards that a crop's name alone means, by crop."""
+    return {s.content.crop: s for s in every_standard() if s.content.is_default}
+
+
+def every_standard() -> list[Standard]:
+    """Return all standards that come with this package."""
+    return [parse_standard(name, _shipped(name)) for name in _shipped_names("tiers-", invert=True)]
 
 
 def standard_for(crop: str) -> Standard:
@@ -224,7 +330,7 @@ def standard_for(crop: str) -> Standard:
 
 
 def load_standard(name: str) -> Standard:
-    """Return a standard by crop, by id, or from the path of a TOML file. Raises StandardError."""
+    """Return a standard by crop, by id, or from the path of a TOML file. Raises StandardError, naming the known."""
     return parse_standard(*_bytes(name, by_crop=True))
 
 
@@ -234,25 +340,85 @@ def load_tariff(name: str = "tiers-sample") -> Tariff:
 
 
 def parse_standard(name: str, data: bytes) -> Standard:
-    """Return the standard in TOML bytes. Raises StandardError where it contradicts itself."""
+    """Return the standard in TOML bytes. Raises StandardError where it contradicts itself, naming where."""
     content = _parsed(name, data, _StandardFile)
+    _check_sizes(name, content.size)
+    _check_names(name, content)
     codes = [code.code for code in content.size.codes]
-    starts = [code.from_ for code in content.size.codes]
-    if starts != sorted(set(starts)) or starts[0] != content.size.minimum:
-        raise StandardError(name, "size codes must go from the minimum upwards")
-    previous: dict[str, Mapping[str, int]] = {}
+    previous: dict[tuple[str, str], Limit] = {}
+    above: QualityClass | None = None
     for quality in content.classes:
+        if above is not None and above.least_size < quality.least_size:
+            raise StandardError(name, f"class {quality.id} asks for larger fruit than {above.id}, the class above it")
+        if quality is content.classes[-1] and quality.least_size > content.size.minimum:
+            raise StandardError(name, f"class {quality.id} is the last: what is too small for it would have no class")
+        above = quality
         for limit in quality.limits:
             if set(limit.at_most) != set(codes):
                 raise StandardError(name, f"rule {limit.rule} must give a limit for each of {', '.join(codes)}")
             by_size = [limit.at_most[code] for code in codes]
             if by_size != sorted(by_size):
                 raise StandardError(name, f"rule {limit.rule} allows a larger fruit less: a better fruit would lose")
-            better = previous.get(limit.quantity)
-            if better is not None and any(better[code] > limit.at_most[code] for code in codes):
-                raise StandardError(name, f"rule {limit.rule} allows less than the class above it")
-            previous[limit.quantity] = limit.at_most
+            better = previous.get((limit.quantity, limit.of))
+            if better is not None and any(better.at_most[code] > limit.at_most[code] for code in codes):
+                raise StandardError(name, f"rule {limit.rule} allows less than the class above it ({better.rule})")
+            previous[limit.quantity, limit.of] = limit
     return Standard(data, sha256(data).digest(), content)
+
+
+def _check_sizes(name: str, size: Sizing) -> None:
+    if size.codes[0].from_ != size.minimum:
+        raise StandardError(name, "size codes must go from the minimum upwards")
+    for small, large in pairwise(size.codes):
+        if large.from_ <= small.from_:
+            raise StandardError(
+                name, f"size codes must go from the minimum upwards: {large.code} is not above {small.code}"
+            )
+        if small.to is None:
+            raise StandardError(name, f"size {small.code} has no end, but {large.code} follows it")
+        if large.from_ > small.to + 1:
+            raise StandardError(
+                name, f"sizes {small.to + 1} to {large.from_ - 1} lie in the gap between {small.code} and {large.code}"
+            )
+        if large.from_ <= small.to and not size.overlapping:
+            raise StandardError(
+                name, f"sizes {large.from_} to {small.to} are both {small.code} and {large.code}: they overlap"
+            )
+    if size.codes[-1].to is not None:
+        raise StandardError(name, f"a fruit above {size.codes[-1].to} has no size code")
+
+
+def _check_names(name: str, content: _StandardFile) -> None:
+    """Refuse names given twice, and names that nothing in the file defines."""
+    bands = [band.name for band in content.bands]
+    listed = {
+        "size code": [code.code for code in content.size.codes],
+        "class": [quality.id for quality in content.classes],
+        "rule": [content.size.rule, *(limit.rule for quality in content.classes for limit in quality.limits)],
+        "band": bands,
+        "stage": [stage.id for stage in content.stages],
+        "source": [source.id for source in content.sources],
+    }
+    for what, names in listed.items():
+        twice = next((each for each in names if names.count(each) > 1), None)
+        if twice is not None:
+            raise StandardError(name, f"{what} {twice} is there twice")
+    for band in content.bands:
+        if not band.hue_from < band.hue_to <= band.hue_from + 360:
+            raise StandardError(name, f"band {band.name}: hues go upwards, once round at most")
+    for stage in content.stages:
+        if not set(stage.bands) <= set(bands):
+            raise StandardError(name, f"stage {stage.id} names a band that the file does not define")
+    for limit in (limit for quality in content.classes for limit in quality.limits):
+        known = {"band_permille": bands, "kind_mm2": list(MARK_KINDS)}.get(limit.quantity, [""])
+        if limit.of not in known:
+            raise StandardError(name, f"rule {limit.rule}: {limit.of!r} is none of {', '.join(known) or 'no bands'}")
+    limits = [limit for quality in content.classes for limit in quality.limits]
+    named = {content.size.source, *(each.source for each in limits), *(each.source for each in content.classes)}
+    named |= {each.source for each in content.minimum} | {each.source for each in content.stages}
+    unknown = sorted(named - {"", *listed["source"]})
+    if unknown:
+        raise StandardError(name, f"{unknown[0]!r} is no source in the file")
 
 
 def parse_tariff(name: str, data: bytes) -> Tariff:
@@ -294,12 +460,14 @@ def _bytes(name: str, *, by_crop: bool) -> tuple[str, bytes]:
             return name, Path(name).read_bytes()
         except OSError as error:
             raise StandardError(name, "cannot be read") from error
-    for entry in _shipped_names("tiers-", invert=by_crop):
-        data = _shipped(entry)
-        if entry == name or (by_crop and tomllib.loads(data.decode())["crop"] == name):
-            return entry, data
-    known = ", ".join(_shipped_names("tiers-", invert=by_crop))
-    raise StandardError(name, f"is none of the files that come with Guoyuan ({known})")
+    names = _shipped_names("tiers-", invert=by_crop)
+    if name in names:
+        return name, _shipped(name)
+    crops = {s.content.crop: s.content.id for s in every_standard() if s.content.is_default} if by_crop else {}
+    if name in crops:
+        return crops[name], _shipped(crops[name])
+    known = ", ".join([*sorted(crops), *names])
+    raise StandardError(name, f"is none of those that come with Guoyuan ({known})")
 
 
 def _shipped_names(prefix: str, *, invert: bool) -> list[str]:

@@ -226,20 +226,28 @@ def test_photographs_are_graded_and_refused_by_name(tmp_path: Path) -> None:
 
     (tmp_path / "good.jpg").write_bytes(tray := samples.tray(seed=7).jpeg)
     (tmp_path / "torn.jpg").write_bytes(tray[:500])
-    result = CliRunner().invoke(app, ["grade", str(tmp_path), "--json"])
+    result = CliRunner().invoke(app, ["grade", str(tmp_path), "--standard", "mango", "--scale", "marker", "--json"])
     assert result.exit_code == 2
     assert result.stderr.startswith(f"guoyuan: {tmp_path / 'torn.jpg'}: ")
-    good, torn = json.loads(result.stdout)["photographs"]
-    assert {"tier", "size", "rule", "reason", "length_um"} <= good["fruit"][0].keys()
-    assert torn["code"] == "image_broken"
-    result = CliRunner().invoke(app, ["grade", str(tmp_path / "torn.jpg")])
-    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    good, torn = map(json.loads, result.stdout.splitlines())
+    assert {"tier", "class", "size_code", "diameter_mm", "mass_g_interval", "reasons"} <= good["fruits"][0].keys()
+    assert torn["refused"][0]["what"] == "image_broken"
+    result = CliRunner().invoke(app, ["grade", str(tmp_path / "torn.jpg"), str(tmp_path / "gone.jpg")])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 2)
+    assert CliRunner().invoke(app, ["grade", str(tmp_path / "good.jpg"), "--scale", "0.38"]).exit_code == 0
 
 
-@pytest.mark.parametrize("scale", ["ruler:10", "coin:", "coin:abc", "marker:-1"])
+def test_an_unknown_standard_is_bad_usage_and_names_the_known(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    result = CliRunner().invoke(app, ["grade", str(tmp_path / "a.jpg"), "--standard", "durian"])
+    assert result.exit_code == 2
+    assert "mango-codex-184" in result.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize("scale", ["ruler", "coin:25", "-1", "0", "nan", "1e9"])
 def test_a_scale_that_cannot_be_is_bad_usage(tmp_path: Path, scale: str) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
-    result = CliRunner().invoke(app, ["grade", str(tmp_path / "a.jpg"), "--scale", scale])
+    result = CliRunner().invoke(app, ["grade", str(tmp_path / "a.jpg"), f"--scale={scale}"])
     assert result.exit_code == 2
 
 

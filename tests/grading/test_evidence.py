@@ -6,7 +6,7 @@ import pytest
 
 from grading.errors import EvidenceError
 from grading.evidence import fruit_record, keep_fruit, keep_setup, regrade, regrade_kept
-from grading.look import look
+from grading.look import look, recorded
 from ledger.canonical import canonical
 from ledger.kernel.files import FileStore
 from tests.grading.conftest import setup, target, tray
@@ -33,6 +33,23 @@ def test_a_record_grades_again_to_the_same_verdict(evidence: tuple[bytes, bytes]
     assert verdict.tier == json.loads(evidence[0])["verdict"]["tier"]
 
 
+def test_a_record_of_the_first_edition_still_grades_again() -> None:
+    given = setup()
+    seen = look(tray(7), given)
+    crop = "ni:///sha-256;" + "A" * 43
+    old = fruit_record(seen, seen.fruit[2], crop=crop, number=3, run=RUN, setup=given, edition=1)
+    told = json.loads(old)
+    assert told["format"] == "guoyuan-fruit-record/1"
+    assert set(told["measures"]).isdisjoint({"massLowG", "equatorialUm"})
+    assert "marks" not in told
+    assert again(old, tray(7)) == seen.fruit[2].verdict
+
+
+def test_a_record_holds_every_measure_that_a_verdict_rests_on(evidence: tuple[bytes, bytes]) -> None:
+    seen = look(tray(7), setup())
+    assert recorded(json.loads(evidence[0])) == seen.fruit[2].measures
+
+
 def test_a_record_is_canonical_and_holds_whole_numbers_only(evidence: tuple[bytes, bytes]) -> None:
     record = evidence[0]
     assert canonical(json.loads(record)) == record
@@ -55,7 +72,9 @@ def test_a_record_is_canonical_and_holds_whole_numbers_only(evidence: tuple[byte
         (("standard", "file"), "ni:///sha-256;" + "B" * 43),
         (("tariff", "file"), "ni:///sha-256;" + "B" * 43),
         (("scorePermille",), 1),
-        (("format",), "guoyuan-fruit-record/2"),
+        (("format",), "guoyuan-fruit-record/9"),
+        (("stage",), "ripe"),
+        (("marks",), []),
     ],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
 )

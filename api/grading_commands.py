@@ -1,0 +1,124 @@
+"""The commands of grading: grade photographs on disk."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.terminal import BAD_INPUT, OK, bar, say, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from grading.look import Known
+    from grading.standard import Standard
+
+
+def grade(  # noqa: PLR0917  # options, not positions
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Photographs, or folders of them.")],
+    standard: Annotated[
+        str, typer.Option(metavar="NAME", help="A standard's name, a crop, or a TOML file of your own.")
+    ] = "",
+    scale: Annotated[
+        str,
+        typer.Option(
+            metavar="marker|coin|MM_PER_PX",
+            help="What gives the scale. Without it a marker is looked for, then a coin.",
+        ),
+    ] = "",
+    marker_mm: Annotated[float, typer.Option(min=5, max=1000, help="Side of the marker's black square.")] = 60.0,
+    coin_mm: Annotated[float, typer.Option(min=10, max=60, help="Diameter of the coin.")] = 25.0,
+    focal_px: Annotated[
+        int | None, typer.Option(min=50, max=100_000, help="Focal length in pixels, where it is known.")
+    ] = None,
+    brix: Annotated[
+        float | None, typer.Option(min=0, max=50, help="A meter's reading of the lot, degrees Brix.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photograph and line.")] = False,
+) -> int:
+    """Find, measure and grade the fruit in photographs. Records nothing.
+
+    A photograph that cannot be graded is named with the reason, the others are graded, and the exit code is 2.
+    """
+    from grading.report import grade_files, picture_paths
+    from grading.standard import load_tariff
+    from ledger.kernel.settings import Settings
+
+    settings = Settings.load()
+    chosen = _standard(standard or settings.standard_file or "mango")
+    references = _references(scale, marker_mm=marker_mm, coin_mm=coin_mm)
+    photographs = picture_paths(paths)
+    if not photographs:
+        raise typer.BadParameter("no photographs (.jpg, .png, .webp) there")
+    reports = grade_files(
+        photographs,
+        standard=chosen,
+        references=references,
+        focal_px=focal_px,
+        tariff=load_tariff(settings.price_file) if settings.price_file else None,
+        brix_tenths=None if brix is None else round(brix * 10),
+    )
+    rows = table("photograph", "fruit", "tier", "class", "size", "diameter", "mass", "why")
+    ungraded = 0
+    with bar("photographs", is_shown=not as_json and len(photographs) > 1) as step:
+        for done, report in enumerate(reports, 1):
+            if as_json:
+                typer.echo(json.dumps(report, ensure_ascii=False, separators=(",", ":")))
+            else:
+                _add_rows(rows, report)
+            if not report["fruits"]:
+                ungraded += 1
+                typer.echo(f"guoyuan: {report['image']}: {report['refused'][0]['why']}", err=True)
+            step(done, len(photographs))
+    if not as_json:
+        say(rows)
+    return BAD_INPUT if ungraded else OK
+
+
+def _standard(name: str) -> "Standard":
+    from grading.errors import StandardError
+    from grading.standard import load_standard
+
+    try:
+        return load_standard(name)
+    except StandardError as error:
+        raise typer.BadParameter(str(error), param_hint="--standard") from error
+
+
+def _references(text: str, *, marker_mm: float, coin_mm: float) -> list["Known"]:
+    from grading.calibrate import Coin, Marker
+    from grading.look import Given
+
+    marker, coin = Marker(round(marker_mm * 1000)), Coin(round(coin_mm * 1000))
+    if text in {"", "marker", "coin"}:
+        return [each for each, name in ((marker, "marker"), (coin, "coin")) if text in {"", name}]
+    try:
+        mm_per_px = float(text)
+    except ValueError:
+        mm_per_px = 0.0
+    if not 0.001 <= mm_per_px <= 100:
+        raise typer.BadParameter(
+            f"{text!r} is neither marker nor coin nor a number of millimetres per pixel (0.001 to 100)",
+            param_hint="--scale",
+        )
+    return [Given(round(mm_per_px * 1e6))]
+
+
+def _add_rows(rows: "Table", report: Mapping[str, Any]) -> None:
+    for number, fruit in enumerate(report["fruits"], 1):
+        low, high = fruit["mass_g_interval"]
+        rows.add_row(
+            Path(report["image"]).name,
+            str(number),
+            fruit["tier"],
+            fruit["class"] or "-",
+            fruit["size_code"] or "-",
+            f"{fruit['diameter_mm']:.0f} mm",
+            f"{fruit['mass_g']} g ({low} to {high})",
+            fruit["reasons"][0]["en"],
+        )
+    if report["fruits"]:
+        for refused in report["refused"]:
+            rows.add_row(Path(report["image"]).name, "-", "refused", "-", "-", "-", "-", refused["why"])
