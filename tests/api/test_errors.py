@@ -58,7 +58,14 @@ def test_the_codes_are_words_and_no_two_refusals_share_one() -> None:
 def test_no_refusal_is_a_success_and_only_our_own_faults_are_500() -> None:
     faults = {kind.__name__ for kind, status in STATUS.items() if status is HTTPStatus.INTERNAL_SERVER_ERROR}
     assert all(status >= 400 for status in STATUS.values())
-    assert faults <= {"SettingsError", "MissingMessageError", "ChainFileError", "PublisherKeyError", "StandardError"}
+    assert faults <= {
+        "SettingsError",
+        "MissingMessageError",
+        "ChainFileError",
+        "PublisherKeyError",
+        "StandardError",
+        "ModelFileError",
+    }
 
 
 def test_a_new_leaf_answers_like_its_branch_until_it_has_its_own() -> None:
