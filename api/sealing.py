@@ -16,6 +16,18 @@ class Sealing:
     block: int | None = None
     contract: str | None = None
     chain_id: int | None = None
+    sent_size: int = 0
+    """Entries under the largest head on its way into the chain."""
+    included_size: int = 0
+    """Entries under the largest head that a block holds, final or not."""
+
+    @property
+    def on_chain(self) -> str:
+        """How far the whole history has come on the chain: `none`, `sent`, `included` or `final`."""
+        sizes = {"final": self.anchored_size, "included": self.included_size, "sent": self.sent_size}
+        if self.last_index is None:
+            return "none"
+        return next((word for word, size in sizes.items() if self.last_index < size), "none")
 
     @property
     def state(self) -> str:

@@ -10,16 +10,15 @@ from sqlmodel import Session, col, func, select
 from contracts import trouble
 from contracts.heads import Place
 from contracts.models import Anchor, AnchorState
-from contracts.policy import Backlog, Policy, Published, choose
+from contracts.policy import Backlog, Policy, choose
 from contracts.transactions import GWEI
 from ledger.kernel.settings import Settings
+from ledger.log import latest_checkpoint
 from ledger.models import Checkpoint
 
 UNSETTLED: Final = (AnchorState.SIGNED, AnchorState.BROADCAST, AnchorState.INCLUDED)
 ON_ITS_WAY: Final = (*UNSETTLED, AnchorState.FINAL)
 IN_CHAIN: Final = (AnchorState.INCLUDED, AnchorState.FINAL)
-_CANDIDATES: Final = 500
-"""Newest heads the policy may choose from."""
 
 
 class TreeHead(Protocol):
@@ -93,13 +92,11 @@ def largest(session: Session, states: Sequence[AnchorState], *, origin: str, pla
 def backlog(session: Session, *, origin: str, place: Place | None = None) -> Backlog:
     """Return what is published and neither in the chain nor on its way there."""
     anchored = largest(session, ON_ITS_WAY, origin=origin, place=place)
-    beyond = select(Checkpoint.size, Checkpoint.signed_at).where(col(Checkpoint.size) > anchored)
-    oldest = session.exec(beyond.order_by(col(Checkpoint.size)).limit(1)).one_or_none()
-    newest = session.exec(beyond.order_by(col(Checkpoint.size).desc()).limit(_CANDIDATES)).all()
+    newest = latest_checkpoint(session)
     return Backlog(
         anchored=anchored,
-        oldest_at=oldest[1] if oldest else None,
-        newest=tuple(Published(size, at) for size, at in reversed(newest)),
+        oldest_at=_signed_beyond(session, anchored),
+        newest=newest.size if newest else 0,
     )
 
 
@@ -116,8 +113,7 @@ def needs_a_look(session: Session, policy: Policy, *, origin: str, now: datetime
 def waiting_since(session: Session, *, origin: str) -> datetime | None:
     """Return when the oldest published head was signed that no block holds, or None."""
     held = largest(session, IN_CHAIN, origin=origin)
-    beyond = select(Checkpoint.signed_at).where(col(Checkpoint.size) > held).order_by(col(Checkpoint.size)).limit(1)
-    return session.exec(beyond).one_or_none()
+    return _signed_beyond(session, held)
 
 
 def counts(session: Session, *, origin: str) -> dict[AnchorState, int]:
@@ -125,6 +121,12 @@ def counts(session: Session, *, origin: str) -> dict[AnchorState, int]:
     wanted = select(Anchor.state, func.count()).where(Anchor.log_origin == origin).group_by(Anchor.state)
     found = dict(session.exec(wanted).all())
     return {state: found.get(state, 0) for state in AnchorState}
+
+
+def _signed_beyond(session: Session, size: int) -> datetime | None:
+    """Return when the first head of more leaves was signed, or None."""
+    wanted = select(Checkpoint.signed_at).where(col(Checkpoint.size) > size).order_by(col(Checkpoint.size)).limit(1)
+    return session.exec(wanted).one_or_none()
 
 
 def _at(place: Place | None) -> tuple[ColumnElement[bool], ...]:

@@ -2,7 +2,7 @@
 
 What is published is anchored at most `after_s` later, whatever anything costs, up to the cap; above the cap an
 anchor waits, and is late in the open. Before that it may go earlier: for its size, or from half the time on for a
-cheap block. Of the newest heads the one that ends on the rounder number goes: its proofs are shorter.
+cheap block. It is always the newest head that goes.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,6 @@ from enum import StrEnum
 from typing import Final
 
 from contracts.transactions import GWEI
-
-WINDOW: Final = 16
-"""A rounder head may leave out a sixteenth of the time and of the new entries, and no more."""
 
 GRACE_S: Final = 300.0
 """How long after the delay an anchor may take to reach a block before it is called late."""
@@ -35,14 +32,6 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """A signed checkpoint that may be anchored."""
-
-    size: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Backlog:
     """What is published and not on its way into the chain."""
 
@@ -50,13 +39,13 @@ class Backlog:
     """Leaves of the largest head that is in the chain or on its way; 0 for none."""
     oldest_at: datetime | None
     """When the first head beyond that was signed."""
-    newest: tuple[Published, ...]
-    """The newest heads beyond that, in order of size."""
+    newest: int
+    """Leaves of the newest head that is published; 0 for none."""
 
     @property
     def entries(self) -> int:
         """Leaves that are published and not on their way."""
-        return self.newest[-1].size - self.anchored if self.newest else 0
+        return max(self.newest - self.anchored, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +68,6 @@ class Policy:
     max_fee_wei: int = 200 * GWEI
     every_s: float = 1.0
 
-    @property
-    def window_s(self) -> float:
-        """How much older than the newest head a rounder one may be."""
-        return self.after_s / WINDOW
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -98,21 +82,21 @@ class Choice:
 
 
 def choose(policy: Policy, backlog: Backlog, *, fee: BlockFee | None, now: datetime) -> Choice:
-    """Decide whether a head is anchored now, and which.
+    """Decide whether the newest head is anchored now.
 
     Without a fee only what holds at any price is decided, and `asks_fee` says where a price would matter.
     """
-    if backlog.oldest_at is None or not backlog.newest:
+    if backlog.oldest_at is None:
         return Choice(Reason.NOTHING_NEW)
     due_at = backlog.oldest_at + timedelta(seconds=policy.after_s)
     reason = _reason(policy, backlog, fee=fee, now=now, due_at=due_at)
     if reason is Reason.NOT_YET:
         return Choice(reason, due_at=due_at, asks_fee=fee is None and _may_be_cheap(policy, now=now, due_at=due_at))
     if fee is None:
-        return Choice(reason, size=rounder(policy, backlog, now=now), due_at=due_at, asks_fee=True)
+        return Choice(reason, size=backlog.newest, due_at=due_at, asks_fee=True)
     if fee.base_wei + fee.priority_wei > policy.max_fee_wei:
         return Choice(Reason.TOO_DEAR, due_at=due_at)
-    return Choice(reason, size=rounder(policy, backlog, now=now), due_at=due_at)
+    return Choice(reason, size=backlog.newest, due_at=due_at)
 
 
 def is_late(policy: Policy, oldest_at: datetime | None, *, now: datetime) -> bool:
@@ -120,25 +104,18 @@ def is_late(policy: Policy, oldest_at: datetime | None, *, now: datetime) -> boo
     return oldest_at is not None and now - oldest_at > timedelta(seconds=policy.after_s + GRACE_S)
 
 
-def rounder(policy: Policy, backlog: Backlog, *, now: datetime) -> int:
-    """Return which of the newest heads to anchor: the one whose size has the most zeros at its end, in binary.
+def is_cheap(policy: Policy, fee: BlockFee, *, age_s: float) -> bool:
+    """Whether a block's base fee is worth going early for.
 
-    The proof from it to the next head is shorter by about a hash for each. What it leaves out is young and little.
+    An anchor that goes at half the time is one of twice as many, so it must cost half of what blocks usually cost.
     """
-    eldest = now - timedelta(seconds=policy.window_s)
-    smallest = backlog.newest[-1].size - backlog.entries // WINDOW
-    fit = [one.size for one in backlog.newest[:-1] if one.at >= eldest and one.size >= smallest]
-    return max([*fit, backlog.newest[-1].size], key=lambda size: (size & -size, size))
-
-
-def is_cheap(policy: Policy, fee: BlockFee) -> bool:
-    """Whether a block's base fee is worth going early for."""
     if fee.base_wei <= policy.fee_wei:
         return True
-    cheaper = sum(one < fee.base_wei for one in fee.recent_wei)
-    dearer = sum(one > fee.base_wei for one in fee.recent_wei)
-    # Where prices stand still nothing is saved: half of them must have been dearer.
-    return 100 * cheaper < policy.cheap_percent * len(fee.recent_wei) and 2 * dearer >= len(fee.recent_wei)
+    if not policy.cheap_percent or not fee.recent_wei:
+        return False
+    rank = min(len(fee.recent_wei) * policy.cheap_percent // 100, len(fee.recent_wei) - 1)
+    usual = sorted(fee.recent_wei)[rank]
+    return fee.base_wei * policy.after_s < usual * age_s
 
 
 def _reason(policy: Policy, backlog: Backlog, *, fee: BlockFee | None, now: datetime, due_at: datetime) -> Reason:
@@ -148,7 +125,8 @@ def _reason(policy: Policy, backlog: Backlog, *, fee: BlockFee | None, now: date
         return Reason.AGE
     if policy.after_entries and backlog.entries >= policy.after_entries:
         return Reason.SIZE
-    if fee is not None and _may_be_cheap(policy, now=now, due_at=due_at) and is_cheap(policy, fee):
+    age_s = policy.after_s - (due_at - now).total_seconds()
+    if fee is not None and _may_be_cheap(policy, now=now, due_at=due_at) and is_cheap(policy, fee, age_s=age_s):
         return Reason.FEE
     return Reason.NOT_YET
 

@@ -28,7 +28,7 @@ from api.runtime import Runtime
 from api.scans import note_scan, scans_of
 from api.sealing import Sealing
 from api.story import Fruit, Plate, Step, Story, Told
-from contracts.outbox import latest_final
+from contracts.outbox import IN_CHAIN, ON_ITS_WAY, largest, latest_final
 from ledger.disclosure import kept_fields
 from ledger.errors import UnknownIdentifierError
 from ledger.kernel.errors import IdentifierError
@@ -229,6 +229,8 @@ def _sealing(rt: Runtime, session: Session, story: Story) -> Sealing:
         block=anchor.block_number if anchor else None,
         contract=anchor.contract if anchor else None,
         chain_id=anchor.chain_id if anchor else None,
+        sent_size=largest(session, ON_ITS_WAY, origin=rt.settings.log_origin),
+        included_size=largest(session, IN_CHAIN, origin=rt.settings.log_origin),
     )
 
 
@@ -475,6 +477,8 @@ class HistoryOut(BaseModel):
     identifier: str
     kind: str
     state: str
+    on_chain: str
+    """`none`, `sent`, `included` or `final`; only the last is anchored."""
     published_size: int
     anchored_size: int
     is_recalled: bool
@@ -493,6 +497,7 @@ def history_of(rt: RuntimeDep, id: Annotated[str, Query(max_length=300)]) -> His
         identifier=story.identifier,
         kind=story.kind,
         state=sealing.state,
+        on_chain=sealing.on_chain,
         published_size=sealing.published_size,
         anchored_size=sealing.anchored_size,
         is_recalled=story.recall is not None,

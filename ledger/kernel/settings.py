@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         0, ge=0, description="anchor from half the time on where a block's base fee is at most this; 0: never for that"
     )
     anchor_cheap_percent: int = Field(
-        10, ge=0, le=100, description="the same where fewer recent blocks than this per cent were cheaper; 0: never"
+        0, ge=0, le=100, description="the same where it costs less over time than this percentile of recent blocks"
     )
     max_fee_gwei: float = Field(200, gt=0, description="no anchor pays more than this for a unit of gas")
     max_priority_fee_gwei: float = Field(30, ge=0, description="no anchor adds more than this for the block's maker")

@@ -25,6 +25,7 @@ from api.runtime import Runtime
 from api.scans import SAME_VISIT, Scan, ScanSalt, note_scan, scans_of
 from api.sealing import Sealing
 from api.story import Told
+from contracts.models import Anchor, AnchorState
 from ledger import trace
 from ledger.disclosure import kept_fields
 from ledger.events import document, parse_event
@@ -354,6 +355,16 @@ def test_states_only_advance() -> None:
     ]  # fmt: skip
 
 
+def test_on_its_way_in_a_block_and_final_are_three_things() -> None:
+    def said(final: int, included: int, sent: int) -> str:
+        return Sealing(5, 9, final, included_size=included, sent_size=sent).on_chain
+
+    assert [said(0, 0, 0), said(0, 0, 6), said(0, 6, 9), said(6, 6, 9), said(5, 5, 5)] == [
+        "none", "sent", "included", "final", "none",
+    ]  # fmt: skip
+    assert Sealing(None, 9, 9).on_chain == "none"
+
+
 # --- what contradicts itself ----------------------------------------------------------------------
 
 
@@ -404,6 +415,28 @@ def test_an_event_that_says_nothing_we_know_breaks_no_page() -> None:
 
 
 # --- how far it has come --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "on_chain", "words"),
+    [(AnchorState.BROADCAST, "sent", "还没进区块"), (AnchorState.INCLUDED, "included", "才算锁定")],
+)
+def test_a_seal_on_its_way_is_told_from_one_in_a_block(
+    client: TestClient, rt: Runtime, state: AnchorState, on_chain: str, words: str
+) -> None:
+    anchor = Anchor(
+        log_origin=rt.settings.log_origin, size=10_000, root=b"\1" * 32, previous_size=0, chain_id=1,
+        contract="0x" + "11" * 20, sender="0x" + "22" * 20, state=state, signed_at=rt.clock.now(),
+    )  # fmt: skip
+    with rt.db.write() as session:
+        session.add(anchor)
+    page = client.get(PACK_PATH, headers=PAGE).text
+    told = client.get("/api/v1/history", params={"id": PACK}).json()
+    with rt.db.write() as session:
+        session.delete(session.get_one(Anchor, anchor.id))
+    assert words in page
+    assert 'data-state="pending"' in page
+    assert (told["state"], told["on_chain"]) == ("published", on_chain)
 
 
 def test_what_is_not_anchored_yet_is_called_pending(client: TestClient) -> None:

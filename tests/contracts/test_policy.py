@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.outbox import policy_of
-from contracts.policy import GRACE_S, WINDOW, Backlog, BlockFee, Choice, Policy, Published, Reason, choose, is_late
+from contracts.policy import GRACE_S, Backlog, BlockFee, Choice, Policy, Reason, choose, is_late
 from contracts.transactions import GWEI
 from ledger.kernel.settings import Settings
 
@@ -35,8 +35,7 @@ def at(seconds: float) -> datetime:
 
 
 def backlog(*heads: tuple[int, float], anchored: int = 100) -> Backlog:
-    newest = tuple(Published(size, at(s)) for size, s in heads)
-    return Backlog(anchored, newest[0].at if newest else None, newest)
+    return Backlog(anchored, at(heads[0][1]) if heads else None, heads[-1][0] if heads else 0)
 
 
 @pytest.mark.parametrize(
@@ -63,31 +62,25 @@ def test_age_size_and_fee_decide(behind: Backlog, now_s: float, fee: BlockFee | 
 
 
 @pytest.mark.parametrize(
-    ("recent", "base", "is_cheap"),
+    ("base", "now_s", "goes"),
     [
-        ([10, 20, 30, 40, 50, 60, 70, 80, 90, 100], 10, True),
-        ([10, 20, 30, 40, 50, 60, 70, 80, 90, 100], 25, True),
-        ([10, 20, 30, 40, 50, 60, 70, 80, 90, 100], 35, False),
-        ([10] * 10, 10, False),  # nothing to wait for, and nothing to gain
-        ([], 10, False),
-        ([10] * 9 + [11], 10, False),
+        (24, 1800, True),
+        (26, 1800, False),  # one of twice as many anchors must cost half
+        (37, 2700, True),
+        (38, 2700, False),
+        (49, 3590, True),
+        (50, 3590, False),  # where prices stand still, nothing is gained by going early
+        (1, 1799, False),  # before half the time nobody looks
     ],
-    ids=range(6),
+    ids=range(7),
 )
-def test_cheap_means_cheaper_than_most_of_the_last_hours(recent: list[int], base: int, *, is_cheap: bool) -> None:
-    policy = Policy(3600, cheap_percent=25)
-    fee = BlockFee(base, 0, tuple(recent))
-    chosen = choose(policy, backlog((101, 0)), fee=fee, now=at(1900))
-    assert (chosen.reason is Reason.FEE) is is_cheap
-
-
-def test_of_the_newest_heads_the_rounder_goes() -> None:
-    """Within a sixteenth of the time and of the entries: further back would cost more anchors than it saves."""
-    policy = Policy(1600)
-    heads = ((1024, 0), (1500, 1000), (1535, 1501), (1536, 1502), (1537, 1510), (1543, 1600))
-    assert choose(policy, backlog(*heads, anchored=1000), fee=CHEAP, now=at(1600)).size == 1536
-    lone = ((2048, 0), (9999, 1600))
-    assert choose(policy, backlog(*lone, anchored=1000), fee=CHEAP, now=at(1600)).size == 9999
+def test_cheap_means_cheap_enough_for_going_so_early(base: int, now_s: float, *, goes: bool) -> None:
+    policy = Policy(3600, cheap_percent=50)
+    fee = BlockFee(base, 0, (10, 90, 50, 50, 50))
+    chosen = choose(policy, backlog((101, 0)), fee=fee, now=at(now_s))
+    assert (chosen.reason is Reason.FEE) is goes
+    assert choose(Policy(3600), backlog((101, 0)), fee=fee, now=at(now_s)).size is None
+    assert choose(policy, backlog((101, 0)), fee=BlockFee(base, 0), now=at(now_s)).size is None  # nothing known
 
 
 @given(policies, fees, st.floats(0, 8000), st.floats(0, 8000), st.integers(1, 6000), st.integers(0, 6000))
@@ -126,10 +119,9 @@ def a_day(policy: Policy, *, seed: int, hours: float = 3.0) -> tuple[list[tuple[
             size += random.randrange(1, 200)
             heads[size] = second
         price = max(0.5, price + random.uniform(-0.3, 0.3))
-        beyond = tuple(Published(one, at(s)) for one, s in heads.items() if one > anchored)[-400:]
         oldest = next((at(s) for one, s in heads.items() if one > anchored), None)
         fee = BlockFee(round(price * GWEI), GWEI // 10, (8 * GWEI, 10 * GWEI, 12 * GWEI))
-        chosen = choose(policy, Backlog(anchored, oldest, beyond), fee=fee, now=at(second))
+        chosen = choose(policy, Backlog(anchored, oldest, size if heads else 0), fee=fee, now=at(second))
         if chosen.size is not None:
             anchored = chosen.size
             anchors.append((second, anchored, chosen.reason))
@@ -160,11 +152,11 @@ def test_no_head_waits_longer_than_the_delay_and_none_goes_sooner_than_it_must(p
     for (before, small, _), (after, large, reason) in pairwise(anchors):
         assert large > small
         if reason is Reason.AGE:
-            assert after - before >= policy.after_s * (1 - 1 / WINDOW) - policy.every_s - 1
+            assert after - before >= policy.after_s - policy.every_s - 1
         if reason is Reason.FEE:
-            assert after - before >= policy.after_s / 2 - policy.window_s - 1
+            assert after - before >= policy.after_s / 2 - 1
         if reason is Reason.SIZE:
-            assert large - small >= policy.after_entries * (1 - 1 / WINDOW)
+            assert large - small >= policy.after_entries
 
 
 def test_late_is_what_waits_longer_than_an_anchor_may_take() -> None:
