@@ -36,16 +36,22 @@ def grade(  # noqa: PLR0917  # options, not positions
     brix: Annotated[
         float | None, typer.Option(min=0, max=50, help="A meter's reading of the lot, degrees Brix.")
     ] = None,
+    detector: Annotated[
+        str, typer.Option(metavar="classical|learned|both", help="Who finds the fruit: colour, a network, or both.")
+    ] = "classical",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photograph and line.")] = False,
 ) -> int:
     """Find, measure and grade the fruit in photographs. Records nothing.
 
     A photograph that cannot be graded is named with the reason, the others are graded, and the exit code is 2.
     """
+    from grading.detectors import DETECTORS, detector_named
     from grading.report import grade_files, picture_paths
     from grading.standard import load_tariff
     from ledger.kernel.settings import Settings
 
+    if detector not in DETECTORS:
+        raise typer.BadParameter(f"{detector!r} is none of {', '.join(DETECTORS)}", param_hint="--detector")
     settings = Settings.load()
     chosen = _standard(standard or settings.standard_file or "mango")
     references = _references(scale, marker_mm=marker_mm, coin_mm=coin_mm)
@@ -59,6 +65,7 @@ def grade(  # noqa: PLR0917  # options, not positions
         focal_px=focal_px,
         tariff=load_tariff(settings.price_file) if settings.price_file else None,
         brix_tenths=None if brix is None else round(brix * 10),
+        detector=detector_named(detector),
     )
     rows = table("photograph", "fruit", "tier", "class", "size", "diameter", "mass", "why")
     ungraded = 0

@@ -12,13 +12,7 @@ from typing import Final
 from grading.calibrate import Polygon
 from grading.camera import Pixels
 from grading.detect import ClassicalDetector, Detection, Detector
-from grading.learned import LearnedDetector, find, shipped
-
-CLASSICAL: Final = "classical"
-LEARNED: Final = "learned"
-BOTH: Final = "both"
-DETECTORS: Final = (CLASSICAL, LEARNED, BOTH)
-"""What a person can choose from."""
+from grading.learned import LearnedDetector, find
 
 _TOUCHING: Final = 0.5
 """Two masks speak of the same thing when they share at least this part of the smaller."""
@@ -46,7 +40,7 @@ class CrossCheckedDetector:
         """Name, version and the parameters of both, the weights' hash among them."""
         parts = {
             f"{who}.{name}": value
-            for who, detector in ((CLASSICAL, self.classical), (LEARNED, self.learned))
+            for who, detector in (("classical", self.classical), ("learned", self.learned))
             for name, value in detector.description.items()
         }
         return {"name": "cross-checked", "version": "v1", "alonePermille": self.alone_permille, **parts}
@@ -80,14 +74,6 @@ class CrossCheckedDetector:
         # The finer count is shown, so that a person can tell two that touch from one.
         for each in by_learning if len(by_learning) >= len(by_colour) else by_colour:
             yield replace(each, score_permille=min(each.score_permille, self.alone_permille))
-
-
-def detector_named(name: str) -> Detector:
-    """Return a detector by what a person calls it (DETECTORS). Raises ModelFileError where no model is shipped."""
-    if name == CLASSICAL:
-        return ClassicalDetector()
-    learned = LearnedDetector(shipped())
-    return learned if name == LEARNED else CrossCheckedDetector(learned)
 
 
 def overlap(a: Detection, b: Detection) -> float:

@@ -13,7 +13,8 @@ from hashlib import sha256
 from typing import Any
 
 from grading.calibrate import Coin, Marker
-from grading.detect import ClassicalDetector, Detector
+from grading.detect import Detector
+from grading.detectors import detector_described
 from grading.errors import EvidenceError, GradingError
 from grading.grade import Verdict
 from grading.look import Given, Known, Seen, SeenFruit, Setup, look, marks_recorded, measured, method_of
@@ -110,7 +111,7 @@ def regrade(
 ) -> Verdict:
     """Grade the fruit of a record again, from the photograph on, and return the verdict.
 
-    `detector` is the one the record's model describes; the classical one where none is given.
+    `detector` is the one the record's model describes; without, it is looked for among those that ship.
 
     Raises EvidenceError where the photograph or a file is not the one the record names, or where any
     measure or the verdict comes out otherwise.
@@ -128,7 +129,7 @@ def regrade(
             tariff=parse_tariff(told["tariff"]["id"], tariff),
             reference=_reference(told["scale"]),
             focal_px=told["scale"]["focalPx"] or None,
-            detector=detector or ClassicalDetector(),
+            detector=detector or detector_described(lambda model: ni_uri(_digest(model)) == told["model"]),
             brix_tenths=brix if (brix := told.get("brixTenths", -1)) >= 0 else None,
         )
         if ni_uri(_digest(setup.model)) != told["model"]:

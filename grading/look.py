@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from grading.calibrate import Marker, Reference, Scale, camera_height_mm, find_scale
+from grading.calibrate import Coin, Marker, Reference, Scale, camera_height_mm, find_scale
 from grading.camera import Frame, Pixels, decode, to_jpeg, to_lab
-from grading.detect import ClassicalDetector, Detection, Detector
+from grading.detect import ClassicalDetector, Detection, Detector, SeesCoins
 from grading.errors import NoFruitError
 from grading.grade import Verdict, grade
 from grading.measure import Error, Mark, Measures, measure
@@ -108,7 +108,7 @@ def look(image: bytes, setup: Setup) -> Seen:
 
 def look_at(frame: Frame, setup: Setup) -> Seen:
     """Return what a decoded photograph shows; as `look`."""
-    scale = setup.reference if isinstance(setup.reference, Given) else find_scale(frame.pixels, setup.reference)
+    scale = _scale(frame.pixels, setup)
     ignored = [] if isinstance(scale, Given) else [scale.outline]
     detections = setup.detector.detect(frame.pixels, ignore=ignored)
     whole = [detection for detection in detections if not detection.is_cut]
@@ -121,6 +121,14 @@ def look_at(frame: Frame, setup: Setup) -> Seen:
         for detection in whole
     )
     return Seen(frame, scale, height_um, fruit, cut, tuple(d.box for d in detections if d.is_cut))
+
+
+def _scale(pixels: Pixels, setup: Setup) -> Scale | Given:
+    if isinstance(setup.reference, Given):
+        return setup.reference
+    if isinstance(setup.reference, Coin) and isinstance(setup.detector, SeesCoins):
+        return find_scale(pixels, setup.reference, coins=setup.detector.coins(pixels))
+    return find_scale(pixels, setup.reference)
 
 
 def _judge(

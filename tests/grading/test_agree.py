@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from grading.agree import CLASSICAL, DETECTORS, CrossCheckedDetector, detector_named, overlap
+from grading.agree import CrossCheckedDetector, overlap
 from grading.calibrate import Polygon
 from grading.camera import Pixels
 from grading.detect import ClassicalDetector, Detection
@@ -149,6 +149,7 @@ def test_the_description_names_both_detectors_and_the_weights(tmp_path: Path) ->
     assert told != CrossCheckedDetector(learned, ClassicalDetector(least_distance=10)).description
 
 
-def test_the_classical_detector_needs_no_weights() -> None:
-    assert DETECTORS[0] == CLASSICAL
-    assert detector_named(CLASSICAL) == ClassicalDetector()
+def test_the_networks_coins_are_its_own(tmp_path: Path) -> None:
+    learned = network_of(tmp_path, (A, 0, 0.9), (B, 1, 0.9))
+    (box,) = CrossCheckedDetector(learned).coins(picture(A, B))
+    assert box == pytest.approx((80, 240, 240, 400), abs=0.1)
