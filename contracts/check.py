@@ -85,17 +85,22 @@ def holds(url: str, anchor: Anchor, *, timeout_s: float = 10) -> bool:
         if chain_id != anchor.chain_id:
             raise ChainMismatchError(f"{url} is chain {chain_id}; the proof is anchored in chain {anchor.chain_id}")
         address = _require_code(web3, anchor.contract)
+        contract = web3.eth.contract(address=address, abi=anchor_log().abi)
+        name, root = bytes.fromhex(anchor.log_id[2:]), base64.b64decode(anchor.root)
+        # Heads only grow: a newest one that is smaller, or another at this size, refutes whatever stands elsewhere.
+        newest, newest_root, _ = contract.functions.head(name).call()
+        if newest < anchor.size or (newest == anchor.size and bytes(newest_root) != root):
+            return False
         try:
             receipt = web3.eth.get_transaction_receipt(anchor.transaction)  # type: ignore[arg-type]  # hex text is taken
         except TransactionNotFound:
             return False
-    if receipt["status"] != 1 or receipt["blockNumber"] != anchor.block:
-        return False
-    logs = [log for log in receipt["logs"] if log["address"] == address]
-    event = web3.eth.contract(address=address, abi=anchor_log().abi).events.HeadAnchored()
-    said = [found["args"] for found in event.process_receipt({"logs": logs}, errors=DISCARD)]
-    wanted = (bytes.fromhex(anchor.log_id[2:]), anchor.size, base64.b64decode(anchor.root))
-    return any((bytes(one["logId"]), one["size"], bytes(one["root"])) == wanted for one in said)
+        if receipt["status"] != 1 or receipt["blockNumber"] != anchor.block:
+            return False
+        logs = [log for log in receipt["logs"] if log["address"] == address and not log.get("removed")]
+        events = contract.events.HeadAnchored().process_receipt({"logs": logs}, errors=DISCARD)
+        said = [found["args"] for found in events]
+        return any((bytes(one["logId"]), one["size"], bytes(one["root"])) == (name, anchor.size, root) for one in said)
 
 
 def _connect(url: str, timeout_s: float) -> "Web3":
