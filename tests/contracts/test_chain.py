@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 
 from contracts.anchor import Anchorer
 from contracts.chain import Chain, open_chain
-from contracts.check import look
+from contracts.check import holds, look
 from contracts.errors import (
     CallRefusedError,
     ChainFileError,
@@ -23,6 +23,7 @@ from contracts.keys import PublisherKey
 from ledger.kernel.database import Database
 from ledger.kernel.settings import Settings
 from ledger.lookup import DEVELOPMENT_CHAIN_ID
+from ledger.proof import Anchor as ProofAnchor
 from tests.contracts.simulators import ORIGIN, Anvil, Killed, SampleLog
 
 
@@ -285,3 +286,44 @@ def test_a_stranger_sees_head_publisher_and_code_of_any_contract(
         with pytest.raises(ChainMismatchError):
             look(anvil.url, contract=wrong, origin=ORIGIN)
     db.dispose()
+
+
+def test_another_contracts_word_is_refused_by_whoever_checks_a_proof(
+    remote: Chain, anvil: Anvil, key: PublisherKey
+) -> None:
+    """A contract of the operator's own could announce any head: its code is compared before it is heard."""
+    remote.take_play_money(key.address)
+    runtime = bytes.fromhex("00")
+    creation = bytes.fromhex("6001600c60003960016000f3") + runtime
+    fees = remote.fees()
+    signed = key.sign(
+        {
+            "chainId": remote.chain_id,
+            "type": 2,
+            "nonce": remote.nonce(key.address),
+            "to": "",
+            "value": 0,
+            "data": creation,
+            "gas": 200_000,
+            "maxFeePerGas": fees.max_wei,
+            "maxPriorityFeePerGas": fees.priority_wei,
+        }
+    )
+    remote.send_raw(signed.raw)
+    receipt = anvil.ask("eth_getTransactionReceipt", "0x" + signed.tx_hash.hex())
+    lookalike = receipt["contractAddress"]
+    assert bytes.fromhex(anvil.ask("eth_getCode", lookalike, "latest")[2:]) == runtime
+    anchor = ProofAnchor(
+        block=int(receipt["blockNumber"], 16),
+        chain_id=remote.chain_id,
+        consistency=(),
+        contract=lookalike,
+        log_id="0x" + log_id(ORIGIN).hex(),
+        root="A" * 43 + "=",
+        size=1,
+        transaction="0x" + signed.tx_hash.hex(),
+    )
+    with pytest.raises(ChainMismatchError, match="not AnchorLog"):
+        holds(anvil.url, anchor)
+    with pytest.raises(ChainMismatchError, match="not AnchorLog"):
+        look(anvil.url, contract=lookalike, origin=ORIGIN)
