@@ -71,7 +71,7 @@ def is_final(door: Chain, row: Anchor, receipt: Receipt, *, name: bytes, nonce: 
         raise ChainMismatchError(f"the chain shows a receipt for {row.size} leaves, and no such event")
     if door.head(name).size < row.size:
         raise ChainMismatchError(f"the chain shows an event for {row.size} leaves, and the contract does not hold them")
-    if nonce is not None and door.nonce(row.sender, block=receipt.block) <= nonce:
+    if nonce is not None and door.nonce(row.sender) <= nonce:
         raise ChainMismatchError(f"the chain shows transaction {nonce} in a block, and counts fewer")
     # Asked last: a reorganisation between the questions shows as another hash at this height.
     return door.block_hash(receipt.block) == receipt.block_hash
