@@ -19,6 +19,7 @@ from api import (
     log_commands,
     proof_commands,
     recall_commands,
+    training_commands,
     witness_commands,
 )
 from api.terminal import OK, AsJson, command, installation, print_json, say, table
@@ -274,6 +275,7 @@ command(app)(proof_commands.proof)
 log_commands.register(command, app)
 command(app)(witness_commands.witness)
 command(app)(grading_commands.grade)
+command(app)(training_commands.train)
 
 
 if __name__ == "__main__":

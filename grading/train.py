@@ -15,7 +15,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from grading.dataset import Prepared
 from grading.errors import TrainingError
 from grading.learned import MAX_WEIGHTS
 
@@ -49,7 +48,15 @@ class Trained:
     measures: dict[str, float]
 
 
-def train(data: Prepared, recipe: Recipe, out: Path, *, progress: Progress | None = None) -> Trained:
+def require_extra() -> None:
+    """Raise TrainingError unless the [train] extra is installed."""
+    if missing := [name for name in ("torch", "ultralytics", "onnx") if importlib.util.find_spec(name) is None]:
+        raise TrainingError(
+            f"training needs {', '.join(missing)}: pip install 'guoyuan[train]' (two gigabytes; see grading/README.md)"
+        )
+
+
+def train(data: Path, recipe: Recipe, out: Path, *, progress: Progress | None = None) -> Trained:
     """Train from nothing, or go on with the unfinished training that `out` holds. Raises TrainingError.
 
     The same data, recipe and machine give the same weights (ultralytics' `deterministic`, one thread).
@@ -70,7 +77,7 @@ def train(data: Prepared, recipe: Recipe, out: Path, *, progress: Progress | Non
             network.train(resume=True, device=recipe.device or None)
         else:
             network.train(
-                data=str(data.yaml),
+                data=str(data.resolve()),
                 imgsz=recipe.side,
                 epochs=recipe.epochs,
                 batch=recipe.batch,
@@ -101,8 +108,10 @@ def train(data: Prepared, recipe: Recipe, out: Path, *, progress: Progress | Non
                 exist_ok=True,
                 verbose=False,
             )
-    except AssertionError as error:  # ultralytics' word for "nothing is left to resume"
-        raise TrainingError(f"{out} holds a training that is finished: {error}") from error
+    except AssertionError as error:
+        # Ultralytics' word for "nothing is left to resume": what was trained is there.
+        if not is_resumed:
+            raise TrainingError(f"training stopped: {error}") from error
     except (OSError, RuntimeError, ValueError) as error:
         raise TrainingError(f"training stopped: {error}") from error
     best = out / "run" / "weights" / "best.pt"
@@ -180,8 +189,7 @@ def export(
 
 def _ultralytics(folder: Path, threads: int) -> Any:
     """Import ultralytics, kept from the network. Raises TrainingError where the extra is not installed."""
-    if importlib.util.find_spec("ultralytics") is None or importlib.util.find_spec("torch") is None:
-        raise TrainingError("training needs the [train] extra: pip install 'guoyuan[train]' (two gigabytes)")
+    require_extra()
     config = folder / "ultralytics"
     config.mkdir(parents=True, exist_ok=True)
     os.environ |= {

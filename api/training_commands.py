@@ -1,0 +1,130 @@
+"""The command that trains: labelled photographs in, a model with its card and its report card out."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.terminal import OK, AsJson, bar, print_json, say, table
+
+if TYPE_CHECKING:
+    from grading.dataset import Photo
+
+
+def train(  # noqa: PLR0917  # options, not positions
+    data: Annotated[
+        list[Path],
+        typer.Argument(metavar="DATA...", help="Folders of labelled photographs.", exists=True, file_okay=False),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the data set, the run and the model go.")],
+    epochs: Annotated[int, typer.Option(min=1, max=1000)] = 40,
+    side: Annotated[int, typer.Option(min=64, max=1280, help="Side of the network's input in pixels.")] = 320,
+    scenes: Annotated[int, typer.Option(min=0, max=100_000, help="How many scenes to lay from cut-out fruit.")] = 800,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    name: Annotated[str, typer.Option(help="What the model is called.")] = "fruit",
+    version: Annotated[str, typer.Option(help="Which one of that name.")] = "v1",
+    licence: Annotated[
+        str, typer.Option(help="What the card says about licences.")
+    ] = "AGPL-3.0-or-later (ultralytics)",
+    leave_out: Annotated[
+        list[str] | None, typer.Option("--leave-out", metavar="CLASS", help="A labelled class to ignore. Repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, or 0 for the first GPU; a GPU where there is one.")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that DIR holds.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Train a detector on labelled photographs: held out by physical fruit, measured on what it never saw.
+
+    Needs the extra named train. Nothing is fetched and nothing is sent. Interrupted, go on with --resume.
+    """
+    from grading import report_card
+    from grading.dataset import prepare, read_folder, split
+    from grading.errors import TrainingError
+    from grading.learned import load_model
+    from grading.train import Recipe, export, require_extra, train
+
+    if side % 32:
+        raise typer.BadParameter("must be a multiple of 32", param_hint="--side")
+    require_extra()
+    photographs = [photo for folder in data for photo in read_folder(folder)]
+    training, held_out = split(photographs, seed=seed)
+    if not held_out:
+        raise TrainingError("nothing could be held out: a kind needs at least three fruit")
+    asked = {
+        "data": [str(folder.resolve()) for folder in data],
+        "seed": seed,
+        "side": side,
+        "scenes": scenes,
+        "leave_out": sorted(leave_out or []),
+    }
+    plan, folder = out / "plan.json", out / "data"
+    if resume:
+        _must_match(plan, asked)
+    else:
+        with bar("photographs", is_shown=not as_json) as step:
+            told = prepare(
+                training,
+                held_out,
+                folder,
+                scenes=scenes,
+                seed=seed,
+                rename=dict.fromkeys(leave_out or [], ""),
+                progress=step,
+            )
+        plan.write_text(json.dumps({**asked, "classes": told.classes}, indent=1) + "\n", "utf-8")
+    classes = tuple(json.loads(plan.read_text("utf-8"))["classes"])
+    recipe = Recipe(side=side, epochs=epochs, seed=seed, device=device)
+    with bar("epochs", is_shown=not as_json) as step:
+        trained = train(folder / "data.yaml", recipe, out, progress=lambda done, total, _: step(done, total))
+    card_file = out / f"{name}.toml"
+    export(
+        trained.weights,
+        card_file,
+        side=side,
+        classes=classes,
+        name=name,
+        version=version,
+        data=tuple(folder.name for folder in data),
+        licence=licence,
+    )
+    model = load_model(card_file)
+    with bar("held-out photographs", is_shown=not as_json) as step:
+        found = report_card.tally(held_out, model, progress=step)
+    report = report_card.card(
+        found,
+        model,
+        held_out=sorted({photo.fruit for photo in held_out}),
+        notes=["The best epoch was chosen by its figures on the held-out fruit."],
+    )
+    report_card.write(report, found, out / "report")
+    if as_json:
+        print_json({"card": str(card_file), "report": report})
+    else:
+        _say(report, card_file, held_out)
+    return OK
+
+
+def _must_match(plan: Path, asked: dict[str, Any]) -> None:
+    """Refuse to go on with a training that was begun otherwise."""
+    from grading.errors import TrainingError
+
+    try:
+        begun = json.loads(plan.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{plan.parent} holds no training to go on with") from error
+    if different := sorted(key for key, value in asked.items() if begun.get(key) != value):
+        raise TrainingError(f"{plan.parent} was begun with another {', '.join(different)}")
+
+
+def _say(report: dict[str, Any], card_file: Path, held_out: "list[Photo]") -> None:
+    fruit = report["fruit"]
+    rows = table("measured on held-out fruit", "figure")
+    rows.add_row("photographs, physical fruit", f"{len(held_out)}, {len(report['held_out']['fruit'])}")
+    for at in ("at_least_score", "at_sure_score"):
+        told = fruit[at]
+        rows.add_row(f"recall, precision from score {told['score_permille']}", f"{told['recall']}, {told['precision']}")
+    rows.add_row("mAP50 by kind", str(fruit["map50_by_kind"]))
+    rows.add_row("kind right", str(fruit["kind_right"]))
+    say(rows)
+    say(f"{card_file}; report in {card_file.parent / 'report'}")

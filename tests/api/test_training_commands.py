@@ -1,0 +1,74 @@
+"""`guoyuan train` refuses plainly: without the extra, without fruit to hold out, with another training in the way."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from api.cli import app
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, ["train", *arguments])
+    assert result.exit_code == 2, (result.output, result.exception)
+    return result
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Labels of three oranges; the pictures are never opened here."""
+    folder = tmp_path / "house"
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    (folder / "data.yaml").write_text("names: [coin, orange]\n")
+    for fruit in "abc":
+        (folder / "images" / f"{fruit}_1.jpg").write_bytes(b"")
+        (folder / "labels" / f"{fruit}_1.txt").write_text("1 0.5 0.5 0.2 0.2\n")
+    return folder
+
+
+def test_without_the_extra_it_says_what_to_install(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    told = run(str(data), "--out", str(tmp_path / "out")).stderr
+    assert told.count("\n") == 1
+    assert "training needs torch, ultralytics, onnx: pip install 'guoyuan[train]'" in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the extra were installed: what follows refuses before it would be needed."""
+    monkeypatch.setattr("grading.train.require_extra", lambda: None)
+
+
+@pytest.mark.usefixtures("extra")
+def test_a_label_at_fault_is_named(data: Path, tmp_path: Path) -> None:
+    (data / "labels" / "b_1.txt").write_text("1 0.5 0.5 0.2 0.2\n9 0.5 0.5 0.2 0.2\n")
+    assert "b_1.txt line 2 has class 9" in run(str(data), "--out", str(tmp_path / "out")).stderr
+
+
+@pytest.mark.usefixtures("extra")
+def test_too_few_fruit_to_hold_any_out_are_refused(data: Path, tmp_path: Path) -> None:
+    (data / "images" / "c_1.jpg").unlink()
+    assert "nothing could be held out" in run(str(data), "--out", str(tmp_path / "out")).stderr
+
+
+@pytest.mark.usefixtures("extra")
+def test_a_picture_that_is_none_is_named(data: Path, tmp_path: Path) -> None:
+    assert "is no photograph to learn from" in run(str(data), "--out", str(tmp_path / "out")).stderr
+
+
+@pytest.mark.usefixtures("extra")
+def test_only_the_same_training_is_gone_on_with(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert "holds no training to go on with" in run(str(data), "--out", str(out), "--resume").stderr
+    out.mkdir()
+    begun = {"data": [str(data)], "seed": 2, "side": 320, "scenes": 800, "leave_out": [], "classes": ["coin", "orange"]}
+    (out / "plan.json").write_text(json.dumps(begun))
+    assert "was begun with another seed" in run(str(data), "--out", str(out), "--resume").stderr
+
+
+@pytest.mark.usefixtures("extra")
+def test_a_side_the_network_cannot_have_is_refused(data: Path, tmp_path: Path) -> None:
+    assert "multiple of 32" in run(str(data), "--out", str(tmp_path / "out"), "--side", "100").stderr
