@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeVar
 
-from sqlalchemy import Table, text, tuple_
+from sqlalchemy import Table, text
 from sqlalchemy.orm import class_mapper
 from sqlalchemy.orm.attributes import instance_state
 from sqlmodel import Session, col, select
@@ -403,10 +403,12 @@ def naming_rows(
 def find(session: Session, keys: Collection[tuple[str, bool]]) -> dict[tuple[str, bool], Entry]:
     """Return the entries of these eventIDs that are recorded: the event (False), or its error declaration (True)."""
     found: dict[_Key, Entry] = {}
-    for page in pages(sorted(keys), _PAGE):
-        rows = session.exec(select(Entry).where(tuple_(col(Entry.event_id), col(Entry.is_declaration)).in_(page)))
+    wanted = set(keys)
+    # By eventID alone: of a list of pairs SQLite makes no use of the index, and reads the whole log.
+    for page in pages(sorted({event_id for event_id, _ in wanted}), _PAGE):
+        rows = session.exec(select(Entry).where(col(Entry.event_id).in_(page)))
         found.update({(entry.event_id, entry.is_declaration): entry for entry in rows})
-    return found
+    return {key: entry for key, entry in found.items() if key in wanted}
 
 
 def pages(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -12,9 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CursorResult, func
+from sqlalchemy import CursorResult, and_, func, or_
 from sqlalchemy import select as sql_select
-from sqlmodel import Session, col, select, tuple_
+from sqlmodel import Session, col, select
 
 from orders.errors import BelowHeldError, NotFoundError
 from orders.models import Listing, SalesLine, TierStock
@@ -190,12 +190,20 @@ def _known_states(session: Session, requests: Sequence[HoldRequest]) -> dict[tup
     keys = [request.key for request in requests if not request.is_new]
     if not keys:
         return {}
+    # Not as a list of triples: for that SQLite reads the whole table.
+    by_source = [(source, sorted({order for s, order, _ in keys if s == source})) for source in {s for s, *_ in keys}]
     rows = session.exec(
         select(SalesLine.source, SalesLine.order_ref, SalesLine.line_no, SalesLine.state).where(
-            tuple_(SalesLine.source, SalesLine.order_ref, SalesLine.line_no).in_(keys)
+            or_(
+                *(
+                    and_(col(SalesLine.source) == source, col(SalesLine.order_ref).in_(refs))
+                    for source, refs in by_source
+                )
+            )
         )
     )
-    return {(source, order, line): LineState(state) for source, order, line, state in rows}
+    states = {(source, order, line): LineState(state) for source, order, line, state in rows}
+    return {key: states[key] for key in keys if key in states}
 
 
 def _decide(request: HoldRequest, free: dict[int, int]) -> LineState:

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam
-from sqlmodel import Session, col, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, false, or_
+from sqlmodel import Session, col, select, update
 
 from orders.allocation import Held, HoldRequest, LineState, lock_stock, release_many, reserve_many
 from orders.channels import CancelledOrder, Message, PaidOrder
@@ -144,12 +144,11 @@ def _open_orders(session: Session, paid: Sequence[PaidOrder], off: Sequence[Canc
         for (source, ref), (broadcast, paid_at) in named.items()
     ]
     new = insert_new(session, SalesOrder, rows, key=("source", "order_ref"))
-    keys = tuple_(SalesOrder.source, SalesOrder.order_ref)
     cancelled = {_order(m) for m in off}
     if off:
         session.execute(
             update(SalesOrder)
-            .where(keys.in_(sorted(cancelled)), col(SalesOrder.cancelled_at).is_(None))
+            .where(_is_among(SalesOrder, cancelled), col(SalesOrder.cancelled_at).is_(None))
             .values(cancelled_at=now)
             .execution_options(synchronize_session=False)
         )
@@ -157,7 +156,7 @@ def _open_orders(session: Session, paid: Sequence[PaidOrder], off: Sequence[Canc
     if known:
         found = session.exec(
             select(SalesOrder.source, SalesOrder.order_ref).where(
-                keys.in_(known), col(SalesOrder.cancelled_at).is_not(None)
+                _is_among(SalesOrder, known), col(SalesOrder.cancelled_at).is_not(None)
             )
         )
         cancelled |= {(source, order_ref) for source, order_ref in found}
@@ -194,11 +193,21 @@ def _requests(session: Session, paid: Sequence[PaidOrder], new: Collection[tuple
     return requests
 
 
+def _is_among(table: type[SalesOrder | SalesLine], keys: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
+    """Whether a row is of one of these orders. Not as a list of pairs: for that SQLite reads the whole table."""
+    refs: dict[str, list[str]] = {}
+    for source, ref in sorted(keys):
+        refs.setdefault(source, []).append(ref)
+    return or_(
+        false(), *(and_(col(table.source) == source, col(table.order_ref).in_(some)) for source, some in refs.items())
+    )
+
+
 def _lines_of(session: Session, messages: Iterable[Message], *, is_for_update: bool = False) -> list[SalesLine]:
     keys = sorted({_order(m) for m in messages})
     if not keys:
         return []
-    query = select(SalesLine).where(tuple_(SalesLine.source, SalesLine.order_ref).in_(keys)).order_by(col(SalesLine.id))
+    query = select(SalesLine).where(_is_among(SalesLine, keys)).order_by(col(SalesLine.id))
     if is_for_update:
         query = query.with_for_update().execution_options(populate_existing=True)
     return list(session.exec(query))
