@@ -170,21 +170,30 @@ def _quality(view: _View, standard: Standard, size: int, code: str) -> tuple[Qua
         # What a lower class forbids, a higher one forbids as well.
         limits = [limit for each in classes[index:] for limit in each.limits]
         broken = next((limit for limit in limits if view.value(limit) > limit.at_most[code]), None)
-        if broken is None and size >= quality.least_size:
+        outside = _outside(standard, quality, size)
+        if broken is None and outside is None:
             met = quality.limits[0]
             rule, reason = barred or (met.rule, _told(view, met, code))
             return quality, rule, reason
-        barred = (broken.rule, _told(view, broken, code)) if broken else _too_small(standard, quality, size)
+        barred = (broken.rule, _told(view, broken, code)) if broken else outside
     assert barred is not None  # noqa: S101  # a standard has at least one class with at least one limit
     return None, *barred
 
 
-def _too_small(standard: Standard, quality: QualityClass, size: int) -> tuple[str, Text]:
-    unit = ("克", "g") if standard.content.size.by == "mass_g" else ("mm", "mm")
-    return f"{quality.id}-size", Text(
-        f"大小 {size} {unit[0]}，{quality.name.zh}至少 {quality.least_size} {unit[0]}",  # noqa: RUF001  # Chinese has its own comma
-        f"{size} {unit[1]}; {quality.name.en} asks for {quality.least_size} {unit[1]}",
-    )
+def _outside(standard: Standard, quality: QualityClass, size: int) -> tuple[str, Text] | None:
+    """Return why a class does not take this size, or None where it does."""
+    zh, en = ("克", "g") if standard.content.size.by == "mass_g" else ("mm", "mm")
+    if size < quality.least_size:
+        return f"{quality.id}-size", Text(
+            f"大小 {size} {zh}，{quality.name.zh}至少 {quality.least_size} {zh}",  # noqa: RUF001  # Chinese has its own comma
+            f"{size} {en}; {quality.name.en} asks for at least {quality.least_size} {en}",
+        )
+    if quality.most_size is not None and size > quality.most_size:
+        return f"{quality.id}-size", Text(
+            f"大小 {size} {zh}，{quality.name.zh}至多 {quality.most_size} {zh}",  # noqa: RUF001  # Chinese has its own comma
+            f"{size} {en}; {quality.name.en} takes at most {quality.most_size} {en}",
+        )
+    return None
 
 
 def _value(measures: Measures, limit: Limit) -> int:

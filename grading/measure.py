@@ -160,7 +160,7 @@ def measure(
         roundness_permille=min(1000, round(4000 * area_px / (math.pi * length_px**2))),
         mass_low_g=round(mass_g / spread * (_UNCORRECTED_LOW if camera_height_mm is None else 1.0)),
         mass_high_g=round(mass_g * spread),
-        bands=tuple((band.name, _share_permille(lab, mask, band)) for band in bands),
+        bands=tuple(sorted((band.name, _share_permille(lab, mask, band)) for band in bands)),
         marks=tuple(_described(part, depth, mm) for part in _parts(marked)),
     )
 

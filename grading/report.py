@@ -107,6 +107,7 @@ def _fruit(fruit: SeenFruit, setup: Setup) -> dict[str, Any]:
     measures, verdict, detection = fruit.measures, fruit.verdict, fruit.detection
     stage = setup.standard.stage(measures)
     left, top = detection.x, detection.y
+    basis, section = setup.standard.basis_of(verdict.rule)
     return {
         "box": _corners(detection.box),
         "polygon": [list(point) for point in fruit.outline],
@@ -136,7 +137,15 @@ def _fruit(fruit: SeenFruit, setup: Setup) -> dict[str, Any]:
         "candidates": list(verdict.candidates),
         "price_fen": verdict.price_fen,
         "confidence": detection.score_permille / 1000,
-        "reasons": [{"rule": verdict.rule, "zh": verdict.reason.zh, "en": verdict.reason.en}],
+        "reasons": [
+            {
+                "rule": verdict.rule,
+                "basis": basis,
+                "section": section,
+                "zh": verdict.reason.zh,
+                "en": verdict.reason.en,
+            }
+        ],
     }
 
 

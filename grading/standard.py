@@ -154,7 +154,9 @@ class QualityClass(Struct, frozen=True, forbid_unknown_fields=True):
     tolerance_basis: Basis = "standard"
     least_size: Count = 0
     """Least size for this class, in the unit the standard sizes by; 0 where the class asks for none."""
-    least_size_basis: Basis = "standard"
+    most_size: Count | None = None
+    """Largest size for this class, where the class has one: then a larger fruit is not a better one."""
+    size_basis: Basis = "standard"
     section: str = ""
     source: str = ""
 
@@ -175,7 +177,7 @@ class _StandardFile(Struct, frozen=True, forbid_unknown_fields=True):
     tolerance_by: Literal["number", "mass", "either"] = "either"
     """What lot tolerances count: fruit, grams, or whichever the parties chose."""
     size_tolerance_permille: Annotated[int, Meta(ge=0, le=1000)] = 100
-    sources: tuple[Source, ...] = msgspec.field(name="source_list", default=())
+    sources: tuple[Source, ...] = msgspec.field(name="cites", default=())
     minimum: tuple[Requirement, ...] = ()
     bands: tuple[ColourBand, ...] = msgspec.field(name="band", default=())
     stages: tuple[Stage, ...] = msgspec.field(name="stage", default=())
@@ -258,6 +260,19 @@ class Standard(Struct, frozen=True):
             ),
             None,
         )
+
+    def basis_of(self, rule: str) -> tuple[Basis, str]:
+        """Return whose number a rule's is, and the section it stands in; the house's for rules of no standard."""
+        size = self.content.size
+        if rule == size.rule:
+            return size.basis, size.section
+        for quality in self.content.classes:
+            if rule == f"{quality.id}-size":
+                return quality.size_basis, quality.section
+            for limit in quality.limits:
+                if limit.rule == rule:
+                    return limit.basis, limit.section
+        return "house", ""
 
     def size_of(self, measures: Measures) -> int:
         """Return the fruit's size in the unit the standard sizes by, whole."""
@@ -348,10 +363,7 @@ def parse_standard(name: str, data: bytes) -> Standard:
     previous: dict[tuple[str, str], Limit] = {}
     above: QualityClass | None = None
     for quality in content.classes:
-        if above is not None and above.least_size < quality.least_size:
-            raise StandardError(name, f"class {quality.id} asks for larger fruit than {above.id}, the class above it")
-        if quality is content.classes[-1] and quality.least_size > content.size.minimum:
-            raise StandardError(name, f"class {quality.id} is the last: what is too small for it would have no class")
+        _check_window(name, quality, above, content.size.minimum if quality is content.classes[-1] else None)
         above = quality
         for limit in quality.limits:
             if set(limit.at_most) != set(codes):
@@ -364,6 +376,17 @@ def parse_standard(name: str, data: bytes) -> Standard:
                 raise StandardError(name, f"rule {limit.rule} allows less than the class above it ({better.rule})")
             previous[limit.quantity, limit.of] = limit
     return Standard(data, sha256(data).digest(), content)
+
+
+def _check_window(name: str, quality: QualityClass, above: QualityClass | None, minimum: int | None) -> None:
+    """Refuse a class that takes less of the sizes than a better one, or a last one that leaves some out."""
+    most = quality.most_size
+    if above is not None and above.least_size < quality.least_size:
+        raise StandardError(name, f"class {quality.id} asks for larger fruit than {above.id}, the class above it")
+    if above is not None and most is not None and (above.most_size is None or above.most_size > most):
+        raise StandardError(name, f"class {quality.id} asks for smaller fruit than {above.id}, the class above it")
+    if minimum is not None and (quality.least_size > minimum or most is not None):
+        raise StandardError(name, f"class {quality.id} is the last: fruit of a size it refuses would have no class")
 
 
 def _check_sizes(name: str, size: Sizing) -> None:
