@@ -64,12 +64,12 @@ def hash_events(
     code = OK
     for file in files:
         data = contents(file)
-        if data is None:
-            code = BAD_INPUT
-            continue
         texts, refused, invalid = _prehashes(data, profile)
         if refused:
             code = BAD_INPUT
+        if data is None:
+            pass  # said already
+        elif refused:
             typer.echo(f"guoyuan: {file}: {refused[0].path}: {refused[0].reason}", err=True)
         elif invalid:
             first = f"{invalid[0].path}: {invalid[0].reason}"
@@ -87,17 +87,15 @@ def hash_events(
     return code
 
 
-def _prehashes(data: bytes, profile: Any) -> "tuple[list[str], Sequence[Problem], Sequence[Problem]]":
+def _prehashes(data: bytes | None, profile: Any) -> "tuple[list[str], Sequence[Problem], Sequence[Problem]]":
     """Return the pre-hash texts; why there are none; and what else is wrong with the document."""
     from ledger.epcis.cbv_hash import document_prehashes
     from ledger.epcis.profile import problems
     from ledger.epcis.reading import Problem, read
     from ledger.errors import DocumentError, EventError
 
-    if len(data) > MAX_FILE_BYTES:
-        return [], [Problem("$", f"is larger than {MAX_FILE_BYTES // 2**20} MiB")], ()
     try:
-        document = read(data)
+        document = read(_whole(data))
         return document_prehashes(document), (), problems(document, profile)
     except DocumentError as error:
         return [], error.problems, ()
@@ -129,17 +127,25 @@ def print_line(document: dict[str, Any]) -> None:
 
 def _problems(data: bytes | None, profile: Any) -> "Sequence[Problem]":
     from ledger.epcis.profile import problems
-    from ledger.epcis.reading import Problem, read
+    from ledger.epcis.reading import read
+    from ledger.errors import DocumentError
+
+    try:
+        return problems(read(_whole(data)), profile)
+    except DocumentError as error:
+        return error.problems
+
+
+def _whole(data: bytes | None) -> bytes:
+    """Return the file's bytes. Raises DocumentError where there are none, or too many."""
+    from ledger.epcis.reading import Problem
     from ledger.errors import DocumentError
 
     if data is None:
-        return [Problem("$", "cannot be read")]
+        raise DocumentError([Problem("$", "cannot be read")])
     if len(data) > MAX_FILE_BYTES:
-        return [Problem("$", f"is larger than {MAX_FILE_BYTES // 2**20} MiB")]
-    try:
-        return problems(read(data), profile)
-    except DocumentError as error:
-        return error.problems
+        raise DocumentError([Problem("$", f"is larger than {MAX_FILE_BYTES // 2**20} MiB")])
+    return data
 
 
 def _tell(file: str, found: "Sequence[Problem]") -> None:

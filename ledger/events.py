@@ -104,7 +104,7 @@ class SensorReport(Struct, frozen=True, kw_only=True, omit_defaults=True, rename
     boolean_value: bool | None = None
     hex_binary_value: str | None = None
     uri_value: Uri | None = None
-    uom: Text | None = None
+    uom: str | None = None
     device_id: Uri | None = None
     device_metadata: Uri | None = None
     raw_data: Uri | None = None

@@ -107,7 +107,7 @@ def _time(value: Any, _: Context) -> Any:
     if type(value) is not str or _TIME.fullmatch(value):
         return value
     try:
-        moment = datetime.fromisoformat(value.strip())
+        moment = datetime.fromisoformat(value.strip().upper())  # RFC 3339 has `t` and `z` too
         if moment.tzinfo is None:
             return value
         moment = moment.astimezone(UTC) + _HALF_MS

@@ -174,6 +174,8 @@ class _Repeating(dict[str, Any]):
 def _why_unreadable(data: bytes, error: Exception) -> DocumentError:
     if data[:64].lstrip().startswith(b"<"):
         return _refused("$", "is XML; EPCIS 2.0 is read here as JSON-LD alone")
+    if data.startswith(b"\x1f\x8b"):
+        return _refused("$", "is compressed (gzip); unpack it first")
     if data[:4].count(0) or data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return _refused("$", "is not UTF-8 (it looks like UTF-16 or UTF-32); save it as UTF-8")
     try:
@@ -193,8 +195,8 @@ def _why_unreadable(data: bytes, error: Exception) -> DocumentError:
     except RecursionError:
         return _refused("$", _TOO_DEEP)
     except json.JSONDecodeError as wrong:
-        where = f"line {wrong.lineno}, column {wrong.colno}"
-        return _refused("$", f"is not JSON: {wrong.msg.lower()} at {where}")
+        what = wrong.msg.lower().removesuffix(" at")
+        return _refused("$", f"is not JSON: {what} at line {wrong.lineno}, column {wrong.colno}")
     found = _first(value, lambda item: isinstance(item, _Marked) or (isinstance(item, str) and _SURROGATE(item)))
     if found is not None:
         path, item = found

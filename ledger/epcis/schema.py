@@ -64,7 +64,7 @@ def checks_of(*, loose: bool) -> Mapping[Kind, Check]:
         Kind.DOCUMENT: _document(event, loose=loose),
         Kind.QUERY_DOCUMENT: _query_document(event, loose=loose),
         Kind.EVENT: _bare(event),
-        Kind.LIST: many(_bare(event)),
+        Kind.LIST: many(_bare(event), at_least=1),
     }
 
 

@@ -99,3 +99,14 @@ def test_what_has_no_hash_is_refused_with_its_path_and_the_others_go_on(
 
 def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
     assert "No such file" in run(str(tmp_path / "none.json"), code=2).stderr
+
+
+def test_an_unreadable_file_has_its_line_and_ends_with_2(tmp_path: Path) -> None:
+    good, missing = written(tmp_path, "a.json", document()), str(tmp_path / "missing.json")
+    result = run(good, missing, "--json", code=2)
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert len(first["hashes"]) == 2
+    assert second == {"file": missing, "hashes": [], "errors": [{"path": "$", "reason": "cannot be read"}]}
+    assert [line for line in result.stderr.splitlines() if "missing.json" in line] == [
+        f"guoyuan: {missing}: No such file or directory"
+    ]

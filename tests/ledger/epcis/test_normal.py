@@ -109,6 +109,7 @@ def test_the_golden_chain_is_in_normal_form_already(shared: Path) -> None:
         ("epcList", "urn:epc:id:sscc:4012345.3111111111", ["https://id.gs1.org/00/340123451111111111"]),
         ("certificationInfo", ["https://example.org/1"], "https://example.org/1"),
         ("certificationInfo", ["https://e/1", "https://e/2"], ["https://e/1", "https://e/2"]),
+        ("eventTime", "2026-04-18t03:05:00z", "2026-04-18T03:05:00.000Z"),
         ("readPoint", "urn:epc:id:sgln:4012345.00005.0", {"id": "https://id.gs1.org/414/4012345000054"}),
         ("ex:flag", True, True),
         ("ex:link", "ex:thing", "https://ns.example.com/epcis/thing"),

@@ -238,6 +238,7 @@ def test_a_time_is_what_rfc_3339_says(text: str) -> None:
         ({"type": "EPCISQueryDocument", "epcisBody": {"queryResults": {"resultsBody": {"eventList": [1]}}}},
          "$.epcisBody.queryResults.resultsBody.eventList[0]", "must be an object"),
         ({"type": "EPCISQueryDocument", "sender": "me"}, "$.sender", "is not a field of an EPCISQueryDocument"),
+        ([], "$", "must not be empty"),
         ([event(), event(bizStep="shiping")], "$[1].bizStep", "did you mean 'shipping'?"),
     ],
 )  # fmt: skip
@@ -447,6 +448,20 @@ def test_every_deviation_from_the_schema_stands_in_the_conformance_page() -> Non
     page = re.sub(r"\s+", " ", (Path(__file__).resolve().parents[3] / "ledger/docs/conformance.md").read_text())
     for what, why in DEVIATIONS.items():
         assert f"| {what} | {why}" in page
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"eventTime": "2026-04-18t11:05:00z", "recordTime": "2026-04-18t11:05:01.5+08:00"},
+        {"sensorElementList": [{"sensorReport": [{"type": "Count", "value": 3, "uom": "", "stringValue": ""}]}]},
+        {"errorDeclaration": {"declarationTime": "2026-04-18t11:05:00z"}},
+    ],
+)
+def test_rarer_spellings_that_the_schema_takes_can_be_recorded_too(fields: dict[str, Any]) -> None:
+    value = event(**fields)
+    assert found_in(value) == found_in(value, Profile.LENIENT) == {}
+    parse_event(normal_event(value, Context.of(value["@context"])))
 
 
 @pytest.mark.parametrize("value", [event(type="example:OwnEvent"), event(readPoint={"id": "urn:a", "door": "left"})])

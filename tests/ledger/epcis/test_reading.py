@@ -57,6 +57,8 @@ def test_a_byte_order_mark_is_passed_over() -> None:
         (b'{"a":1,}', "$", "line 1, column 8"),
         (b'{"a":1\n"b":2}', "$", "line 2, column 1"),
         (b'{"a":1} {}', "$", "extra data"),
+        (b'{"a":"\t"}', "$", "invalid control character at line 1"),
+        (b"\x1f\x8b\x08\x00\x00", "$", "compressed"),
         (b"<EPCISDocument/>", "$", "is XML"),
         (b'"text"', "$", "is not an EPCIS document"),
         (b"null", "$", "is not an EPCIS document"),
