@@ -73,8 +73,9 @@ def test_a_record_is_canonical_and_holds_whole_numbers_only(evidence: tuple[byte
         (("tariff", "file"), "ni:///sha-256;" + "B" * 43),
         (("scorePermille",), 1),
         (("format",), "guoyuan-fruit-record/9"),
-        (("stage",), "ripe"),
-        (("marks",), []),
+        (("stage",), "unripe"),
+        (("marks",), [["scab", 0, 0, 9, 9, 20, 5000]]),
+        (("bands", "red"), 999),
     ],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
 )
