@@ -156,15 +156,19 @@ def _add_proof(path: Path, our_key: str, heads: "list[OutsideHead]", found: "lis
 
 
 def _add_chain(rt: "Runtime", heads: "list[OutsideHead]", found: "list[Problem]") -> None:
-    """Add every head of our log that the chain holds, and the anchors of ours that it holds no longer.
+    """Add every head of our log that the chain holds or one it left held, and our anchors that are there no longer.
 
     Nothing before our first anchor. Whether there was one is not for our own tables alone to say: a
     contract that is there is asked. Raises ChainError.
     """
+    import base64
+
     from contracts.heads import log_id
     from contracts.models import AnchorState
+    from contracts.moving import left
     from contracts.outbox import anchors
     from ledger.findings import Kind, OutsideHead, Problem
+    from ledger.kernel.files import MissingFileError
 
     origin = rt.settings.log_origin
     with rt.db.read() as session:
@@ -181,6 +185,12 @@ def _add_chain(rt: "Runtime", heads: "list[OutsideHead]", found: "list[Problem]"
     if newest.size:
         held.setdefault((newest.size, newest.root), f"chain {chain.chain_id}, the contract's newest head")
     heads.extend(OutsideHead(size, root, where) for (size, root), where in held.items())
+    try:
+        for history in left(rt.files, rt.settings):
+            where = f"chain {history.chain_id}, which this log left"
+            heads.extend(OutsideHead(one.size, base64.b64decode(one.root), where) for one in history.heads)
+    except MissingFileError as error:
+        found.append(Problem(Kind.CHAIN, f"the heads of a chain that this log left are gone: {error}"))
     for anchor in settled:
         is_here = (anchor.chain_id, anchor.contract) == (chain.chain_id, chain.address)
         if is_here and (anchor.size, anchor.root) not in held:

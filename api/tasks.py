@@ -46,7 +46,7 @@ def anchor(rt: Runtime) -> None:
 @periodic(every=300)
 def watch_anchors(rt: Runtime) -> None:
     """Look whether a public chain still holds what counted as final; the embedded one drops nothing."""
-    if rt.settings.chain_url:
+    if not rt.chain.is_embedded:
         rt.anchorer.watch(rt.db)
 
 

@@ -91,7 +91,7 @@ class Mover:
             if (known.to_chain_id, known.to_genesis) != (self.new.chain_id, self.new.genesis):
                 raise MoveRefusedError(f"a move to chain {known.to_chain_id} is under way; finish or drop it first")
             return known
-        if self.new.genesis == self.old.genesis:
+        if (self.new.chain_id, self.new.genesis) == (self.old.chain_id, self.old.genesis):
             raise MoveRefusedError("that is the chain this log is anchored in")
         left = {one.from_chain_id for one in self._moves.done()} | {self.old.chain_id}
         if self.new.chain_id in left:
@@ -252,6 +252,11 @@ class Mover:
             self.pause()
 
 
+def left(files: FileStore, settings: Settings) -> list[ChainHistory]:
+    """Return the heads of every chain that was left, as the log's entries fixed them. Raises MissingFileError."""
+    return [ChainHistory.parse(files.get(move.history)) for move in MovesFile(settings.home).done()]
+
+
 def histories(session: Session, files: FileStore, settings: Settings) -> list[ChainHistory]:
     """Return the history of every chain that was left, each with the proof that today's chain extends it.
 
@@ -260,8 +265,7 @@ def histories(session: Session, files: FileStore, settings: Settings) -> list[Ch
     found = []
     wanted = select(Anchor).where(Anchor.log_origin == settings.log_origin, Anchor.state == AnchorState.FINAL)
     newest = session.exec(wanted.order_by(col(Anchor.size).desc(), col(Anchor.id).desc()).limit(1)).first()
-    for move in MovesFile(settings.home).done():
-        history = ChainHistory.parse(files.get(move.history))
+    for history in left(files, settings):
         if newest is None or newest.chain_id == history.chain_id:
             found.append(history)
             continue

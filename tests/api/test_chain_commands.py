@@ -130,6 +130,16 @@ def test_a_log_is_moved_and_its_old_proof_is_checked_without_us(home: Path, node
     assert (carried["chain_asked"], carried["to"]["chain_id"]) == (True, 31_337)
     assert "holds that head" in run(*asked, "--rpc", node.url).stdout
 
+    # What the old chain held is still held against the log.
+    checked = CliRunner().invoke(app, ["fsck", "--json"])
+    assert (checked.exit_code, json.loads(checked.stdout)["chain_heads"]) == (0, 2)
+    for kept in (home / "files").rglob("*"):
+        if kept.is_file() and kept.read_bytes().startswith(b'{"chain_id"'):
+            kept.unlink()
+    checked = CliRunner().invoke(app, ["fsck"])
+    assert checked.exit_code == 1
+    assert "a chain that this log left are gone" in checked.stdout
+
     # A proof of today does not stand in the history of the chain that was left.
     rt = Runtime.open(Settings(home=home, mqtt_port=0))
     with rt.db.read() as session:
