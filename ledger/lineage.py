@@ -119,13 +119,13 @@ def _add_references(found: dict[str, int], value: Any) -> None:
 
 
 def _list(value: Any) -> Sequence[Any]:
-    if not isinstance(value, list | tuple):
+    if type(value) is not list and not isinstance(value, list | tuple):  # nearly all are: asked the quick way first
         raise EventError("$", "holds something else where a list belongs")
     return value
 
 
 def _object(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise EventError("$", "holds something else where an object belongs")
     return value
 
