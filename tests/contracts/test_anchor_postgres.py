@@ -3,20 +3,24 @@
 import os
 import threading
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
-from contracts import outbox
+from contracts import outbox, trouble
 from contracts.anchor import Anchorer
 from contracts.chain import Chain
+from contracts.costs import costs
+from contracts.errors import ChainUnreachableError
 from contracts.heads import log_id
 from contracts.keys import PublisherKey
 from contracts.models import AnchorState
+from contracts.policy import Policy
 from ledger.kernel.database import Database
+from ledger.models import Checkpoint
 from tests.contracts.simulators import ORIGIN, Head, SampleLog, rows
 
 pytestmark = pytest.mark.postgres
@@ -87,3 +91,26 @@ def test_many_anchorers_at_once_anchor_every_head_once(
     assert [row.size for row in rows(postgres)] == held
     assert {row.state for row in rows(postgres)} == {AnchorState.FINAL}
     assert chain.nonce(key.address) == 2 + len(held)
+
+
+def test_the_policy_and_what_is_in_the_way_live_there_too(
+    anchorer: Anchorer, sample_log: SampleLog, postgres: Database, now: datetime
+) -> None:
+    head = sample_log.grow(9)
+    with postgres.write() as session:
+        session.add(Checkpoint(size=9, previous_size=0, root=head.root, note="", signed_at=now))
+    with postgres.read() as session:
+        assert outbox.needs_a_look(session, Policy(60), origin=ORIGIN, now=now)
+        assert outbox.waiting_since(session, origin=ORIGIN) == now
+    with pytest.raises(ChainUnreachableError), trouble.noted(postgres, origin=ORIGIN, now=now):
+        raise ChainUnreachableError("silence")
+    with postgres.read() as session:
+        assert not outbox.needs_a_look(session, Policy(60), origin=ORIGIN, now=now)
+    later = now + timedelta(seconds=2)
+    with trouble.noted(postgres, origin=ORIGIN, now=later):
+        anchorer.tend(postgres, Policy(60), now=later)
+    with postgres.read() as session:
+        assert trouble.trouble(session, origin=ORIGIN) is None
+        assert outbox.counts(session, origin=ORIGIN)[AnchorState.FINAL] == 1
+        assert outbox.waiting_since(session, origin=ORIGIN) is None
+        assert costs(session, origin=ORIGIN).total.events == 9
