@@ -275,6 +275,7 @@ command(app)(proof_commands.proof)
 log_commands.register(command, app)
 command(app)(witness_commands.witness)
 command(app)(grading_commands.grade)
+command(app)(grading_commands.regrade)
 command(app)(training_commands.train)
 
 

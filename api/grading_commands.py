@@ -1,4 +1,4 @@
-"""The commands of grading: grade photographs on disk."""
+"""The commands of grading: grade photographs on disk, grade kept evidence again, compare with an inspector."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.terminal import BAD_INPUT, OK, bar, say, table
+from api.terminal import BAD_INPUT, OK, WRONG, AsJson, bar, installation, print_json, say, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,6 +82,52 @@ def grade(  # noqa: PLR0917  # options, not positions
     if not as_json:
         say(rows)
     return BAD_INPUT if ungraded else OK
+
+
+def regrade(
+    wanted: Annotated[
+        list[str] | None, typer.Argument(metavar="[LOT|BATCH|RECORD]...", help="What to grade again; all that is kept.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Grade kept evidence again, from the photographs on, and say whether every verdict comes out bit for bit.
+
+    Closed batches are also compared with the root that the log commits to. Changes nothing. Exit code 1 where
+    one differs, with the reason: a file missing or altered, another model, a measure that comes out otherwise.
+    """
+    from grading.regrading import evidence_of, regrade_all, roots
+
+    with installation() as rt:
+        with rt.db.read() as session:
+            asked = evidence_of(session, wanted or [])
+        done = []
+        with bar("records", is_shown=not as_json) as step:
+            for number, each in enumerate(regrade_all(rt.files, asked), 1):
+                done.append(each)
+                step(number, len(asked))
+        with rt.db.read() as session:
+            batches = roots(session, rt.files, [each.batch for each in asked if each.batch])
+    failed = [each for each in done if not each.is_reproduced]
+    changed = [each for each in batches if each.state == "differs"]
+    if as_json:
+        print_json(
+            {
+                "records": len(done),
+                "reproduced": len(done) - len(failed),
+                "failed": [
+                    {"record": f.asked.record, "batch": f.asked.batch, "number": f.asked.number, "why": f.why}
+                    for f in failed
+                ],
+                "batches": [{"batch": b.batch, "lot": b.lot, "records": b.records, "root": b.state} for b in batches],
+            }
+        )
+    else:
+        for each in failed:
+            say(f"{each.asked.batch or 'record'} {each.asked.number or ''} {each.asked.record}: {each.why}")
+        for root in changed:
+            say(f"{root.batch}: its records are not those the log commits to")
+        say(f"{len(done) - len(failed)} of {len(done)} verdicts come out the same, bit for bit.")
+    return WRONG if failed or changed else OK
 
 
 def _standard(name: str) -> "Standard":

@@ -30,6 +30,7 @@ GradingError
 ├── JudgementError            the judgement is not one this fruit can have
 ├── SecondPersonError         a better tier than the camera's needs a second person
 ├── UnbalancedError           the tiers' scale readings do not add up to what was received
+├── UnknownEvidenceError      no lot, batch or record of this name was graded here
 └── EvidenceError             a fruit record that does not match its photograph or its standard
 """
 
@@ -337,6 +338,16 @@ class UnbalancedError(GradingError):
             f"where 0 to {allowed_g} g is allowed"
         )
         self.received_g, self.weighed_g, self.allowed_g = received_g, weighed_g, allowed_g
+
+
+class UnknownEvidenceError(GradingError):
+    """No lot, batch or record of this name was graded here."""
+
+    code = "evidence_unknown"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is no lot or batch graded here, and no ni:///sha-256 name of a record")
+        self.name = name
 
 
 class EvidenceError(GradingError):

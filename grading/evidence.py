@@ -106,8 +106,30 @@ def decided(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+class Looked:
+    """The photograph looked at last: a tray's dozen records are graded again from one look."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._seen: Seen | None = None
+
+    def look(self, frame: bytes, setup: Setup) -> Seen:
+        """Return what a photograph shows, from memory where nothing that decides it has changed. As `look`."""
+        given = (setup.reference, setup.focal_px, setup.brix_tenths)
+        key = (_digest(frame), setup.standard.digest, setup.tariff.digest, setup.model, given)
+        if self._seen is None or key != self._key:
+            self._seen, self._key = look(frame, setup), key
+        return self._seen
+
+
 def regrade(
-    record: bytes, frame: bytes, *, standard: bytes, tariff: bytes, detector: Detector | None = None
+    record: bytes,
+    frame: bytes,
+    *,
+    standard: bytes,
+    tariff: bytes,
+    detector: Detector | None = None,
+    looked: Looked | None = None,
 ) -> Verdict:
     """Grade the fruit of a record again, from the photograph on, and return the verdict.
 
@@ -134,7 +156,7 @@ def regrade(
         )
         if ni_uri(_digest(setup.model)) != told["model"]:
             raise EvidenceError("the record was made by another detector than this one")
-        seen = look(frame, setup)
+        seen = (looked or Looked()).look(frame, setup)
         fruit = next((each for each in seen.fruit if list(each.detection.box) == told["box"]), None)
         if fruit is None:
             raise EvidenceError("no fruit stands where the record says")
@@ -158,7 +180,7 @@ def regrade(
     return fruit.verdict
 
 
-def regrade_kept(files: FileStore, record: str) -> Verdict:
+def regrade_kept(files: FileStore, record: str, *, looked: Looked | None = None) -> Verdict:
     """Grade a kept record again with the kept photograph, standard and tariff. Raises EvidenceError."""
     try:
         data = files.get(record)
@@ -168,6 +190,7 @@ def regrade_kept(files: FileStore, record: str) -> Verdict:
             files.get(told["frame"]),
             standard=files.get(told["standard"]["file"]),
             tariff=files.get(told["tariff"]["file"]),
+            looked=looked,
         )
     except (KeyError, TypeError) as error:
         raise EvidenceError(f"the record is not complete: {error}") from error

@@ -244,6 +244,13 @@ def test_an_unknown_standard_is_bad_usage_and_names_the_known(tmp_path: Path) ->
     assert "mango-codex-184" in result.stderr.replace("\n", "")
 
 
+def test_nothing_kept_is_nothing_to_grade_again_and_an_unknown_lot_is_bad_input(coop: dict[str, Any]) -> None:
+    assert as_json("regrade") == {"records": 0, "reproduced": 0, "failed": [], "batches": []}
+    result = CliRunner().invoke(app, ["regrade", "GR000000-0001"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "GR000000-0001" in result.stderr
+
+
 @pytest.mark.parametrize("scale", ["ruler", "coin:25", "-1", "0", "nan", "1e9"])
 def test_a_scale_that_cannot_be_is_bad_usage(tmp_path: Path, scale: str) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
