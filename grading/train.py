@@ -7,6 +7,7 @@ kept from the network: no telemetry, no font, no weights and no packages are fet
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -57,7 +58,9 @@ def require_extra() -> None:
 
 
 def train(data: Path, recipe: Recipe, out: Path, *, progress: Progress | None = None) -> Trained:
-    """Train from nothing, or go on with the unfinished training that `out` holds. Raises TrainingError.
+    """Train from nothing, or go on with the training that `out` holds; a finished one is returned as it is.
+
+    Raises TrainingError.
 
     The same data, recipe and machine give the same weights (ultralytics' `deterministic`, one thread).
     """
@@ -65,6 +68,8 @@ def train(data: Path, recipe: Recipe, out: Path, *, progress: Progress | None = 
     out = out.resolve()
     last = out / "run" / "weights" / "last.pt"
     is_resumed = last.exists()
+    if is_resumed and _is_finished(out / "run"):
+        return Trained(out / "run", last.with_name("best.pt"), measures(out / "run"))
     network = engine.YOLO(str(last) if is_resumed else ARCHITECTURE)
     if progress is not None:
 
@@ -102,17 +107,13 @@ def train(data: Path, recipe: Recipe, out: Path, *, progress: Progress | None = 
                 hsv_v=0.45,
                 seed=recipe.seed,
                 deterministic=True,
-                cache="ram",
+                cache=False,
                 project=str(out),
                 name="run",
                 exist_ok=True,
                 verbose=False,
             )
-    except AssertionError as error:
-        # Ultralytics' word for "nothing is left to resume": what was trained is there.
-        if not is_resumed:
-            raise TrainingError(f"training stopped: {error}") from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except (AssertionError, OSError, RuntimeError, ValueError) as error:
         raise TrainingError(f"training stopped: {error}") from error
     best = out / "run" / "weights" / "best.pt"
     if not best.exists():
@@ -127,6 +128,13 @@ def measures(run: Path) -> dict[str, float]:
     epochs = [dict(zip(names, (float(value) for value in row.split(",")), strict=True)) for row in rows[1:]]
     best = max(epochs, key=lambda row: row.get("metrics/mAP50-95(B)", 0) + row.get("metrics/mAP50-95(M)", 0))
     return {name: value for name, value in best.items() if name == "epoch" or name.startswith("metrics/")}
+
+
+def _is_finished(run: Path) -> bool:
+    """Whether every epoch was trained: ultralytics then strips what it needs to go on."""
+    asked = re.search(r"^epochs: (\d+)$", (run / "args.yaml").read_text("utf-8"), flags=re.MULTILINE)
+    done = len((run / "results.csv").read_text("utf-8").splitlines()) - 1
+    return asked is not None and done >= int(asked[1])
 
 
 def export(

@@ -1,14 +1,17 @@
 """Weights are run only if they are what their card says; what they find is the same every time."""
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from grading.camera import decode
 from grading.detect import Detection
 from grading.errors import ModelFileError
-from grading.learned import MAX_WEIGHTS, LearnedDetector, Model, find, load_model
+from grading.learned import MAX_WEIGHTS, LearnedDetector, Model, find, load_model, shipped
+from tests.grading.conftest import tray
 from tests.grading.tiny_network import card, network
 
 REDDISH = (25.0, -25.0, -25.0)
@@ -213,3 +216,31 @@ def test_a_damaged_card_is_refused(tmp_path: Path, data: bytes) -> None:
     told.write_bytes(data)
     with pytest.raises(ModelFileError, match=r"^tiny\.toml is no card of a model: "):
         load_model(told)
+
+
+def test_the_shipped_weights_are_what_their_card_and_report_say() -> None:
+    model = shipped()
+    told = json.loads((model.path.parent / "fruit.report.json").read_text("utf-8"))
+    assert told["model"]["sha256"] == model.card.sha256
+    assert told["fruit"]["at_least_score"]["score_permille"] == model.card.least_score_permille
+    assert told["fruit"]["at_sure_score"]["score_permille"] == model.card.sure_score_permille
+    assert "coin" in model.card.classes
+    assert "AGPL-3.0" in model.card.licence
+
+
+def test_no_weights_of_another_name_are_shipped() -> None:
+    with pytest.raises(ModelFileError, match=r"^durian\.toml cannot be read"):
+        shipped("durian")
+
+
+@pytest.mark.parametrize("shade", [0, 127, 255])
+def test_the_shipped_weights_survive_pictures_of_nothing(shade: int) -> None:
+    for size in ((120, 120), (120, 900), (480, 640)):
+        LearnedDetector(shipped()).detect(np.full((*size, 3), shade, np.uint8))
+
+
+def test_the_shipped_weights_give_the_same_bits_every_time() -> None:
+    pixels = decode(tray(7)).pixels
+    first = LearnedDetector(shipped()).detect(pixels)
+    again = LearnedDetector(load_model(shipped().path.with_suffix(".toml"))).detect(pixels)
+    assert same(first, again)
