@@ -276,6 +276,7 @@ log_commands.register(command, app)
 command(app)(witness_commands.witness)
 command(app)(grading_commands.grade)
 command(app)(grading_commands.regrade)
+command(app)(grading_commands.validate)
 command(app)(training_commands.train)
 
 

@@ -300,6 +300,7 @@ _GRADING: Final[Mapping[type[OriginError], HTTPStatus]] = {
     grading_errors.JudgementError: S.UNPROCESSABLE_ENTITY,
     grading_errors.SecondPersonError: S.FORBIDDEN,
     grading_errors.UnbalancedError: S.CONFLICT,
+    grading_errors.ComparisonError: S.UNPROCESSABLE_ENTITY,
     grading_errors.UnknownEvidenceError: S.NOT_FOUND,
     grading_errors.EvidenceError: S.CONFLICT,
 }

@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.terminal import BAD_INPUT, OK, WRONG, AsJson, bar, installation, print_json, say, table
+from ledger.kernel.quantities import format_yuan
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from sqlmodel import Session
 
     from grading.look import Known
     from grading.standard import Standard
@@ -128,6 +132,61 @@ def regrade(
             say(f"{root.batch}: its records are not those the log commits to")
         say(f"{len(done) - len(failed)} of {len(done)} verdicts come out the same, bit for bit.")
     return WRONG if failed or changed else OK
+
+
+def validate(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.csv", help="Columns fruit, inspector; ours and mass_g or kept fruit.")
+    ],
+    standard: Annotated[str, typer.Option(metavar="NAME", help="Whose classes both sides speak of.")] = "mango",
+    as_json: AsJson = False,
+) -> int:
+    """Compare an inspector's classes with ours: table, Cohen's kappa with its interval, what errors cost.
+
+    A fruit is named as you like where `ours` gives our class; else by its record or as BATCH#NUMBER.
+    """
+    from grading.agreement import agree, read_comparison
+    from grading.regrading import class_kept
+    from grading.standard import load_tariff
+    from ledger.kernel.settings import Settings
+
+    settings = Settings.load()
+    chosen = _standard(standard)
+    tariff = load_tariff(settings.price_file) if settings.price_file else load_tariff()
+    with ExitStack() as opened:
+        session: Session | None = None
+
+        def kept(name: str) -> tuple[str, int] | None:
+            # The installation is opened only for a table that leans on it.
+            nonlocal session
+            if session is None:
+                rt = opened.enter_context(installation())
+                session = opened.enter_context(rt.db.read())
+            return class_kept(session, name)
+
+        found = agree(list(read_comparison(file, chosen, kept)), chosen, tariff)
+    if as_json:
+        print_json({"standard": chosen.id, "edition": chosen.edition, "price_book": tariff.id, **asdict(found)})
+        return OK
+    rows = table("inspector \\ ours", *found.classes, "sum")
+    for name, counts in zip(found.classes, found.table, strict=True):
+        rows.add_row(name, *map(str, counts), str(sum(counts)))
+    say(rows)
+    share = found.share
+    say(f"agreement {share.value:.1%} (95 % interval {share.low:.1%} to {share.high:.1%})")
+    if found.kappa is None:
+        say("kappa is not defined: one side gave every fruit the same class")
+    else:
+        say(f"Cohen's kappa {found.kappa.value:.3f} (95 % interval {found.kappa.low:.3f} to {found.kappa.high:.3f})")
+    if found.weighted_kappa is not None:
+        say(f"weighted kappa (linear) {found.weighted_kappa:.3f}")
+    if found.cost is not None and found.cost.fruit:
+        cost = found.cost
+        say(
+            f"{cost.fruit} fruit worth {format_yuan(cost.value_fen)} yuan by the inspector: classed too well "
+            f"{format_yuan(cost.over_fen)}, too poorly {format_yuan(cost.under_fen)} yuan ({tariff.id})"
+        )
+    return OK
 
 
 def _standard(name: str) -> "Standard":

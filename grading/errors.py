@@ -30,6 +30,7 @@ GradingError
 ├── JudgementError            the judgement is not one this fruit can have
 ├── SecondPersonError         a better tier than the camera's needs a second person
 ├── UnbalancedError           the tiers' scale readings do not add up to what was received
+├── ComparisonError           an inspector's table that cannot be read, with the line
 ├── UnknownEvidenceError      no lot, batch or record of this name was graded here
 └── EvidenceError             a fruit record that does not match its photograph or its standard
 """
@@ -338,6 +339,16 @@ class UnbalancedError(GradingError):
             f"where 0 to {allowed_g} g is allowed"
         )
         self.received_g, self.weighed_g, self.allowed_g = received_g, weighed_g, allowed_g
+
+
+class ComparisonError(GradingError):
+    """An inspector's table cannot be compared; the line is named, 0 stands for the file."""
+
+    code = "comparison"
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}" if line else reason)
+        self.line, self.reason = line, reason
 
 
 class UnknownEvidenceError(GradingError):

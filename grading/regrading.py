@@ -84,6 +84,16 @@ def roots(session: Session, files: FileStore, batches: Iterable[str]) -> list[Ro
     return [_root(session, files, session.get_one(Batch, ref)) for ref in sorted(set(batches))]
 
 
+def class_kept(session: Session, name: str) -> tuple[str, int] | None:
+    """Return class and mass of a fruit named by its record or as `BATCH#NUMBER`, or None where it is not kept."""
+    wanted = select(Fruit).where(Fruit.record == name)
+    batch, _, number = name.rpartition("#")
+    if batch and number.isascii() and number.isdigit() and len(number) <= 9:  # no batch has more fruit
+        wanted = select(Fruit).where(Fruit.batch == batch, Fruit.number == int(number))
+    row = session.exec(wanted).first()
+    return None if row is None else (row.quality, row.mass_g)
+
+
 def _root(session: Session, files: FileStore, batch: Batch) -> Root:
     records = [each.record for each in _rows(session, [batch.ref])]
     if batch.event_id is None:

@@ -251,6 +251,19 @@ def test_nothing_kept_is_nothing_to_grade_again_and_an_unknown_lot_is_bad_input(
     assert "GR000000-0001" in result.stderr
 
 
+def test_an_inspectors_table_is_compared_with_ours(tmp_path: Path) -> None:
+    file = tmp_path / "inspected.csv"
+    file.write_text("fruit,inspector,ours,mass_g\n1,extra,extra,300\n2,class-1,extra,300\n3,class-1,class-1,300\n")
+    found = as_json("validate", str(file))
+    assert found["table"] == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    assert found["kappa"]["value"] == pytest.approx(0.4)
+    assert found["cost"]["over_fen"] == 200
+    assert "Cohen's kappa 0.400" in CliRunner().invoke(app, ["validate", str(file)]).stdout
+    file.write_text("fruit,inspector\n")
+    result = CliRunner().invoke(app, ["validate", str(file)])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
 @pytest.mark.parametrize("scale", ["ruler", "coin:25", "-1", "0", "nan", "1e9"])
 def test_a_scale_that_cannot_be_is_bad_usage(tmp_path: Path, scale: str) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
