@@ -139,7 +139,9 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                # Not on scripts and styles: nobody reports one, and a first visit carries thirty of them.
+                if not scope["path"].startswith("/web/"):
+                    message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:

@@ -212,13 +212,20 @@ class WellKnown(BaseModel):
 
     origin: str
     log_key: str
+    witnesses: list[str]
+    """Keys of those who are asked to cosign. Whoever verifies chooses for himself whom he believes."""
     chain: WellKnownChain | None
 
 
 @router.get("/.well-known/guoyuan.json")
 def well_known(rt: RuntimeDep) -> WellKnown:
     """Return the log's key and where its heads are anchored."""
-    return WellKnown(origin=rt.settings.log_origin, log_key=rt.signer.key.text(), chain=_chain(rt))
+    return WellKnown(
+        origin=rt.settings.log_origin,
+        log_key=rt.signer.key.text(),
+        witnesses=[watcher.key.text() for watcher in rt.witnesses],
+        chain=_chain(rt),
+    )
 
 
 def _chain(rt: Runtime) -> WellKnownChain | None:

@@ -15,9 +15,11 @@ from sqlalchemy import text
 from api.app import create_app
 from api.migrations.tables import metadata
 from api.runtime import Runtime
+from ledger.cosign import WitnessSigner
 from ledger.kernel.files import parse_ni
 from ledger.kernel.settings import Environment, Settings
 from ledger.log import latest_checkpoint
+from ledger.witnessed import Cosigned, Watcher, question, states, take
 from tests.api import golden
 from tests.api.golden import PACK_PATH, RECALLED_LOT, WHEN, Golden
 from tests.browsing import served
@@ -122,6 +124,30 @@ def test_it_needs_no_web_crypto_and_both_languages_check(browser: Browser, world
     assert page.evaluate("crypto.subtle === undefined")
     expect(page.locator("#proof-line")).to_contain_text("11 of 11 steps checked by your phone")
     context.close()
+
+
+def test_the_drawer_names_the_witnesses_that_signed(page: Page, world: tuple[Runtime, Golden, str]) -> None:
+    rt = world[0]
+    north, south = (WitnessSigner(f"witness.example/{name}", name.encode() * 8) for name in ("nord", "sued"))
+    rt.witnesses = tuple(Watcher(who.key, "http://127.0.0.1:1") for who in (north, south))
+    try:
+        with rt.db.write() as session:
+            asked = question(session, north.key, now=rt.clock.now())
+            newest = latest_checkpoint(session)
+            assert asked
+            assert newest
+            line = north.cosign(newest.note, time_s=1_776_664_800)
+            take(session, asked, Cosigned(line), now=rt.clock.now())
+            assert states(session, [north.key])[0][1].error is None
+        assert look(page) == "ok"
+        page.locator("#proof-line").click()
+        drawer = page.locator("#drawer")
+        expect(drawer).to_contain_text("2 个见证方中有 1 个看到同一本账并签了名")
+        expect(drawer).to_contain_text("witness.example/nord")
+        expect(drawer).to_contain_text("2026-04-20 06:00 UTC")
+        expect(drawer).not_to_contain_text("witness.example/sued")
+    finally:
+        rt.witnesses = ()
 
 
 @pytest.mark.parametrize("fruit", [2, 13])

@@ -18,7 +18,7 @@ from contracts.errors import ChainError
 from ledger.proof import Anchor
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CHAIN_JS = ROOT / "api" / "web" / "shared" / "static" / "verify" / "chain.js"
+CODE_JS = ROOT / "api" / "web" / "shared" / "static" / "verify" / "code.js"
 FIRST, *OTHERS = json.loads((ROOT / "tests" / "vectors" / "chain.json").read_text(encoding="ascii"))
 ANCHOR = msgspec.convert(FIRST["anchor"], Anchor)
 
@@ -99,8 +99,8 @@ def test_no_chain_that_lies_is_taken_for_one_that_holds_the_head(door: Door, cas
 
 
 def test_both_verifiers_expect_the_same_code() -> None:
-    """If this fails after the contract changed: write the new hash and places into chain.js."""
-    artifact, text = anchor_log(), CHAIN_JS.read_text()
+    """If this fails after the contract changed: write the new hash and places into code.js."""
+    artifact, text = anchor_log(), CODE_JS.read_text()
     (code,) = re.findall(r'const CODE = "([0-9a-f]{64})"', text)
     (places,) = re.findall(r"const CODE_ADDRESSES = \[([^\]]*)\]", text)
     assert code == sha256(artifact.deployed_bytecode).hexdigest()

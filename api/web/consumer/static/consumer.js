@@ -6,18 +6,20 @@ import { paths, readingsOf } from "/web/consumer/curves.js";
 import { sealedValue, sourcesOf, Unavailable, written } from "/web/consumer/facts.js";
 import { formatClock, formatNumber, need, Problem, pageData, request, t } from "/web/shared/kit.js";
 import { toBase64Url, toHex, utf8 } from "/web/shared/verify/bytes.js";
-import { chainQuestions, parseProof, VerificationError, verify } from "/web/shared/verify/index.js";
+import { chainQuestions } from "/web/shared/verify/chain.js";
+import { VerificationError } from "/web/shared/verify/errors.js";
 import { sha256 } from "/web/shared/verify/merkle.js";
+import { parseProof, verify } from "/web/shared/verify/proof.js";
 
 /**
  * @typedef {{ subject: string, path: string, proof: string, records: string | null, leaves: string, size: number, steps: number }} Page
- * @typedef {{ origin: string, log_key: string,
+ * @typedef {{ origin: string, log_key: string, witnesses: string[],
  *   chain: { chain_id: number, address: string, log_id: string, rpc_url: string } | null }} WellKnown
  * @typedef {import("/web/shared/verify/proof.js").Verified} Verified
  * @typedef {import("/web/shared/verify/proof.js").Proof} Proof
  * @typedef {"ok" | "signed" | "pending" | "bad"} StepState
  * @typedef {{ page: Page, bytes: Uint8Array, proof: Proof, verified: Verified, sources: Map<string, any>,
- *   chain: "confirmed" | "away" | "none", node: string, facts: number, files: number, at: Date,
+ *   witnesses: string[], chain: "confirmed" | "away" | "none", node: string, facts: number, files: number, at: Date,
  *   states: Map<Element, StepState> }} Outcome
  */
 
@@ -59,6 +61,7 @@ async function check() {
       proof,
       verified,
       sources,
+      witnesses: known?.witnesses ?? [],
       chain,
       node,
       facts: 0,
@@ -319,7 +322,7 @@ async function askChain(proof, known) {
   // Our own door is asked where this page came from, by whatever name the phone reached us.
   const node = url.pathname === "/rpc" ? new URL("/rpc", location.href).href : url.href;
   try {
-    const questions = chainQuestions(proof.anchor, true);
+    const questions = chainQuestions(proof.anchor);
     const answers = await request("POST", node, questions);
     const results = questions.map(({ id }) => answers.find((/** @type {any} */ a) => a.id === id)?.result);
     return { results, node };

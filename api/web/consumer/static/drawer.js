@@ -1,6 +1,8 @@
 // The evidence of one step, or of the whole page: what was recomputed, with the hashes to compare.
 import { el, formatClock, formatNumber, icon, need, svg, t } from "/web/shared/kit.js";
 import { toHex, utf8 } from "/web/shared/verify/bytes.js";
+import { cosignatures, parseWitnessKey } from "/web/shared/verify/cosign.js";
+import { VerificationError } from "/web/shared/verify/errors.js";
 import { leafHash } from "/web/shared/verify/merkle.js";
 
 /** @typedef {import("/web/consumer/consumer.js").Outcome} Outcome */
@@ -54,7 +56,7 @@ export function openDrawer(outcome, step) {
  * @param {Element | null} step
  * @returns {HTMLElement[]}
  */
-function checksOf({ proof, verified, chain, node, facts, files, states }, step) {
+function checksOf({ proof, verified, witnesses, chain, node, facts, files, states }, step) {
   const indexes = new Set(step ? leavesOf(step) : verified.entries.map(({ index }) => index));
   const entries = proof.entries.filter(({ index }) => indexes.has(index));
   const isBad = step !== null && states.get(step) === "bad";
@@ -83,6 +85,7 @@ function checksOf({ proof, verified, chain, node, facts, files, states }, step) 
         [t("consumer.js.drawer.key"), verified.key, true],
       ]),
     ),
+    ...witnessed(proof.checkpoint, witnesses),
   ];
   const chainWords = !isAnchored
     ? "chain_wait"
@@ -110,6 +113,31 @@ function checksOf({ proof, verified, chain, node, facts, files, states }, step) 
     if (files > 0) found.push(check("ok", t("consumer.js.drawer.photos", { n: files })));
   }
   return found;
+}
+
+/**
+ * Which of the witnesses this site names signed the head, and when by their clocks. Others may be asked for in a file.
+ * @param {string} note
+ * @param {string[]} keys
+ */
+function witnessed(note, keys) {
+  if (keys.length === 0) return [];
+  try {
+    const given = cosignatures(note, keys.map(parseWitnessKey));
+    const rows = given.map(
+      ({ name, timeS }) => /** @type {[string, string, boolean]} */ ([name, minute(timeS), false]),
+    );
+    const words = t("consumer.js.drawer.witnesses", { n: given.length, m: keys.length });
+    return [check(given.length > 0 ? "ok" : "wait", words, facts_(rows))];
+  } catch (error) {
+    if (!(error instanceof VerificationError)) throw error;
+    return [check("bad", error.message)];
+  }
+}
+
+/** A minute in UTC. @param {number} timeS */
+function minute(timeS) {
+  return `${new Date(timeS * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
 
 /**

@@ -1,17 +1,9 @@
 // What to ask a chain about an anchor, as JSON-RPC, and how to read its answers. Asking is the page's business.
-import { fromBase64, fromHex, toHex } from "./bytes.js";
-import { sha256 } from "./merkle.js";
+import { fromBase64, toHex } from "./bytes.js";
 
 /** Selector of `head(bytes32)` and topic of `HeadAnchored(bytes32,uint64,bytes32,uint64)` in IAnchorLog. */
 const HEAD = "0xf339e3b2";
 const HEAD_ANCHORED = "0xd1d80709ee25851881197526a368dd8e30145277928b060dbfb45534fee684cb";
-
-/**
- * SHA-256 of the code of AnchorLog, and where its constructor writes an address, which is left out of the hash:
- * contracts/abi/AnchorLog.json. Another contract could say anything.
- */
-const CODE = "ae8c2a44e794c21adafb73b7dfd020796ddf9bf31c91a13fb72b3e16ee28a198";
-const CODE_ADDRESSES = [163, 854];
 
 /**
  * @typedef {{ block: number, chain_id: number, consistency: number[], contract: string, log_id: string,
@@ -22,10 +14,9 @@ const CODE_ADDRESSES = [163, 854];
 /**
  * The questions whose answers confirm or refute an anchor. Send each to a JSON-RPC endpoint you trust.
  * @param {Anchor} anchor
- * @param {boolean} [isContractKnown]  Whether the contract's address is one you trust: its code is not asked for then.
  * @returns {Question[]}
  */
-export function chainQuestions(anchor, isContractKnown = false) {
+export function chainQuestions(anchor) {
   const block = `0x${anchor.block.toString(16)}`;
   const size = `0x${anchor.size.toString(16).padStart(64, "0")}`;
   const filter = {
@@ -34,8 +25,7 @@ export function chainQuestions(anchor, isContractKnown = false) {
     fromBlock: block,
     toBlock: block,
   };
-  /** @type {Question[]} */
-  const questions = [
+  return [
     { jsonrpc: "2.0", id: 1, method: "eth_chainId", params: [] },
     {
       jsonrpc: "2.0",
@@ -45,41 +35,26 @@ export function chainQuestions(anchor, isContractKnown = false) {
     },
     { jsonrpc: "2.0", id: 3, method: "eth_getLogs", params: [filter] },
   ];
-  if (isContractKnown) return questions;
-  return [...questions, { jsonrpc: "2.0", id: 4, method: "eth_getCode", params: [anchor.contract, "latest"] }];
 }
 
 /**
  * What the chain's answers say: true, it holds this head; false, it contradicts it; null, it does not tell.
  * @param {Anchor} anchor
  * @param {unknown[]} results  The `result` of each question, in order; anything else counts as no answer.
- * @param {boolean} [isContractKnown]
  * @returns {boolean | null}
  */
-export function readChain(anchor, results, isContractKnown = false) {
-  const [chainId, call, logs, code] = results;
+export function readChain(anchor, results) {
+  const [chainId, call, logs] = results;
   if (typeof chainId !== "string" || !/^0x[0-9a-f]{1,13}$/i.test(chainId) || Number(chainId) !== anchor.chain_id) {
     return null;
   }
-  if (call === "0x" || code === "0x") return false; // no such contract
-  if (!isContractKnown && !isAnchorLog(code)) return null;
+  if (call === "0x") return false; // no such contract
   if (typeof call !== "string" || !/^0x[0-9a-f]{192}$/i.test(call)) return null;
   const root = toHex(fromBase64(anchor.root, "the anchor's root"));
   const newest = BigInt(call.slice(0, 66));
   if (newest < BigInt(anchor.size)) return false;
   if (newest === BigInt(anchor.size) && call.slice(66, 130).toLowerCase() !== root) return false;
   return Array.isArray(logs) ? readLogs(anchor, logs, root) : null;
-}
-
-/**
- * Whether a chain's code at some address is AnchorLog, whatever its constructor was given.
- * @param {unknown} code
- */
-function isAnchorLog(code) {
-  if (typeof code !== "string" || !/^0x([0-9a-f]{2}){1,24576}$/i.test(code)) return false;
-  const bytes = fromHex(code.slice(2), "the contract's code");
-  for (const start of CODE_ADDRESSES) bytes.fill(0, start, start + 32);
-  return toHex(sha256(bytes)) === CODE;
 }
 
 /**

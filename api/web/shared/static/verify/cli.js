@@ -4,9 +4,12 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { toHex } from "./bytes.js";
+import { chainQuestions, readChain } from "./chain.js";
 import { parseLogKey } from "./checkpoint.js";
-import { chainQuestions, parseProof, readChain, VerificationError, verify } from "./index.js";
+import { codeQuestion, isAnchorLog } from "./code.js";
+import { VerificationError } from "./errors.js";
 import { PolicyError, parsePolicy } from "./policy.js";
+import { parseProof, verify } from "./proof.js";
 import { isTlogProof, verifyEntry } from "./tlog_proof.js";
 
 const USAGE =
@@ -98,12 +101,8 @@ async function history(bytes, options, policy) {
   refuseElsewhere(anchor, options);
   // What needs no chain is settled first: nothing is asked about a file that does not hold.
   verify(bytes, { logKey: options.key, policy });
-  const isAsked = options.rpc !== undefined && anchor !== null;
-  const chainResults = isAsked ? await ask(options.rpc, anchor) : undefined;
-  const verified = verify(bytes, { logKey: options.key, policy, chainResults });
-  if (isAsked && chainResults !== undefined && readChain(anchor, chainResults) === null) {
-    throw new Ended(...silence(anchor, chainResults, options.rpc));
-  }
+  const asked = options.rpc === undefined || anchor === null ? {} : await confirm(options.rpc, anchor);
+  const verified = verify(bytes, { logKey: options.key, policy, ...asked });
   const { chain_id, contract, size, transaction } = anchor ?? {};
   return {
     verifies: true,
@@ -142,15 +141,36 @@ function refuseElsewhere(anchor, options) {
 }
 
 /**
- * The results of the questions about an anchor, each asked for itself.
+ * What a chain says of an anchor, once its contract was seen to be AnchorLog.
  * @param {string} url
  * @param {import("./chain.js").Anchor} anchor
+ */
+async function confirm(url, anchor) {
+  const [chainId, call, logs, code] = await ask(url, [...chainQuestions(anchor), codeQuestion(anchor)]);
+  const chainResults = [chainId, call, logs];
+  if (typeof chainId === "string" && /^0x[0-9a-f]+$/i.test(chainId) && BigInt(chainId) !== BigInt(anchor.chain_id)) {
+    throw new Ended(2, `${url} is chain ${BigInt(chainId)}; the proof is anchored in chain ${anchor.chain_id}`);
+  }
+  if (typeof code === "string" && code !== "0x" && !isAnchorLog(code)) {
+    throw new Ended(2, `what stands at ${anchor.contract} is not AnchorLog; nothing it says of a log can be relied on`);
+  }
+  if (typeof code !== "string" || readChain(anchor, code === "0x" ? [chainId, code] : chainResults) === null) {
+    throw new Ended(3, `${url} does not tell whether it holds the head of size ${anchor.size}`);
+  }
+  const contract = { chainId: anchor.chain_id, address: anchor.contract };
+  return { contract, chainResults: code === "0x" ? [chainId, code] : chainResults };
+}
+
+/**
+ * The results of some questions, each asked for itself.
+ * @param {string} url
+ * @param {import("./chain.js").Question[]} questions
  * @returns {Promise<unknown[]>}
  */
-async function ask(url, anchor) {
+async function ask(url, questions) {
   try {
     return await Promise.all(
-      chainQuestions(anchor).map(async (question) => {
+      questions.map(async (question) => {
         const response = await fetch(url, {
           method: "POST",
           headers: { "content-type": "application/json" },
@@ -177,23 +197,6 @@ async function bounded(response) {
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();
-}
-
-/**
- * Why a chain that was asked did not tell, and the exit code of that.
- * @param {import("./chain.js").Anchor} anchor
- * @param {unknown[]} results
- * @param {string} url
- * @returns {[number, string]}
- */
-function silence(anchor, [chainId, call, logs], url) {
-  if (typeof chainId === "string" && /^0x[0-9a-f]+$/i.test(chainId) && BigInt(chainId) !== BigInt(anchor.chain_id)) {
-    return [2, `${url} is chain ${BigInt(chainId)}; the proof is anchored in chain ${anchor.chain_id}`];
-  }
-  if (readChain(anchor, [chainId, call, logs], true) !== null) {
-    return [2, `what stands at ${anchor.contract} is not AnchorLog; nothing it says of a log can be relied on`];
-  }
-  return [3, `${url} does not tell whether it holds the head of size ${anchor.size}`];
 }
 
 /**

@@ -70,7 +70,8 @@ export function parseProof(bytes) {
  * @param {Uint8Array} bytes
  * @param {Options} [options]
  *   `logKey`: the log's key, if you have it from elsewhere. `policy`: whose signatures you demand (`parsePolicy`).
- *   `contract`: the one you expect. `chainResults`: the results of `chainQuestions(anchor)`, the `contract` being known or not, from a chain you trust.
+ *   `contract`: the one you expect. `chainResults`: the results of `chainQuestions(anchor)` from a chain you trust; they
+ *   count for a `contract` you trust alone (`isAnchorLog`), because another one could say anything.
  * @returns {Verified}
  */
 export function verify(bytes, options = {}) {
@@ -264,7 +265,7 @@ function verifyAnchor(anchor, head, hashes, contract, chainResults) {
       anchor.chain_id === contract.chainId && anchor.contract.toLowerCase() === contract.address.toLowerCase();
     demand(isExpected, "the anchor is in another contract than the one expected");
   }
-  const answer = chainResults === undefined ? null : readChain(anchor, chainResults, contract !== undefined);
+  const answer = chainResults === undefined || contract === undefined ? null : readChain(anchor, chainResults);
   demand(answer !== false, `the chain does not hold the head of size ${anchor.size} that the file claims`);
   return answer === true;
 }
