@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -478,12 +479,15 @@ HOSTILE = st.sampled_from(
 )
 
 
-@given(st.data())
-def test_whatever_is_recorded_reads_back(golden: list[Event], data: st.DataObject) -> None:
+FIELDS = sorted({field.name for kind in get_args(Event) for field in msgspec.structs.fields(kind)} - {"event_time"})
+
+
+@given(st.integers(0, 37), st.dictionaries(st.sampled_from(FIELDS), HOSTILE, max_size=3))
+def test_whatever_is_recorded_reads_back(golden: list[Event], number: int, changes: dict[str, Any]) -> None:
     """The cheap look of `readable` against parsing itself, over events with anything at all in their fields."""
-    event = data.draw(st.sampled_from(golden))
-    names = data.draw(st.lists(st.sampled_from([field.name for field in msgspec.structs.fields(event)]), max_size=3))
-    event = msgspec.structs.replace(event, **{name: data.draw(HOSTILE) for name in names if name != "event_time"})
+    event = golden[number]
+    names = {field.name for field in msgspec.structs.fields(event)}
+    event = msgspec.structs.replace(event, **{name: value for name, value in changes.items() if name in names})
     try:
         built = readable(event)
     except (EventError, TypeError):
