@@ -8,7 +8,6 @@ holdings has between them, exactly. `ledger/docs/trace.md` says it in words.
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -58,8 +57,7 @@ class Kind(StrEnum):
     """Where grams leave the account: destroyed, or lost in a transformation."""
 
 
-@dataclass(slots=True)
-class Node:
+class Node(msgspec.Struct, gc=False):
     """A holding. `item` is an identifier; for an origin the place or plot, or empty."""
 
     kind: Kind
@@ -73,8 +71,8 @@ class Node:
     born: int = 0
     closed: int | None = None
     """Between which places in the order of events it was the item's holding; None: it still is."""
-    incoming: list[int] = field(default_factory=list)
-    outgoing: list[int] = field(default_factory=list)
+    incoming: list[int] = []
+    outgoing: list[int] = []
 
 
 class Edge(msgspec.Struct, frozen=True, gc=False):

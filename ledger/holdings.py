@@ -227,7 +227,10 @@ class Books:
     stays_in: dict[str, list[Stay]] = field(default_factory=dict)
 
     def holdings(self, container: str, *, since: int = -1, until: int | None = None) -> list[int]:
-        """Return what was in a container, and in what was in it, at some time of a span of the order."""
+        """Return what was in a container, and in what was in it, at some time of a span of the order.
+
+        A thing in it that is not known to hold anything counts itself.
+        """
         found: dict[int, None] = {}
         waiting, asked = [(container, since, until)], set()
         while waiting:
@@ -236,7 +239,8 @@ class Books:
                 continue
             asked.add(asked_for)
             holder, start, end = asked_for
-            for node in self.inside_of.get(holder, ()):
+            own = self.nodes_of.get(holder, ()) if holder != container and holder not in self.inside_of else ()
+            for node in (*self.inside_of.get(holder, ()), *own):
                 at = self.graph.nodes[node]
                 if _overlap(at.born, at.closed, start, end):
                     found[node] = None
@@ -313,6 +317,8 @@ class _Clerk:
         self._items: dict[str, dict[str, None]] = {}
         self._stay: dict[str, Stay] = {}
         self._seen_at: dict[str, str] = {}
+        self._met: dict[str, tuple[int, int]] = {}
+        """What events told of without making it: where it was first met."""
         self._steps: dict[str, int] = {}
         self._order = 0
         self._key = -1
@@ -333,7 +339,14 @@ class _Clerk:
             self._mark(fact)
 
     def close(self) -> None:
-        """Balance every transformation: what came out less is lost, what came out more has grown."""
+        """Balance every transformation: what came out less is lost, what came out more has grown.
+
+        What was seen, sent or put into something, and nobody said that it was made or filled, is there all the same.
+        """
+        for thing, met in self._met.items():
+            self._order, self._key = met
+            if not (self._knows(thing) or self._is_told_of(thing)):
+                self._first_seen(thing, None)
         for node in [n for n, at in enumerate(self._graph.nodes) if at.kind is Kind.STEP]:
             entered, left = self._graph.entering(node), self._graph.leaving(node)
             key = self._graph.nodes[node].key
@@ -394,6 +407,8 @@ class _Clerk:
             for held in fact.quantity_list:
                 if not self._knows(held.epc_class) and held.grams is not None:
                     self._first_seen(held.epc_class, held.grams)
+            for thing in fact.objects():
+                self._meet(thing)
 
     def _create(self, fact: Fact) -> None:
         origin = -1
@@ -456,6 +471,19 @@ class _Clerk:
         if node.holder:
             self.books.inside_of.setdefault(node.holder, []).append(number)
         return number
+
+    def _meet(self, thing: str) -> None:
+        self._met.setdefault(thing, (self._order, self._key))
+
+    def _is_told_of(self, thing: str) -> bool:
+        """Whether the books know a thing by what is in it, or as a code; devices and documents are no goods."""
+        books = self.books
+        return (
+            any(thing in known for known in (books.inside_of, books.stays_in, books.activated, books.voided))
+            or is_device(thing)
+            or is_document(thing)
+            or is_place(thing)
+        )
 
     def _knows(self, item: str) -> bool:
         return item in self.books.nodes_of
@@ -600,6 +628,7 @@ class _Clerk:
             if last.parent == parent:
                 return
             last.until = self._order
+        self._meet(epc)
         stay = Stay(epc, parent, self._order, None, self._key)
         self._stay[epc] = stay
         self.books.stays.append(stay)

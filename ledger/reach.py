@@ -306,10 +306,10 @@ class _Survey:
     # --- one thing, load, receiver
 
     def _thing(self, name: str, recalled: Mapping[str, bool]) -> Thing:
-        nodes = self._nodes(name)
-        rest = [self._spread.rest.get(node, NOTHING) for node in nodes if name in self._inside or self._is_free(node)]
+        nodes, is_holder = self._nodes(name), name in self._inside
+        rest = [self._spread.rest.get(node, NOTHING) for node in nodes if is_holder or self._is_free(node)]
         here = rest[0] if len(rest) == 1 else total(rest)
-        if name in self._inside:
+        if is_holder:
             amount = self._entered(nodes) if is_pack(name) else self._sum(nodes)
         else:
             amount = self._sum(self._of.get(name, ()))
@@ -332,8 +332,9 @@ class _Survey:
 
     def _entered(self, nodes: list[int]) -> Amount:
         """What came into a pack: there are many, and what comes in by one door needs no search."""
-        if len(nodes) == 1 and len(self._graph.nodes[nodes[0]].incoming) == 1:
-            return self._spread.moved.get(self._graph.nodes[nodes[0]].incoming[0]) or self._sum(nodes)
+        incoming = self._graph.nodes[nodes[0]].incoming
+        if len(nodes) == len(incoming) == 1:
+            return self._spread.moved.get(incoming[0]) or self._sum(nodes)
         group = set(nodes)
         edges = [e for n in nodes for e in self._graph.nodes[n].incoming if self._graph.edges[e].source not in group]
         if len(edges) == 1 and edges[0] in self._spread.moved:
@@ -343,11 +344,9 @@ class _Survey:
     def _state(self, name: str, here: Amount) -> State:
         if name in self._books.voided:
             return State.VOIDED
-        legs = self._went.get(name, {})
-        if any(leg.is_confirmed for leg in legs.values()):
-            return State.DELIVERED
+        legs = self._went.get(name)
         if legs:
-            return State.SHIPPED
+            return State.DELIVERED if _is_confirmed(legs.values()) else State.SHIPPED
         if name in self._carriers:
             return State.LOADED
         if not self._nodes(name):
@@ -365,19 +364,14 @@ class _Survey:
             identifier=name,
             packs=sum(is_pack(thing) for thing in inside),
             amount=self._sum(nodes),
-            state=State.DELIVERED
-            if any(leg.is_confirmed for leg in legs.values())
-            else State.SHIPPED
-            if legs
-            else State.LOADED,
+            state=State.DELIVERED if _is_confirmed(legs.values()) else State.SHIPPED if legs else State.LOADED,
             receivers=tuple(legs),
             why=(*self._why(first), Link(inside[first].key, first, name)),
         )
 
     def _legs_by(self, load: str, inside: Iterable[str]) -> dict[str, "_Leg"]:
-        return {
-            place: leg for thing in inside for place, leg in self._went.get(thing, {}).items() if load in leg.carriers
-        }
+        ways = {id(legs): legs for thing in inside if (legs := self._went.get(thing))}  # packs of one load share theirs
+        return {place: leg for legs in ways.values() for place, leg in legs.items() if load in leg.carriers}
 
     def _receivers(self) -> Iterator[Receiver]:
         by_place: dict[str, list[tuple[str, _Leg]]] = {}
@@ -386,17 +380,18 @@ class _Survey:
                 by_place.setdefault(place, []).append((name, leg))
         for place, found in by_place.items():
             name, leg = min(found, key=lambda each: (self._steps(each[0]), each[1].first.order))
+            shared = {id(each): each for _, each in found}.values()
             carrier = leg.carrier
             why = self._why(name)
             if carrier != name and carrier in self._loads and name in self._loads[carrier]:
                 why = (*why, Link(self._loads[carrier][name].key, name, carrier))
             yield Receiver(
                 identifier=place,
-                parties=tuple(sorted({party for _, each in found for party in each.parties})),
+                parties=tuple(sorted({party for each in shared for party in each.parties})),
                 packs=sum(is_pack(name) for name, _ in found),
-                loads=tuple(sorted({c for _, each in found for c in each.carriers if c in self._loads})),
+                loads=tuple(sorted({c for each in shared for c in each.carriers if c in self._loads})),
                 amount=self._sum({node for name, _ in found for node in self._nodes(name)}),
-                has_confirmed=any(each.is_confirmed for _, each in found),
+                has_confirmed=_is_confirmed(shared),
                 why=(*why, Link(leg.first.key, carrier, place)),
             )
 
@@ -496,7 +491,7 @@ class _Survey:
                 yield OpenEnd("not_packed", code, Amount(0, None), key)
         for load, inside in self._loads.items():
             legs = self._legs_by(load, inside)
-            if legs and not any(leg.is_confirmed for leg in legs.values()):
+            if legs and not _is_confirmed(legs.values()):
                 carried = {node for thing in inside for node in self._nodes(thing)}
                 yield OpenEnd("not_arrived", load, self._sum(carried), next(iter(legs.values())).first.key)
 
@@ -523,6 +518,10 @@ class _Leg:
     carriers: dict[str, None]
     has_place: bool
     is_confirmed: bool
+
+
+def _is_confirmed(legs: Iterable[_Leg]) -> bool:
+    return any(leg.is_confirmed for leg in legs)
 
 
 def _meet(legs: dict[str, "_Leg"], place: str) -> None:

@@ -292,3 +292,66 @@ def test_what_an_operator_records_twice_is_reached_once(db: Database, golden: li
     record(db, golden, later)
     record(db, golden, later)
     assert recalled(db, PLOT).reach.amount == ALL
+
+
+# --- things of others, of which the log never heard how they were made -------------------------------
+
+SERIALS = [f"{HOST}/01/09530005000017/21/{serial}" for serial in ("S1", "S2")]
+PALLET = f"{HOST}/00/395300050000000014"
+BEFORE, AFTER = "2026-04-21T08:00:00.000Z", "2026-04-22T08:00:00.000Z"
+
+
+def journey_of(thing: str) -> list[Event]:
+    """A thing is seen off, and seen arriving."""
+    shipped = {"bizStep": "shipping", "destinationList": [{"type": "location", "destination": RECEIVER}]}
+    received = {"bizStep": "receiving", "bizLocation": {"id": RECEIVER}}
+    observed = {"type": "ObjectEvent", "action": "OBSERVE", "epcList": [thing]}
+    return [made(91, BEFORE, **observed, **shipped), made(92, AFTER, **observed, **received)]
+
+
+def loaded(at: str = "2026-04-21T07:00:00.000Z") -> Event:
+    return made(90, at, type="AggregationEvent", action="ADD", parentID=PALLET, childEPCs=SERIALS)
+
+
+def commissioned() -> Event:
+    return made(89, "2026-04-21T06:00:00.000Z", type="ObjectEvent", action="ADD", epcList=SERIALS)
+
+
+@pytest.mark.parametrize(
+    ("events", "subject", "things", "loads"),
+    [
+        (journey_of(SERIALS[0]), SERIALS[0], SERIALS[:1], []),
+        ([loaded(), *journey_of(PALLET)], SERIALS[0], SERIALS[:1], [PALLET]),
+        ([loaded(), *journey_of(PALLET)], PALLET, SERIALS, [PALLET]),
+        ([loaded(), *journey_of(PALLET)], RECEIVER, SERIALS, [PALLET]),
+        ([loaded(), *journey_of(PALLET)], "urn:uuid:00000000-0000-4000-8000-000000000091", SERIALS, [PALLET]),
+        ([commissioned(), loaded(), *journey_of(PALLET)], PALLET, SERIALS, [PALLET]),
+        (journey_of(PALLET), PALLET, [PALLET], []),
+    ],
+    ids=[
+        "serial",
+        "serial on a pallet",
+        "pallet",
+        "receiver",
+        "event",
+        "serials commissioned",
+        "pallet of nobody knows",
+    ],
+)
+def test_what_nobody_was_seen_making_is_reached_all_the_same(
+    db: Database, later: datetime, events: list[Event], subject: str, things: list[str], loads: list[str]
+) -> None:
+    record(db, events, later)
+    found = recalled(db, subject).reach
+    assert [thing.identifier for thing in found.things] == things
+    assert {thing.state for thing in found.things} == {State.DELIVERED}
+    assert {thing.amount for thing in found.things} == {Amount(0, None)}, "nobody said how much it weighs"
+    assert [load.identifier for load in found.loads] == loads
+    assert [(each.identifier, each.has_confirmed) for each in found.receivers] == [(RECEIVER, True)]
+
+
+def test_a_thing_that_was_seen_and_no_more_is_where_it_was_seen(db: Database, later: datetime) -> None:
+    record(db, [made(91, BEFORE, type="ObjectEvent", action="OBSERVE", epcList=SERIALS[:1])], later)
+    found = recalled(db, SERIALS[0]).reach
+    assert [(thing.identifier, thing.state) for thing in found.things] == [(SERIALS[0], State.HERE)]
+    assert [end.what for end in found.open_ends] == ["mass_unknown"]
