@@ -499,6 +499,11 @@ function closedPanel(batch, closing) {
           ),
       ),
     ),
+    el(
+      "p",
+      {},
+      el("a", { href: `/station/batches/${encodeURIComponent(batch.ref)}/report` }, t("station.js.closed.report")),
+    ),
     button(t("station.js.to_pack"), () => go("pack"), { kind: "push-main", mark: "box" }),
   );
 }
