@@ -27,8 +27,7 @@ class CrossCheckedDetector:
 
     Scores: how alike the two outlines are. Found by one alone, or counted differently: `alone_permille`
     at most, which is less than any standard here accepts without a person. Kind: the network's.
-    Outline: the network's, whose edges are sought in the photograph near where a fruit was recognised;
-    colour alone also follows shadows and plates (measured: grading/README.md).
+    Outline: the network's; colour alone also follows shadows and plates (measured: grading/README.md).
     """
 
     learned: LearnedDetector

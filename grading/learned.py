@@ -1,8 +1,8 @@
 """Finding fruit with a trained network, run by onnxruntime: neither torch nor ultralytics is needed for it.
 
 The network gives for every fruit a kind, a score, a box and a mask of a quarter of the input's
-resolution. That mask says which thing is meant; its edge is then found in the photograph's own pixels
-(GrabCut between what the mask is sure of and what it excludes), because a fruit's size is measured there.
+resolution. That mask, enlarged and cut to the box, is the fruit's outline; on request its edge is sought in
+the photograph's own pixels instead (GrabCut between what the mask is sure of and what it excludes).
 """
 
 import tomllib
@@ -224,11 +224,11 @@ def _letterbox(pixels: Pixels, side: int) -> tuple[NDArray[np.float32], float, i
 
 @dataclass(frozen=True, slots=True)
 class LearnedDetector:
-    """The network finds and names the fruit, the photograph's own pixels give its edge."""
+    """The network finds, names and outlines the fruit."""
 
     model: Model
-    finds_edges: bool = True
-    """Whether edges are sought in the photograph; without, the coarse mask is taken as it is."""
+    finds_edges: bool = False
+    """Whether edges are sought in the photograph (GrabCut): thirty times the work, and hardly a better size."""
 
     @property
     def description(self) -> Mapping[str, str | int]:

@@ -47,7 +47,9 @@ def network_of(folder: Path, *finds: tuple[tuple[int, int, int], int, float]) ->
         ((x - r) / 10, (y - r) / 10, (x + r) / 10, (y + r) / 10, score, kind, 25.0, -25.0, -25.0)
         for (x, y, r), kind, score in finds
     ]
-    return LearnedDetector(load_model(card(folder, network(np.array(rows or [(0.0,) * 9])))))
+    model = load_model(card(folder, network(np.array(rows or [(0.0,) * 9]))))
+    # The tiny network's own masks are too coarse to agree with anything.
+    return LearnedDetector(model, finds_edges=True)
 
 
 def picture(*discs: tuple[int, int, int]) -> Pixels:

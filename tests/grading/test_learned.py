@@ -54,9 +54,9 @@ def test_what_may_be_two_kinds_is_one_thing_and_surer_for_it(model: Model) -> No
     assert found[0].box == pytest.approx((240, 240, 400, 400), abs=1e-3)
 
 
-def test_the_edge_is_the_photographs_own(model: Model) -> None:
+def test_the_outline_is_near_and_on_request_the_photographs_own(model: Model) -> None:
     pixels = picture()
-    for detector, least in ((LearnedDetector(model), 0.96), (LearnedDetector(model, finds_edges=False), 0.80)):
+    for detector, least in ((LearnedDetector(model, finds_edges=True), 0.96), (LearnedDetector(model), 0.80)):
         left, middle = detector.detect(pixels)
         assert (left.kind, middle.kind) == ("orange", "tomato")
         for detection, centre, radius in ((middle, (320, 320), 70), (left, (100, 300), 50)):
@@ -80,10 +80,12 @@ def same(first: list[Detection], second: list[Detection]) -> bool:
 def test_the_same_pixels_give_the_same_detections_bit_for_bit(model: Model) -> None:
     noise = np.random.default_rng(1).integers(-20, 20, (640, 640, 3))
     pixels = np.clip(picture() + noise, 0, 255).astype(np.uint8)
-    first = LearnedDetector(model).detect(pixels)
-    assert len(first) == 2
-    cv2.setRNGSeed(99)
-    assert same(first, LearnedDetector(load_model(model.path.with_suffix(".toml"))).detect(pixels.copy()))
+    for finds_edges in (False, True):
+        first = LearnedDetector(model, finds_edges=finds_edges).detect(pixels)
+        assert len(first) == 2
+        cv2.setRNGSeed(99)
+        again = LearnedDetector(load_model(model.path.with_suffix(".toml")), finds_edges=finds_edges)
+        assert same(first, again.detect(pixels.copy()))
 
 
 def test_what_lies_on_the_reference_is_no_fruit(model: Model) -> None:
@@ -98,7 +100,7 @@ def test_pictures_of_any_shape_come_back_to_their_own_pixels(model: Model, width
     pixels = np.full((height, width, 3), 90, np.uint8)
     radius = min(longest // 9, height // 2 - 4, width // 2 - 4)
     cv2.circle(pixels, (width // 2, height // 2), radius, (30, 40, 220), -1, cv2.LINE_AA)
-    tomato = next(each for each in LearnedDetector(model).detect(pixels) if each.kind == "tomato")
+    tomato = next(each for each in LearnedDetector(model, finds_edges=True).detect(pixels) if each.kind == "tomato")
     x, y, w, h = tomato.box
     assert (x + w / 2, y + h / 2) == pytest.approx((width / 2, height / 2), abs=max(2, longest / 100))
     assert (w, h) == pytest.approx((2 * radius, 2 * radius), rel=0.12, abs=4)
@@ -128,7 +130,7 @@ def test_the_description_names_weights_and_parameters(model: Model) -> None:
     told = LearnedDetector(model).description
     assert told["weights"] == model.card.sha256
     assert told["name"] == "learned-tiny"
-    assert told != LearnedDetector(model, finds_edges=False).description
+    assert told != LearnedDetector(model, finds_edges=True).description
 
 
 def tiny() -> bytes:
