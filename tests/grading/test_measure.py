@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from grading import samples
 from grading.calibrate import Marker
 from grading.look import Setup, look
-from grading.measure import Solid, belt_to_fruit, feret_px, marks, measure
+from grading.measure import Band, Error, Measures, Solid, _parts, belt_to_fruit, feret_px, marks, measure
 from grading.standard import load_standard, load_tariff
 
 ROUND = Solid(1000, 1000)
@@ -91,3 +91,91 @@ def test_a_brown_spot_is_found_with_its_area(radius: int, dx: float, dy: float) 
 def test_a_fruit_too_small_to_judge_has_no_marks_rather_than_an_error() -> None:
     mask = disc(5, 4)
     assert measure(skin(mask), mask, mm_per_px=1, solid=ROUND).blemish_mm2 == 0
+
+
+def spotted(*spots: tuple[int, int, int, tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """A shaded fruit with round spots: left, top and radius in pixels, and their colour in Lab."""
+    mask = disc(120, 110)
+    lab = skin(mask)
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    for left, top, radius, colour in spots:
+        lab[(x - left) ** 2 + (y - top) ** 2 <= radius**2] = colour
+    return lab, mask
+
+
+def test_every_mark_is_told_alone_and_together_they_are_the_blemish() -> None:
+    lab, mask = spotted((80, 90, 9, (28, 8, 12)), (150, 130, 6, (28, 8, 12)), (110, 170, 4, (28, 8, 12)))
+    measures = measure(lab, mask, mm_per_px=0.5, solid=ROUND)
+    assert [mark.kind for mark in measures.marks] == ["scab"] * 3
+    assert sum(mark.area_mm2 for mark in measures.marks) == pytest.approx(measures.blemish_mm2, abs=2)
+    first = measures.marks[0]
+    assert first.across_um == pytest.approx(19 * 500, rel=0.2)
+    assert first.box[0] < 80 < first.box[0] + first.box[2]
+    assert first.box[1] < 90 < first.box[1] + first.box[3]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=9, max_size=9), min_size=1, max_size=9))
+def test_parts_are_those_that_a_flood_would_fill(rows: list[list[bool]]) -> None:
+    found = np.array(rows, dtype=bool)
+    parts = [set(zip(ys.tolist(), xs.tolist(), strict=True)) for ys, xs in _parts(found)]
+    assert sum(map(len, parts)) == int(found.sum())
+    waiting = set(zip(*map(list, np.nonzero(found)), strict=True))
+    floods = []
+    while waiting:
+        edge = {waiting.pop()}
+        flood = set(edge)
+        while edge:
+            near = {(y + dy, x + dx) for y, x in edge for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
+            edge = near & waiting
+            waiting -= edge
+            flood |= edge
+        floods.append({(int(y), int(x)) for y, x in flood})
+    assert sorted(map(sorted, parts)) == sorted(map(sorted, floods))
+
+
+def test_a_large_soft_dull_patch_is_called_a_bruise() -> None:
+    lab, mask = spotted()
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    patch = (x - 110) ** 2 + (y - 120) ** 2 <= 20**2
+    lab[patch] -= (16, 0, 22)
+    assert measure(lab, mask, mm_per_px=0.5, solid=ROUND).marks[0].kind == "bruise"
+
+
+def test_bands_share_the_skin_by_hue_and_go_on_past_red() -> None:
+    mask = disc(60, 60)
+    lab = np.zeros((*mask.shape, 3))
+    lab[...] = (50, 40, -4)
+    lab[:, : mask.shape[1] // 2] = (60, -30, 40)
+    bands = (Band("red", -20, 40), Band("green", 90, 180), Band("dull", 0, 360, most_chroma=5))
+    shares = dict(measure(lab, mask, mm_per_px=1, solid=ROUND, bands=bands).bands)
+    assert shares["red"] + shares["green"] == pytest.approx(1000, abs=1)
+    assert shares["red"] == pytest.approx(500, abs=15)
+    assert shares["dull"] == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(30, 80), st.floats(0.6, 1.0), st.integers(0, 60), st.integers(20, 300))
+def test_a_mass_lies_in_its_interval_which_grows_with_what_is_unknown(
+    a: float, share: float, scale: int, shape: int
+) -> None:
+    mask = disc(a, a * share)
+    lab = skin(mask)
+
+    def told(scale_permille: int, shape_permille: int, height: float | None) -> Measures:
+        solid, error = Solid(900, 1000, "long", shape_permille), Error(scale_permille)
+        return measure(lab, mask, mm_per_px=0.5, solid=solid, camera_height_mm=height, error=error)
+
+    near, far = told(scale, shape, 900), told(scale + 10, shape + 50, 900)
+    assert far.mass_low_g <= near.mass_low_g <= near.mass_g <= near.mass_high_g <= far.mass_high_g
+    blind = told(scale, shape, None)
+    assert blind.mass_low_g <= near.mass_low_g, "a camera that may stand close makes fruit look heavy"
+
+
+def test_a_round_fruits_diameter_is_its_circles_and_a_long_ones_its_width() -> None:
+    mask = disc(100, 80)
+    ball = measure(skin(mask), mask, mm_per_px=0.5, solid=Solid(1000, 1000, "round"))
+    long = measure(skin(mask), mask, mm_per_px=0.5, solid=Solid(1000, 1000, "long"))
+    assert ball.equatorial_um == ball.equivalent_diameter_um
+    assert long.equatorial_um == long.width_um == pytest.approx(80_000, rel=0.02)
+    assert ball.roundness_permille == pytest.approx(800, rel=0.03)
