@@ -124,7 +124,10 @@ def _call(params: list[Any], contract: str | None) -> list[Any]:
 
 def _logs(params: list[Any], contract: str | None) -> list[Any]:
     (wanted,) = _exactly(params, 1)
-    passed: dict[str, Any] = {"address": _ours(wanted.get("address", contract), contract)}
+    address = wanted.get("address", contract)
+    if isinstance(address, list) and len(address) == 1:
+        address = address[0]  # as web3.py asks
+    passed: dict[str, Any] = {"address": _ours(address, contract)}
     if "topics" in wanted:
         passed["topics"] = [_topic(topic) for topic in _at_most(wanted["topics"], 4)]
     if "blockHash" in wanted:
