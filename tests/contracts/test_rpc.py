@@ -57,7 +57,7 @@ class Recorder:
         (call("eth_getLogs", {"address": [OURS]}), [{"address": OURS, "fromBlock": LATEST, "toBlock": LATEST}]),
         (call("eth_getLogs", {"blockHash": HASH, "address": OURS}), [{"address": OURS, "blockHash": HASH}]),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_read_passes_in_the_form_we_gave_it(asked: dict[str, Any], passed: list[Any]) -> None:
     chain = Recorder()
@@ -114,7 +114,7 @@ def test_a_read_passes_in_the_form_we_gave_it(asked: dict[str, Any], passed: lis
         ([], -32600),
         ([call("eth_chainId")] * (rpc.MAX_BATCH + 1), -32600),
     ],
-    ids=range(43),
+    ids=range(45),
 )
 def test_everything_else_stays_outside_and_is_told_why(asked: object, code: int) -> None:
     chain = Recorder()
