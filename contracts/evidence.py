@@ -69,6 +69,8 @@ def is_final(door: Chain, row: Anchor, receipt: Receipt, *, name: bytes, nonce: 
     event = door.find_anchor(name, row.size)
     if event is None or (event.root, event.tx_hash) != (row.root, receipt.tx_hash):
         raise ChainMismatchError(f"the chain shows a receipt for {row.size} leaves, and no such event")
+    if (event.block, event.block_hash) != (receipt.block, receipt.block_hash):
+        return False  # moved by a reorganisation, or the receipt names an older block than the true one
     if door.head(name).size < row.size:
         raise ChainMismatchError(f"the chain shows an event for {row.size} leaves, and the contract does not hold them")
     if nonce is not None and door.nonce(row.sender) <= nonce:
