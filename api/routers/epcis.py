@@ -273,6 +273,16 @@ def _profile(request: Request) -> Profile:
 
 def _read(body: bytes, *, on_error: OnError, profile: Profile, kinds: Collection[Kind]) -> Ready:
     """Read and check a document: all that needs no database is done before the transaction that others wait for."""
+    try:
+        return _checked(body, on_error=on_error, profile=profile, kinds=kinds)
+    except LedgerError as error:
+        # A traceback's frames hold the whole parsed document for as long as the error lives, which is past our
+        # turn: many refused at once would then all be in memory.
+        error.__context__ = None
+        raise error.with_traceback(None) from None
+
+
+def _checked(body: bytes, *, on_error: OnError, profile: Profile, kinds: Collection[Kind]) -> Ready:
     document = read(body)
     if document.kind not in kinds:
         wanted = " or ".join(f"an {kind}" if kind is not Kind.EVENT else "one bare event" for kind in kinds)
