@@ -210,7 +210,10 @@ class Reader:
         """Ask the driver itself: a thousand parameters through SQLAlchemy cost more than the answer."""
         connection = self._session.connection()
         if connection.dialect.name == "postgresql":
-            return connection.exec_driver_sql(f"{head} = ANY(%s) {tail}", (list(values),)).all()
+            # In binary: an entry's bytes come as they are, not twice as long in hexadecimal digits.
+            with connection.connection.driver_connection.cursor(binary=True) as cursor:  # type: ignore[union-attr]
+                found: Sequence[Any] = cursor.execute(f"{head} = ANY(%s) {tail}", (list(values),)).fetchall()
+                return found
         marks = ",".join("?" * len(values))
         return connection.exec_driver_sql(f"{head} IN ({marks}) {tail}", tuple(values)).all()
 
