@@ -1,4 +1,4 @@
-"""Why a fruit on the belt goes to a person: each reason has a code, which records keep, and a text in both languages."""
+"""Why a fruit on the belt goes to a person: each reason has a code, kept in records, and a text in both languages."""
 
 from enum import StrEnum
 from typing import Final
