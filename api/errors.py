@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
+from api import line_errors
 from api.i18n import MissingMessageError
 from contracts import errors as chain_errors
 from farm_sensors import errors as sensor_errors
@@ -328,6 +329,22 @@ _CHAIN: Final[Mapping[type[OriginError], HTTPStatus]] = {
     chain_errors.InsufficientFundsError: S.BAD_GATEWAY,
 }
 
+_LINE: Final[Mapping[type[OriginError], HTTPStatus]] = {
+    line_errors.LineError: S.CONFLICT,
+    line_errors.NoBatchError: S.CONFLICT,
+    line_errors.BatchOpenError: S.CONFLICT,
+    line_errors.UnknownCrateError: S.NOT_FOUND,
+    line_errors.RefusedLotError: S.CONFLICT,
+    line_errors.StoppedLineError: S.CONFLICT,
+    line_errors.UndecidedError: S.CONFLICT,
+    line_errors.UnknownNumberError: S.NOT_FOUND,
+    line_errors.TierError: S.UNPROCESSABLE_ENTITY,
+    line_errors.OfflineSecondError: S.CONFLICT,
+    line_errors.StateFolderError: S.CONFLICT,
+    line_errors.OtherStandardError: S.CONFLICT,
+    line_errors.ServerError: S.BAD_GATEWAY,
+}
+
 STATUS: Final[Mapping[type[OriginError], HTTPStatus]] = {
     OriginError: S.CONFLICT,
     SettingsError: S.INTERNAL_SERVER_ERROR,
@@ -359,6 +376,7 @@ STATUS: Final[Mapping[type[OriginError], HTTPStatus]] = {
     **_ORDERS,
     **_GRADING,
     **_CHAIN,
+    **_LINE,
 }
 """Unreadable input is 422; a rule of the trade that says no is 409, 403 or 404."""
 

@@ -26,7 +26,7 @@ from api.i18n import HTML_LANG, LANGUAGES, WEB, Speech, choose_language, speech
 from ledger.kernel.settings import Settings
 from ledger.lookup import Lookup, ask_yourself, is_private
 
-SITES: Final = ("shared", "account", "consumer", "farmer", "station", "host", "recall")
+SITES: Final = ("shared", "account", "consumer", "farmer", "station", "line", "host", "recall")
 LANGUAGE_COOKIE: Final = "lang"
 _YEAR_S: Final = 365 * 24 * 3600
 _SPEECH_FILTERS: Final = (
