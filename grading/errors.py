@@ -16,6 +16,12 @@ GradingError
 ├── TrainingError             a training that cannot be started, or came to nothing
 ├── StandardError             a standard or tariff file that cannot be used, or does not exist
 ├── UnknownCropError          no standard here is for this crop
+├── SourceError               a text that names no camera, video or folder that can be opened
+├── ProfileError              a camera profile that cannot be read or contradicts itself, with the field
+├── BoardError                photographs of the board from which no camera can be calibrated, with the kind of reason
+├── ColourCardError           a photograph of a colour card, or its table, from which no colour can be calibrated
+├── CameraLostError           a live camera does not answer; it is asked again
+├── SkippedError              one picture of a source cannot be used
 ├── CalibrationFailedError    the reference reads wrong by more than is allowed
 ├── CalibrationMissingError   the line has never been calibrated
 ├── CalibrationExpiredError   the line's calibration is too old
@@ -30,12 +36,20 @@ GradingError
 ├── JudgementError            the judgement is not one this fruit can have
 ├── SecondPersonError         a better tier than the camera's needs a second person
 ├── UnbalancedError           the tiers' scale readings do not add up to what was received
+├── OtherStandardError        a line graded by another standard or price book than the house does
+├── OtherRunError             a batch is filled by another run of a line, by photographs, or by a line
+├── FruitRefusedError         fruit that a line delivers are not what their records say, or have none
+├── FruitGapError             a line's numbers do not follow one another, and nobody said why
+├── LateFruitError            the batch has ended: fruit with later numbers are not its own any more
+├── StillRunningError         a line has not said or not delivered its last fruit
 ├── ComparisonError           an inspector's table that cannot be read, with the line
 ├── UnknownEvidenceError      no lot, batch or record of this name was graded here
+├── WiringError               a line's wiring file that cannot be used; the key at fault is named
+├── ScaleFrameError           bytes from a scale that are no weight
 └── EvidenceError             a fruit record that does not match its photograph or its standard
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -198,6 +212,62 @@ class UnknownCropError(GradingError):
         self.crop, self.known = crop, list(known)
 
 
+class SourceError(GradingError):
+    """The text names no camera, video or folder that can be opened."""
+
+    code = "source"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} {reason}")
+        self.name, self.reason = name, reason
+
+
+class CameraLostError(GradingError):
+    """The camera does not answer, or broke off; it will be asked again."""
+
+    code = "camera_lost"
+
+
+class SkippedError(GradingError):
+    """One picture of a source cannot be used; the next may be. `kind` is the word it is counted under."""
+
+    code = "shot_skipped"
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class ProfileError(GradingError):
+    """A camera profile that cannot be read, was altered, or says what cannot be. `field` is the place."""
+
+    code = "profile"
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"camera profile: {field} {reason}")
+        self.field, self.reason = field, reason
+
+
+class BoardError(GradingError):
+    """No camera can be calibrated from these photographs. `kind` says why in one word."""
+
+    code = "board"
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class ColourCardError(GradingError):
+    """No colour can be calibrated from this photograph or this table. `kind` says why in one word."""
+
+    code = "colour_card"
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 class CalibrationFailedError(GradingError):
     """The reference reads wrong by more than is allowed."""
 
@@ -341,6 +411,68 @@ class UnbalancedError(GradingError):
         self.received_g, self.weighed_g, self.allowed_g = received_g, weighed_g, allowed_g
 
 
+class OtherStandardError(GradingError):
+    """A line graded by a standard or price book that this house does not grade by."""
+
+    code = "standard_differs"
+
+    def __init__(self, what: str, *, found: str, wanted: str) -> None:
+        super().__init__(f"the line graded by the {what} {found}; this house grades by {wanted}")
+        self.what, self.found, self.wanted = what, found, wanted
+
+
+class OtherRunError(GradingError):
+    """A batch is filled in one way only: by one run of one line, or by photographs."""
+
+    code = "batch_of_other_run"
+
+    def __init__(self, reference: str, filled_by: str) -> None:
+        super().__init__(f"batch {reference} is filled by {filled_by}")
+        self.reference, self.filled_by = reference, filled_by
+
+
+class FruitRefusedError(GradingError):
+    """Fruit that a line delivers cannot be counted; nothing of the delivery was. `refused` names each and why."""
+
+    code = "fruit_refused"
+
+    def __init__(self, refused: Mapping[int, str]) -> None:
+        listed = "; ".join(f"fruit {number}: {why}" for number, why in list(refused.items())[:5])
+        super().__init__(f"{len(refused)} fruit refused: {listed}" + (" ..." if len(refused) > 5 else ""))
+        self.refused = [{"number": number, "reason": why} for number, why in refused.items()]
+
+
+class FruitGapError(GradingError):
+    """A line's numbers do not follow one another."""
+
+    code = "fruit_gap"
+
+    def __init__(self, reference: str, *, wanted: int, found: int) -> None:
+        super().__init__(f"batch {reference} waits for fruit {wanted}; the delivery goes on with {found}")
+        self.reference, self.wanted, self.found = reference, wanted, found
+
+
+class LateFruitError(GradingError):
+    """The batch has ended before these fruit."""
+
+    code = "fruit_late"
+
+    def __init__(self, reference: str, *, last: int, found: int) -> None:
+        super().__init__(f"batch {reference} ended with fruit {last}; fruit {found} comes too late for it")
+        self.reference, self.last, self.found = reference, last, found
+
+
+class StillRunningError(GradingError):
+    """A line has not said which fruit was its last, or not delivered all up to it."""
+
+    code = "batch_running"
+
+    def __init__(self, reference: str, *, arrived: int, expected: int | None) -> None:
+        told = "the line has not ended it" if expected is None else f"the line counted {expected}"
+        super().__init__(f"batch {reference}: {told}; {arrived} have arrived")
+        self.reference, self.arrived, self.expected = reference, arrived, expected
+
+
 class ComparisonError(GradingError):
     """An inspector's table cannot be compared; the line is named, 0 stands for the file."""
 
@@ -365,3 +497,23 @@ class EvidenceError(GradingError):
     """A fruit record that does not match its photograph, its standard or itself."""
 
     code = "evidence"
+
+
+class WiringError(GradingError):
+    """A line's wiring cannot be used; the key at fault is named."""
+
+    code = "wiring"
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key} {reason}")
+        self.key, self.reason = key, reason
+
+
+class ScaleFrameError(GradingError):
+    """Bytes from a scale are no weight: noise, another format, or a broken checksum."""
+
+    code = "scale_frame"
+
+    def __init__(self, frame: bytes, reason: str) -> None:
+        super().__init__(f"{frame[:40]!r} {reason}")
+        self.frame, self.reason = frame, reason
