@@ -124,11 +124,11 @@ def open_source(
     settings: SourceSettings | None = None,
     clock: Clock | None = None,
 ) -> Source:
-    """Return the source that a text names: `usb:0`, `rtsp://...`, `http://...` (MJPEG), `video:PATH`, `folder:PATH`, a path.
+    """Return the source that a text names: `usb:0`, `rtsp://`, `http://` (MJPEG), `video:PATH`, `folder:PATH`, a path.
 
     Settings may follow: `usb:0?width=1280&height=720&fps=30&exposure=80`, `video:belt.mp4?loop=1&paced=1`; not after
     addresses, whose question mark is the camera's own. Raises SourceError for a text that names none, for a file that
-    is not there or is no video, and for a folder without pictures. A live camera that does not answer is lost, no error.
+    is not there or is no video, and for a folder without pictures. A live camera that does not answer is lost.
     """
     chosen, ticks = settings or SourceSettings(), clock or SystemClock()
     scheme, colon, rest = text.partition(":")
