@@ -209,10 +209,11 @@ def _latest(session: Session, show: Broadcast) -> list[SaleView]:
 
 def _photographs(session: Session, on_air: str | None, *, now: datetime) -> list[PhotographView]:
     tier = func.coalesce(Fruit.judged_tier, Fruit.nominal_tier)
+    seen = func.coalesce(Fruit.seen_at, Photograph.seen_at)
     rows = session.exec(
         select(Fruit, Photograph.seen_at)
-        .join(Photograph, col(Photograph.id) == Fruit.photograph_id)
-        .where(tier.in_(SELLABLE), Fruit.crop != "", col(Photograph.seen_at) >= now - STAYS_FOR)
+        .join(Photograph, col(Photograph.id) == Fruit.photograph_id, isouter=True)
+        .where(tier.in_(SELLABLE), Fruit.crop != "", seen >= now - STAYS_FOR)
         .order_by(col(Fruit.id).desc())
         .limit(PHOTOGRAPHS)
     )
@@ -222,10 +223,11 @@ def _photographs(session: Session, on_air: str | None, *, now: datetime) -> list
             tier=fruit.judged_tier or fruit.nominal_tier,
             width_um=fruit.width_um,
             mass_g=fruit.mass_g,
-            graded_at=seen_at,
+            graded_at=graded_at,
             is_on_air=fruit.crop == on_air,
         )
         for fruit, seen_at in rows
+        if (graded_at := fruit.seen_at or seen_at) is not None
     ]
 
 

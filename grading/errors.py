@@ -171,6 +171,12 @@ class TrainingError(GradingError):
     code = "training"
 
 
+class RenderingError(GradingError):
+    """A scene that cannot be drawn: a kind of fruit, mark or trouble that is not known, or no room for it."""
+
+    code = "rendering"
+
+
 class NoFruitError(CannotGradeError):
     """No whole fruit stands out from the ground."""
 

@@ -10,7 +10,7 @@ from grading.agreement import Interval, wilson
 from grading.grade import DOUBTFUL, NO_CLASS
 from grading.models import Fruit
 from grading.standard import CULL, QualityClass, Standard, Text
-from grading.station import find_batch, setup_of
+from grading.station import find_batch, rules_of
 from ledger.kernel.files import FileStore
 
 
@@ -80,8 +80,7 @@ class LotReport:
 def lot_report(session: Session, files: FileStore, batch: str) -> LotReport:
     """Return the report of a batch, open or closed. Raises UnknownBatchError."""
     row = find_batch(session, batch)
-    setup = setup_of(session, files, batch)
-    standard, tariff = setup.standard, setup.tariff
+    standard, tariff = rules_of(session, files, batch)
     fruit = list(session.exec(select(Fruit).where(Fruit.batch == row.ref).order_by(col(Fruit.number))))
     qualities = [(quality.id, quality.name) for quality in standard.content.classes]
     codes = [(code.code, Text(code.code, code.code)) for code in standard.content.size.codes]

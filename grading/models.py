@@ -19,7 +19,7 @@ class Calibration(SQLModel, table=True):
     event_id: str = Field(max_length=80)
     certificate: str = Field(max_length=200)
     reference: str = Field(max_length=10)
-    """`marker` or `coin`."""
+    """`marker`, `coin`, or `profile`: then `frame` names the camera profile of a belt."""
     reference_um: int
     measured_um: int
     nm_per_pixel: int
@@ -50,7 +50,20 @@ class Batch(SQLModel, table=True):
     tariff: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     """SHA-256 of the standard's and the tariff's files, which the file store keeps."""
     calibration_id: int = Field(foreign_key="grading_calibration.id", sa_type=BigKey)
+    detector: str = Field(default="classical", max_length=20)
+    brix_tenths: int | None = None
+    """A meter's reading of the lot in tenths of a degree, where somebody took one."""
     fruit_count: int = 0
+    line_run: str | None = Field(default=None, max_length=80, unique=True)
+    """The run of the line that fills this batch; None where photographs do."""
+    last_number: int = 0
+    """The highest number a line has delivered or told to be a gap."""
+    expected: int | None = None
+    """The run's last number, told when the line has closed: what is missing below it is still on its way."""
+    gaps: str = Field(default="[]", sa_type=Text)
+    """Numbers of the run that have no fruit here, as JSON: those refused when they were delivered."""
+    model: str | None = Field(default=None, max_length=80)
+    """The detector that a line's records name."""
     opened_at: datetime = Field(sa_type=UtcTime)
     closed_at: datetime | None = Field(default=None, sa_type=UtcTime)
     event_id: str | None = Field(default=None, max_length=80)
@@ -77,7 +90,10 @@ class Photograph(SQLModel, table=True):
 
 
 class Fruit(SQLModel, table=True):
-    """One fruit: where, how large, what the camera says, and what a person said after it."""
+    """One fruit: where, how large, what the camera says, and what a person said after it.
+
+    It was seen in one photograph, or by a line in several views, which its record names.
+    """
 
     __tablename__ = "grading_fruit"
     __table_args__ = (
@@ -87,8 +103,10 @@ class Fruit(SQLModel, table=True):
 
     id: int = Field(default=None, primary_key=True, sa_type=BigKey)
     batch: str = Field(foreign_key="grading_batch.ref", max_length=40)
-    photograph_id: int = Field(foreign_key="grading_photograph.id", sa_type=BigKey)
+    photograph_id: int | None = Field(default=None, foreign_key="grading_photograph.id", sa_type=BigKey)
     number: int
+    seen_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    """When it passed on a line; of a photographed fruit its photograph tells."""
     outline: str = Field(sa_type=Text)
     """Points as JSON, in the photograph's pixels."""
     length_um: int

@@ -20,6 +20,7 @@ from sqlmodel import Session, col, select
 from grading import events
 from grading.calibrate import Coin, Marker, Reference, find_scale
 from grading.camera import decode
+from grading.detectors import CLASSICAL, detector_named
 from grading.errors import (
     CalibrationExpiredError,
     CalibrationFailedError,
@@ -30,8 +31,10 @@ from grading.errors import (
     GradedLotError,
     HeldLotError,
     JudgementError,
+    OtherRunError,
     ScaleMovedError,
     SecondPersonError,
+    StillRunningError,
     UnbalancedError,
     UnknownBatchError,
     UnknownFruitError,
@@ -242,23 +245,38 @@ def open_batch(
     now: datetime,
     standard: Standard | None = None,
     tariff: Tariff | None = None,
+    detector: str = CLASSICAL,
+    brix_tenths: int | None = None,
+    calibration: Calibration | None = None,
+    line_run: str | None = None,
 ) -> Batch:
     """Open a batch for a received lot, or return the one already open for it.
 
-    Raises UnknownLotError, HeldLotError, GradedLotError, CalibrationMissingError, CalibrationExpiredError.
+    A batch with a `line_run` is filled by that run of a line, under the line's own calibration, and by
+    nothing else; without, by photographs. Raises UnknownLotError, HeldLotError, GradedLotError,
+    OtherRunError, CalibrationMissingError, CalibrationExpiredError.
     """
     lot = LotId(parse_digital_link(lot).canonical())
     existing = session.exec(select(Batch).where(Batch.lot == lot)).first()
     if existing is not None:
-        if existing.event_id is not None:
+        if existing.event_id is not None and existing.line_run != line_run:
+            raise GradedLotError(lot, existing.event_id)
+        if existing.line_run != line_run:
+            raise OtherRunError(existing.ref, filled_by(existing))
+        if existing.event_id is not None and line_run is None:
             raise GradedLotError(lot, existing.event_id)
         return existing
     received, picked = _origin(session, lot)
-    calibration = current_calibration(session, line.line, now=now)
+    calibration = calibration or current_calibration(session, line.line, now=now)
     standard = standard or load_standard("mango")
     tariff = tariff or load_tariff()
-    setup = Setup(standard, tariff, _reference(calibration), calibration.focal_px)
-    keep_setup(files, setup)
+    for data in (standard.data, tariff.data):
+        files.put(data)
+    if line_run is None:
+        setup = Setup(
+            standard, tariff, _reference(calibration), calibration.focal_px, detector_named(detector), brix_tenths
+        )
+        keep_setup(files, setup)
     day = _day(now, line.zone)
     number = next_number(session, f"GR{day}")
     ref = f"GR{day}-{number:04d}"
@@ -282,6 +300,9 @@ def open_batch(
         standard=standard.digest,
         tariff=tariff.digest,
         calibration_id=calibration.id,
+        detector=detector,
+        brix_tenths=brix_tenths,
+        line_run=line_run,
         opened_at=now,
     )
     session.add(batch)
@@ -304,15 +325,33 @@ def origin_of(batch: Batch) -> Origin:
 
 
 def setup_of(session: Session, files: FileStore, batch: str) -> Setup:
-    """Return what the batch's photographs are judged by. Raises UnknownBatchError."""
+    """Return what the batch's photographs are judged by. Raises UnknownBatchError, and OtherRunError for a line's."""
     row = find_batch(session, batch)
+    if row.line_run is not None:
+        raise OtherRunError(row.ref, filled_by(row))
     calibration = session.get_one(Calibration, row.calibration_id)
     return Setup(
         standard=parse_standard(row.crop, files.get(ni_uri(row.standard))),
         tariff=parse_tariff("tariff", files.get(ni_uri(row.tariff))),
         reference=_reference(calibration),
         focal_px=calibration.focal_px,
+        detector=detector_named(row.detector),
+        brix_tenths=row.brix_tenths,
     )
+
+
+def rules_of(session: Session, files: FileStore, batch: str) -> tuple[Standard, Tariff]:
+    """Return the standard and the tariff a batch is graded by. Raises UnknownBatchError."""
+    row = find_batch(session, batch)
+    return (
+        parse_standard(row.crop, files.get(ni_uri(row.standard))),
+        parse_tariff("tariff", files.get(ni_uri(row.tariff))),
+    )
+
+
+def filled_by(batch: Batch) -> str:
+    """Return in words what fills a batch."""
+    return "photographs" if batch.line_run is None else f"the line's run {batch.line_run}"
 
 
 def find_batch(session: Session, batch: str, *, lock: bool = False) -> Batch:
@@ -362,6 +401,8 @@ def inspect(
         return fruit_of_photograph(session, known.id)
     if row.closed_at is not None:
         raise ClosedBatchError(row.ref)
+    if row.line_run is not None:
+        raise OtherRunError(row.ref, filled_by(row))
     calibration = session.get_one(Calibration, row.calibration_id)
     if calibration.valid_until < now:
         raise CalibrationExpiredError(row.line, calibration.valid_until)
@@ -452,7 +493,7 @@ def judge(
     if batch.closed_at is not None:
         raise ClosedBatchError(batch.ref)
     session.refresh(row)
-    tariff = setup_of(session, files, batch.ref).tariff
+    _, tariff = rules_of(session, files, batch.ref)
     if tier not in tariff.tiers:
         raise JudgementError(f"{tier!r} is none of the tiers {', '.join(tariff.tiers)}")
     if reason not in JUDGEMENT_REASONS:
@@ -486,25 +527,28 @@ def close_batch(
 
     With `weighed_g` (grams on the scale per tier) the tiers weigh what the scale says. Without, the
     received mass is shared out in proportion to the volumes the camera saw: an estimate, and the
-    event says `camera`. Raises DoubtfulLeftError, EmptyBatchError, UnbalancedError.
+    event says `camera`. A batch that a line fills closes only when all fruit up to the last number the line
+    told have arrived. Raises DoubtfulLeftError, EmptyBatchError, UnbalancedError, StillRunningError.
     """
     row = find_batch(session, batch, lock=True)
     if row.closed_at is not None:
         return closing_of(session, row)
+    if row.line_run is not None and row.last_number != row.expected:
+        raise StillRunningError(row.ref, arrived=row.last_number, expected=row.expected)
     fruit = list(session.exec(select(Fruit).where(Fruit.batch == row.ref).order_by(col(Fruit.number))))
     if not fruit:
         raise EmptyBatchError(row.ref)
     waiting = [each.number for each in fruit if (each.judged_tier or each.camera_tier) == DOUBTFUL]
     if waiting:
         raise DoubtfulLeftError(row.ref, waiting)
-    setup = setup_of(session, files, batch)
-    present = [tier for tier in setup.tariff.tiers if any(_tier(each) == tier for each in fruit)]
+    standard, tariff = rules_of(session, files, batch)
+    present = [tier for tier in tariff.tiers if any(_tier(each) == tier for each in fruit)]
     masses = _masses(row, fruit, present, weighed_g)
     unaccounted_g = row.received_g - sum(masses.values())
     lots = tuple(
         events.TierLot(
             tier=tier,
-            lot=_graded_lot(row, tier, setup.tariff, numbering),
+            lot=_graded_lot(row, tier, tariff, numbering),
             fruits=sum(_tier(each) == tier for each in fruit),
             mass_g=masses[tier],
         )
@@ -525,10 +569,10 @@ def close_batch(
             pick_orders=row.pick_orders.split(),
             ilmd=ilmd,
             lots=lots,
-            standard=setup.standard.id,
-            edition=setup.standard.edition,
+            standard=standard.id,
+            edition=standard.edition,
             standard_hash=ni_uri(row.standard),
-            model_hash=files.put(setup.model),
+            model_hash=row.model or files.put(setup_of(session, files, batch).model),
             overridden=sum(each.judged_tier is not None for each in fruit),
             doubtful=sum(each.camera_tier == DOUBTFUL for each in fruit),
             unaccounted_g=unaccounted_g,
@@ -593,9 +637,10 @@ def _record_overrides(
     moves = Counter((each.camera_tier, str(each.judged_tier), str(each.judged_reason)) for each in judged)
     frames = session.exec(
         select(Photograph.frame)
-        .where(col(Photograph.id).in_({each.photograph_id for each in judged}))
+        .where(col(Photograph.id).in_({each.photograph_id for each in judged if each.photograph_id is not None}))
         .order_by(col(Photograph.id))
     )
+    views = [each.crop for each in judged if each.photograph_id is None and each.crop]
     persons = {each.judged_by for each in judged} | {each.second_person for each in judged}
     event_id = new_event_id(now)
     files_of = [files.put(_judgement(batch, each)) for each in judged]
@@ -609,7 +654,7 @@ def _record_overrides(
             moves=[events.Move(a, b, count, reason) for (a, b, reason), count in sorted(moves.items())],
             second_person=any(each.second_person for each in judged),
             records_root=records_root([files.get(name) for name in files_of]),
-            evidence=list(frames)[:100],
+            evidence=[*frames, *views][:100],
             digests=_private(
                 session, event_id, **{f"person{i}": p for i, p in enumerate(sorted(p for p in persons if p), 1)}
             ),
@@ -644,9 +689,18 @@ def _manifest(session: Session, batch: Batch, fruit: Sequence[Fruit]) -> bytes:
             "standard": ni_uri(batch.standard),
             "tariff": ni_uri(batch.tariff),
             "frames": list(frames),
+            **_line_told(session, batch),
             "fruit": [{"record": each.record, "crop": each.crop, "tier": _tier(each)} for each in fruit],
         }
     )
+
+
+def _line_told(session: Session, batch: Batch) -> dict[str, object]:
+    """Return what a line's batch rests on besides its records; a record names its own views."""
+    if batch.line_run is None:
+        return {}
+    profile = session.get_one(Calibration, batch.calibration_id).frame
+    return {"lineRun": batch.line_run, "profile": profile, "gaps": json.loads(batch.gaps)}
 
 
 # --- helpers -------------------------------------------------------------------------------------

@@ -467,8 +467,8 @@ def judge_fruit(
             reason=body.reason,
             second_person=second,
         )
-        setup = station.setup_of(session, rt.files, verdict.batch)
-    return fruit_view(verdict, setup.standard)
+        standard, _ = station.rules_of(session, rt.files, verdict.batch)
+    return fruit_view(verdict, standard)
 
 
 @router.post("/api/v1/station/batches/{ref}/close")
