@@ -285,6 +285,7 @@ _GRADING: Final[Mapping[type[OriginError], HTTPStatus]] = {
     grading_errors.ModelFileError: S.INTERNAL_SERVER_ERROR,
     grading_errors.DatasetError: S.UNPROCESSABLE_ENTITY,
     grading_errors.TrainingError: S.CONFLICT,
+    grading_errors.RenderingError: S.UNPROCESSABLE_ENTITY,
     grading_errors.StandardError: S.INTERNAL_SERVER_ERROR,
     grading_errors.UnknownCropError: S.UNPROCESSABLE_ENTITY,
     grading_errors.SourceError: S.UNPROCESSABLE_ENTITY,

@@ -14,6 +14,7 @@ GradingError
 ├── ModelFileError            a trained model whose weights are not those its card describes
 ├── DatasetError              training photographs or labels that cannot be used
 ├── TrainingError             a training that cannot be started, or came to nothing
+├── RenderingError            a scene that cannot be drawn
 ├── StandardError             a standard or tariff file that cannot be used, or does not exist
 ├── UnknownCropError          no standard here is for this crop
 ├── SourceError               a text that names no camera, video or folder that can be opened
