@@ -223,11 +223,10 @@ def _photographs(session: Session, on_air: str | None, *, now: datetime) -> list
             tier=fruit.judged_tier or fruit.nominal_tier,
             width_um=fruit.width_um,
             mass_g=fruit.mass_g,
-            graded_at=graded_at,
+            graded_at=fruit.seen_at or seen_at,
             is_on_air=fruit.crop == on_air,
         )
         for fruit, seen_at in rows
-        if (graded_at := fruit.seen_at or seen_at) is not None
     ]
 
 

@@ -1,0 +1,531 @@
+"""What a line has counted, on the station's own disk, until the house has it: batches, fruit, judgements, pictures.
+
+One SQLite file, one process, one commit for every group of fruit. A fruit is durable before its lane command goes
+out; what SIGKILL can lose is fruit that were still under the camera or waiting for the commit then running, and
+none of those had a lane. Numbers of a batch follow one another without a gap, over any number of restarts.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Column, Index, LargeBinary, MetaData, Text, UniqueConstraint
+from sqlmodel import Field, Session, SQLModel, col, delete, func, insert, select, update
+
+from api.line_errors import BatchOpenError, NoBatchError, StateFolderError, UnknownNumberError
+from grading.grade import DOUBTFUL
+from ledger.kernel.columns import UtcTime
+from ledger.kernel.database import Database
+
+WAITING: Final = 0
+DELIVERED: Final = 1
+REFUSED: Final = 2
+"""How a row stands with the house."""
+
+_LAST: Final = 12
+
+
+class _Kept(SQLModel):
+    """Tables of the station's own file; the house's database has none of them."""
+
+    metadata = MetaData()
+
+
+class LineBatch(_Kept, table=True):
+    """One lot on its way over this line."""
+
+    __tablename__ = "line_batch"
+
+    id: int = Field(default=None, primary_key=True)
+    run: str = Field(unique=True)
+    """The name of this batch here and in its records: made when it was opened, without asking anybody."""
+    lot: str
+    crop: str
+    variety: str
+    standard: str
+    edition: str
+    standard_file: str
+    tariff_file: str
+    profile_file: str
+    """SHA-256 in hexadecimal of what the batch is graded by."""
+    brix_tenths: int | None = None
+    received_g: int | None = None
+    opened_at: datetime = Field(sa_type=UtcTime)
+    closed_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    weighed_g: str = Field(default="null", sa_type=Text)
+    """Grams per tier as JSON, where the tiers were weighed."""
+    server_ref: str | None = None
+    delivered_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    refused: str | None = Field(default=None, sa_type=Text)
+    """Why the house does not take it, as JSON; asked again from time to time."""
+
+
+class LineFruit(_Kept, table=True):
+    """One fruit as it passed, and what a person said of it."""
+
+    __tablename__ = "line_fruit"
+    __table_args__ = (
+        UniqueConstraint("batch_id", "number", name="line_fruit_number"),
+        Index("line_fruit_state", "batch_id", "state", "number"),
+        Index("line_fruit_judgement", "batch_id", "judgement_state"),
+    )
+
+    id: int = Field(default=None, primary_key=True)
+    batch_id: int = Field(foreign_key="line_batch.id")
+    number: int
+    at: datetime = Field(sa_type=UtcTime)
+    tier: str
+    """What counts now; `camera_tier` is what the camera said."""
+    camera_tier: str
+    nominal_tier: str
+    mass_g: int
+    price_fen: int
+    lane: int | None = None
+    files: str = Field(sa_type=Text)
+    """SHA-256 of its record, then of its crops, separated by spaces."""
+    shown: str = Field(sa_type=Text)
+    """What the console shows of it, as JSON."""
+    is_commanded: bool = False
+    state: int = WAITING
+    server_id: int | None = None
+    refused: str | None = Field(default=None, sa_type=Text)
+    judged_reason: str | None = None
+    judged_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    judgement_state: int | None = None
+
+
+class LineFile(_Kept, table=True):
+    """Crops, records, profiles. They stand in the same file as the rows that name them: one commit keeps both."""
+
+    __tablename__ = "line_file"
+    __table_args__ = (Index("line_file_batch", "batch_id", "state"),)
+
+    sha256: str = Field(primary_key=True)
+    batch_id: int
+    state: int = WAITING
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class LineNote(_Kept, table=True):
+    """Small things to remember over a restart, by name, as JSON."""
+
+    __tablename__ = "line_note"
+
+    name: str = Field(primary_key=True)
+    text: str = Field(sa_type=Text)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a batch is graded by: names to show, and the SHA-256 of each file."""
+
+    crop: str
+    standard: str
+    edition: str
+    standard_file: str
+    tariff_file: str
+    profile: bytes
+    brix_tenths: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewFruit:
+    """A fruit to be kept. `files` are its record and crops; `shown` is what the console shows of it."""
+
+    number: int
+    at: datetime
+    tier: str
+    nominal_tier: str
+    mass_g: int
+    price_fen: int
+    lane: int | None
+    record: bytes
+    crops: tuple[bytes, ...]
+    shown: Mapping[str, Any]
+
+
+@dataclass
+class Tally:
+    """Counters of the open batch, kept in memory and counted again when the file is opened."""
+
+    fruit: int = 0
+    mass_g: int = 0
+    last_number: int = 0
+    by_tier: dict[str, list[int]] = field(default_factory=dict)
+    """Fruit, grams and fen of each tier."""
+
+    def add(self, tier: str, mass_g: int, price_fen: int, *, times: int = 1) -> None:
+        """Count fruit of a tier, or take them back with `times=-1`."""
+        own = self.by_tier.setdefault(tier, [0, 0, 0])
+        for place, value in enumerate((1, mass_g, price_fen)):
+            own[place] += times * value
+        self.fruit += times
+        self.mass_g += times * mass_g
+
+
+class Journal:
+    """The station's file in a folder. Raises StateFolderError where another process has it open."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder = folder
+        self._lock_file = (folder / "line.lock").open("w")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock_file.close()
+            raise StateFolderError(str(folder), "another process runs this line") from error
+        self.db = Database(f"sqlite:///{(folder / 'line.db').resolve()}")
+        _Kept.metadata.create_all(self.db.engine)
+        os.chmod(folder / "line.db", 0o600)  # noqa: PTH101  # it holds the session's token
+        self._lock = threading.RLock()
+        self._open: LineBatch | None = None
+        self.tally = Tally()
+        self._load()
+
+    def close(self) -> None:
+        """Let the file go."""
+        self.db.dispose()
+        self._lock_file.close()
+
+    # --- batches ---
+
+    @property
+    def open_batch(self) -> LineBatch | None:
+        """The batch on the line, or None."""
+        return self._open
+
+    def begin(self, lot: str, rules: Rules, *, variety: str, received_g: int | None, now: datetime) -> LineBatch:
+        """Open a batch. Opening the open lot again returns it. Raises BatchOpenError for another one."""
+        with self._lock:
+            if self._open is not None:
+                if self._open.lot == lot:
+                    return self._open
+                raise BatchOpenError(self._open.lot)
+            with self.db.write() as session:
+                profile = sha256(rules.profile).hexdigest()
+                _keep(session, {profile: rules.profile}, 0)
+                batch = LineBatch(
+                    run=f"urn:uuid:{uuid.uuid4()}",
+                    lot=lot,
+                    crop=rules.crop,
+                    variety=variety,
+                    standard=rules.standard,
+                    edition=rules.edition,
+                    standard_file=rules.standard_file,
+                    tariff_file=rules.tariff_file,
+                    profile_file=profile,
+                    brix_tenths=rules.brix_tenths,
+                    received_g=received_g,
+                    opened_at=now,
+                )
+                session.add(batch)
+            self._open, self.tally = batch, Tally()
+            return batch
+
+    def end(self, weighed_g: Mapping[str, int] | None, *, now: datetime) -> LineBatch:
+        """Close the open batch: no fruit comes to it any more. Raises NoBatchError."""
+        with self._lock:
+            if self._open is None:
+                raise NoBatchError
+            with self.db.write() as session:
+                batch = session.get_one(LineBatch, self._open.id)
+                batch.closed_at, batch.weighed_g = now, json.dumps(weighed_g)
+                session.add(batch)
+            self._open, self.tally = None, Tally()
+            return batch
+
+    def settle(self, lot: str, *, variety: str, received_g: int | None) -> None:
+        """Put in what the house knows of a lot that was opened without it."""
+        with self._lock, self.db.write() as session:
+            for batch in session.exec(select(LineBatch).where(LineBatch.lot == lot)):
+                batch.variety, batch.received_g = variety, received_g
+                session.add(batch)
+                if self._open is not None and self._open.id == batch.id:
+                    self._open = batch
+
+    # --- fruit ---
+
+    def add(self, fruit: Sequence[NewFruit], *, commanded: Sequence[int] = ()) -> None:
+        """Keep fruit of the open batch in one commit; they are durable when it returns.
+
+        `commanded` are numbers kept before whose lane command has gone out. Raises NoBatchError.
+        """
+        with self._lock:
+            batch = self._open
+            if batch is None:
+                raise NoBatchError
+            with self.db.write() as session:
+                _add(session, batch.id, fruit)
+                if commanded:
+                    rows = col(LineFruit.number).in_(commanded)
+                    session.exec(
+                        update(LineFruit).where(rows, col(LineFruit.batch_id) == batch.id).values(is_commanded=True)
+                    )
+            for each in fruit:
+                self.tally.add(each.tier, each.mass_g, each.price_fen)
+                self.tally.last_number = max(self.tally.last_number, each.number)
+
+    def judge(self, number: int, tier: str, reason: str, price_fen: int, *, now: datetime, delivered: bool) -> None:
+        """Keep a person's decision about a fruit of the open batch. Raises NoBatchError, UnknownNumberError."""
+        with self._lock:
+            with self.db.write() as session:
+                row = self._fruit(session, number)
+                before = row.tier, row.mass_g, row.price_fen
+                row.tier, row.price_fen, row.judged_reason, row.judged_at = tier, price_fen, reason, now
+                row.judgement_state = DELIVERED if delivered else WAITING
+                session.add(row)
+            self.tally.add(*before, times=-1)
+            self.tally.add(row.tier, row.mass_g, row.price_fen)
+
+    def fruit(self, number: int) -> LineFruit:
+        """Return a fruit of the open batch. Raises NoBatchError, UnknownNumberError."""
+        with self.db.read() as session:
+            return self._fruit(session, number)
+
+    def doubtful(self) -> int:
+        """Return how many fruit of the open batch wait for a person."""
+        return self.tally.by_tier.get(DOUBTFUL, [0])[0]
+
+    def queue(self, most: int = _LAST) -> list[LineFruit]:
+        """Return the fruit that wait for a person, oldest first."""
+        return self._some(col(LineFruit.tier) == DOUBTFUL, order=col(LineFruit.number), most=most)
+
+    def last(self, most: int = _LAST) -> list[LineFruit]:
+        """Return the fruit that passed last, newest first."""
+        return self._some(order=col(LineFruit.number).desc(), most=most)
+
+    def uncommanded(self) -> int:
+        """Return how many fruit of the open batch are kept whose lane command may not have gone out."""
+        if self._open is None:
+            return 0
+        with self.db.read() as session:
+            mine = (LineFruit.batch_id == self._open.id, col(LineFruit.is_commanded).is_(False))
+            return session.exec(select(func.count()).where(*mine)).one()
+
+    def file(self, digest: bytes) -> bytes | None:
+        """Return a crop, record or profile, or None where it is not kept (any more)."""
+        with self.db.read() as session:
+            return session.exec(select(LineFile.data).where(LineFile.sha256 == digest.hex())).first()
+
+    # --- what the house has not got yet ---
+
+    def undelivered(self) -> list[LineBatch]:
+        """Return the batches that the house does not have whole, oldest first."""
+        with self.db.read() as session:
+            wanted = select(LineBatch).where(col(LineBatch.delivered_at).is_(None)).order_by(col(LineBatch.id))
+            return list(session.exec(wanted))
+
+    def waiting(self) -> int:
+        """Return how many fruit and judgements wait for the house."""
+        with self.db.read() as session:
+            fruit = session.exec(select(func.count()).where(LineFruit.state == WAITING)).one()
+            judged = session.exec(select(func.count()).where(LineFruit.judgement_state == WAITING)).one()
+            closes = session.exec(
+                select(func.count()).where(col(LineBatch.closed_at).is_not(None), col(LineBatch.delivered_at).is_(None))
+            ).one()
+        return fruit + judged + closes
+
+    def fruit_waiting(self, batch: int, *, most: int) -> list[LineFruit]:
+        """Return the next fruit of a batch to be delivered, in order."""
+        with self.db.read() as session:
+            own = (LineFruit.batch_id == batch, LineFruit.state == WAITING)
+            return list(session.exec(select(LineFruit).where(*own).order_by(col(LineFruit.number)).limit(most)))
+
+    def files_waiting(self, fruit: Iterable[LineFruit]) -> list[tuple[str, bytes]]:
+        """Return the files of some fruit that the house does not have, by their SHA-256."""
+        names = {name for each in fruit for name in each.files.split()}
+        with self.db.read() as session:
+            own = (col(LineFile.sha256).in_(names), LineFile.state == WAITING)
+            return list(session.exec(select(LineFile.sha256, LineFile.data).where(*own).order_by(LineFile.sha256)))
+
+    def judgements_waiting(self, batch: int, *, most: int) -> list[LineFruit]:
+        """Return the judged fruit of a batch that the house has, and whose judgement it has not."""
+        with self.db.read() as session:
+            own = (
+                LineFruit.batch_id == batch,
+                LineFruit.judgement_state == WAITING,
+                LineFruit.state == DELIVERED,
+            )
+            return list(session.exec(select(LineFruit).where(*own).order_by(col(LineFruit.number)).limit(most)))
+
+    def gaps(self, batch: int) -> dict[int, str]:
+        """Return the numbers of a batch that the house refused for good, with the reason."""
+        with self.db.read() as session:
+            rows = select(LineFruit).where(LineFruit.batch_id == batch, LineFruit.state == REFUSED)
+            return {row.number: row.refused or "" for row in session.exec(rows)}
+
+    def last_number(self, batch: int) -> int:
+        """Return the highest number of a batch, 0 where it has no fruit."""
+        with self.db.read() as session:
+            return session.exec(
+                select(func.coalesce(func.max(LineFruit.number), 0)).where(LineFruit.batch_id == batch)
+            ).one()
+
+    def mark_files(self, names: Sequence[str], state: int) -> None:
+        """Say how some files stand with the house."""
+        with self.db.write() as session:
+            session.exec(update(LineFile).where(col(LineFile.sha256).in_(names)).values(state=state))
+
+    def mark_fruit(self, batch: int, ids: Mapping[int, int]) -> None:
+        """Say that the house has counted fruit: their numbers, and its own id of each."""
+        with self.db.write() as session:
+            rows = select(LineFruit).where(LineFruit.batch_id == batch, col(LineFruit.number).in_(list(ids)))
+            for row in session.exec(rows):
+                row.state, row.server_id = DELIVERED, ids[row.number]
+                session.add(row)
+
+    def mark_refused(self, batch: int, refused: Mapping[int, str]) -> None:
+        """Say that the house will not take some fruit, and why. They stay here."""
+        with self.db.write() as session:
+            rows = select(LineFruit).where(LineFruit.batch_id == batch, col(LineFruit.number).in_(list(refused)))
+            for row in session.exec(rows):
+                row.state, row.refused = REFUSED, refused[row.number]
+                session.add(row)
+
+    def mark_judgements(self, batch: int, numbers: Sequence[int], state: int, *, before: datetime) -> None:
+        """Say how judgements stand with the house; those made after `before` are others."""
+        with self.db.write() as session:
+            own = (
+                col(LineFruit.batch_id) == batch,
+                col(LineFruit.number).in_(numbers),
+                col(LineFruit.judged_at) <= before,
+            )
+            session.exec(update(LineFruit).where(*own).values(judgement_state=state))
+
+    def again_from(self, batch: int, number: int) -> None:
+        """Deliver a batch again from a number on: the house says that it has them no more."""
+        with self.db.write() as session:
+            own = (col(LineFruit.batch_id) == batch, col(LineFruit.number) >= number)
+            session.exec(update(LineFruit).where(*own, col(LineFruit.state) == DELIVERED).values(state=WAITING))
+            judged = (*own, col(LineFruit.judgement_state) == DELIVERED)
+            session.exec(update(LineFruit).where(*judged).values(judgement_state=WAITING))
+
+    def mark_batch(
+        self,
+        batch: int,
+        *,
+        server_ref: str | None = None,
+        refused: str | None = None,
+        delivered_at: datetime | None = None,
+    ) -> None:
+        """Say how a batch stands with the house. Its refusal is forgotten unless one is given."""
+        with self._lock, self.db.write() as session:
+            row = session.get_one(LineBatch, batch)
+            row.server_ref = server_ref or row.server_ref
+            row.delivered_at = delivered_at or row.delivered_at
+            row.refused = refused
+            session.add(row)
+            if self._open is not None and self._open.id == batch:
+                self._open = row
+
+    def forget_files(self, batch: int) -> int:
+        """Let the files of a delivered batch go, except those of refused fruit; return how many went."""
+        with self.db.write() as session:
+            refused = select(LineFruit.files).where(LineFruit.batch_id == batch, LineFruit.state != DELIVERED)
+            kept = {name for names in session.exec(refused) for name in names.split()}
+            own = (col(LineFile.batch_id) == batch, col(LineFile.sha256).not_in(kept))
+            return int(session.exec(delete(LineFile).where(*own)).rowcount)
+
+    # --- notes ---
+
+    def note(self, name: str) -> Any:
+        """Return what was remembered under a name, or None."""
+        with self.db.read() as session:
+            row = session.get(LineNote, name)
+            return None if row is None else json.loads(row.text)
+
+    def remember(self, name: str, value: Any) -> None:
+        """Remember a JSON value under a name."""
+        with self.db.write() as session:
+            session.merge(LineNote(name=name, text=json.dumps(value, ensure_ascii=False)))
+
+    def free_bytes(self) -> int:
+        """Return how much room the folder's disk has."""
+        return shutil.disk_usage(self.folder).free
+
+    # --- parts ---
+
+    def _load(self) -> None:
+        with self.db.read() as session:
+            self._open = session.exec(select(LineBatch).where(col(LineBatch.closed_at).is_(None))).first()
+            if self._open is None:
+                return
+            own = LineFruit.batch_id == self._open.id
+            sums = select(LineFruit.tier, func.count(), func.sum(LineFruit.mass_g), func.sum(LineFruit.price_fen))
+            for tier, fruit, mass_g, price_fen in session.exec(sums.where(own).group_by(LineFruit.tier)):
+                self.tally.by_tier[tier] = [fruit, int(mass_g), int(price_fen)]
+                self.tally.fruit += fruit
+                self.tally.mass_g += int(mass_g)
+        self.tally.last_number = self.last_number(self._open.id)
+
+    def _fruit(self, session: Session, number: int) -> LineFruit:
+        if self._open is None:
+            raise NoBatchError
+        own = (LineFruit.batch_id == self._open.id, LineFruit.number == number)
+        row = session.exec(select(LineFruit).where(*own)).first()
+        if row is None:
+            raise UnknownNumberError(number)
+        return row
+
+    def _some(self, *where: Any, order: Any, most: int) -> list[LineFruit]:
+        batch = self._open
+        if batch is None:
+            return []
+        with self.db.read() as session:
+            wanted = select(LineFruit).where(LineFruit.batch_id == batch.id, *where).order_by(order).limit(most)
+            return list(session.exec(wanted))
+
+
+def _add(session: Session, batch: int, fruit: Sequence[NewFruit]) -> None:
+    """Write many rows in two statements: at thirty fruit a second, one object for every crop would cost too much."""
+    rows: list[dict[str, Any]] = []
+    files: dict[str, bytes] = {}
+    for each in fruit:
+        named = {sha256(data).hexdigest(): data for data in (each.record, *each.crops)}
+        files |= named
+        rows.append(
+            {
+                "batch_id": batch,
+                "number": each.number,
+                "at": each.at,
+                "tier": each.tier,
+                "camera_tier": each.tier,
+                "nominal_tier": each.nominal_tier,
+                "mass_g": each.mass_g,
+                "price_fen": each.price_fen,
+                "lane": each.lane,
+                "files": " ".join(named),
+                "shown": json.dumps(each.shown, ensure_ascii=False),
+                "is_commanded": False,
+                "state": WAITING,
+            }
+        )
+    if rows:
+        session.execute(insert(LineFruit), rows)
+        _keep(session, files, batch)
+
+
+def _keep(session: Session, files: Mapping[str, bytes], batch: int) -> None:
+    rows = [{"sha256": name, "batch_id": batch, "state": WAITING, "data": data} for name, data in files.items()]
+    session.execute(insert(LineFile).prefix_with("OR IGNORE"), rows)
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Journal]:
+    """Open a station's file for the length of a block."""
+    journal = Journal(folder)
+    try:
+        yield journal
+    finally:
+        journal.close()
