@@ -278,6 +278,7 @@ command(app)(grading_commands.grade)
 command(app)(grading_commands.regrade)
 command(app)(grading_commands.validate)
 command(app)(training_commands.train)
+command(app, "export-corrections")(training_commands.export_corrections)
 
 
 if __name__ == "__main__":

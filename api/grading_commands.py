@@ -69,7 +69,7 @@ def grade(  # noqa: PLR0917  # options, not positions
         focal_px=focal_px,
         tariff=load_tariff(settings.price_file) if settings.price_file else None,
         brix_tenths=None if brix is None else round(brix * 10),
-        detector=detector_named(detector),
+        detector=detector_named(detector, runtime=settings.vision_runtime),
     )
     rows = table("photograph", "fruit", "tier", "class", "size", "diameter", "mass", "why")
     ungraded = 0

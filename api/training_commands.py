@@ -1,12 +1,13 @@
-"""The command that trains: labelled photographs in, a model with its card and its report card out."""
+"""The commands that train: labelled photographs in, a model with its report card out; a station's own corrections."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.terminal import OK, AsJson, bar, print_json, say, table
+from api.terminal import OK, AsJson, bar, installation, print_json, say, table
 
 if TYPE_CHECKING:
     from grading.dataset import Photo
@@ -31,6 +32,16 @@ def train(  # noqa: PLR0917  # options, not positions
         list[str] | None, typer.Option("--leave-out", metavar="CLASS", help="A labelled class to ignore. Repeatable.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, or 0 for the first GPU; a GPU where there is one.")] = "",
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="WEIGHTS.pt",
+            exists=True,
+            dir_okay=False,
+            help="Go on from an earlier training of yours (DIR/run/weights/last.pt). Opening one can run code.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that DIR holds.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -58,6 +69,8 @@ def train(  # noqa: PLR0917  # options, not positions
         "scenes": scenes,
         "leave_out": sorted(leave_out or []),
     }
+    if start is not None:
+        asked["from"] = sha256(start.read_bytes()).hexdigest()
     plan, folder = out / "plan.json", out / "data"
     if resume:
         _must_match(plan, asked)
@@ -74,7 +87,7 @@ def train(  # noqa: PLR0917  # options, not positions
             )
         plan.write_text(json.dumps({**asked, "classes": told.classes}, indent=1) + "\n", "utf-8")
     classes = tuple(json.loads(plan.read_text("utf-8"))["classes"])
-    recipe = Recipe(side=side, epochs=epochs, seed=seed, device=device)
+    recipe = Recipe(side=side, epochs=epochs, seed=seed, device=device, start=start)
     with bar("epochs", is_shown=not as_json) as step:
         trained = train(folder / "data.yaml", recipe, out, progress=lambda done, total, _: step(done, total))
     card_file = out / f"{name}.toml"
@@ -105,6 +118,33 @@ def train(  # noqa: PLR0917  # options, not positions
     return OK
 
 
+def export_corrections(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="An empty folder for the data set.")],
+    batch: Annotated[
+        list[str] | None, typer.Option("--batch", metavar="BATCH", help="Only this batch. Repeatable.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write what people decided at the station as a data set that `guoyuan train` reads.
+
+    Photographs on which a person judged a fruit, with all outlines; what was called not a fruit becomes ground.
+    Says nothing of who decided. What can be seen in the photographs stays in them.
+    """
+    from grading.corrections import export
+
+    with installation() as rt, rt.db.read() as session:
+        told = export(session, rt.files, out, batches=batch or [])
+    if as_json:
+        left_out = [{"why": why, "photographs": count} for why, count in told.left_out]
+        counted = {"photographs": told.photographs, "fruit": told.fruit, "not_fruit": told.not_fruit}
+        print_json({"folder": str(out), **counted, "left_out": left_out})
+    else:
+        say(f"{out}: {told.photographs} photographs, {told.fruit} fruit, {told.not_fruit} that are none")
+        for why, count in told.left_out:
+            say(f"left out {count}: {why}")
+    return OK
+
+
 def _must_match(plan: Path, asked: dict[str, Any]) -> None:
     """Refuse to go on with a training that was begun otherwise."""
     from grading.errors import TrainingError
@@ -113,7 +153,8 @@ def _must_match(plan: Path, asked: dict[str, Any]) -> None:
         begun = json.loads(plan.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise TrainingError(f"{plan.parent} holds no training to go on with") from error
-    if different := sorted(key for key, value in asked.items() if begun.get(key) != value):
+    said = set(asked) | (set(begun) & {"from"})
+    if different := sorted(key for key in said if begun.get(key) != asked.get(key)):
         raise TrainingError(f"{plan.parent} was begun with another {', '.join(different)}")
 
 

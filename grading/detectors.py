@@ -13,15 +13,20 @@ BOTH: Final = "both"
 DETECTORS: Final = (CLASSICAL, LEARNED, BOTH)
 
 
-def detector_named(name: str) -> Detector:
-    """Return a detector of DETECTORS. Raises ModelFileError where it needs weights that are not there."""
+def detector_named(name: str, *, runtime: str = "") -> Detector:
+    """Return a detector of DETECTORS, its network run by one of `runtimes.RUNTIMES` (empty: onnxruntime).
+
+    Raises ModelFileError where it needs weights or a runtime that are not there.
+    """
     if name == CLASSICAL:
         return ClassicalDetector()
     # The classical detector, which most stations run, starts without the inference runtime.
     from grading.agree import CrossCheckedDetector
     from grading.learned import LearnedDetector, shipped
+    from grading.runtimes import RUNTIMES
 
-    learned = LearnedDetector(shipped())
+    is_usual = runtime in {"", RUNTIMES[0]}
+    learned = LearnedDetector(shipped() if is_usual else shipped(runtime=runtime))
     return learned if name == LEARNED else CrossCheckedDetector(learned)
 
 
@@ -34,8 +39,12 @@ def detector_described(is_meant: Callable[[bytes], bool]) -> Detector:
 
 
 def _known() -> Iterator[Detector]:
-    for name in DETECTORS:
-        try:
-            yield detector_named(name)
-        except ModelFileError:
-            return
+    yield detector_named(CLASSICAL)
+    from grading.runtimes import RUNTIMES
+
+    for runtime in ("", *RUNTIMES[1:]):
+        for name in DETECTORS[1:]:
+            try:
+                yield detector_named(name, runtime=runtime)
+            except ModelFileError:
+                break

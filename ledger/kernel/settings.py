@@ -7,7 +7,7 @@ MQTT broker. Filling them in is the services profile; no code asks which profile
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -96,7 +96,13 @@ class Settings(BaseSettings):
     gs1_prefix: str = Field("9521002", description="GS1 company prefix; 952 is GS1's own demonstration range")
     time_zone: str = Field("Asia/Shanghai", description="zone of the farms, for screens and event offsets")
     standard_file: str = Field("", description="standard TOML for every batch; empty: the one shipped for its crop")
+    detector: Literal["classical", "learned", "both"] = Field(
+        "classical", description="who finds fruit in photographs: classical (colour), learned (a network), or both"
+    )
     price_file: str = Field("", description="price-tier TOML; empty: the sample shipped")
+    vision_runtime: Literal["onnxruntime", "openvino", "openvino-bf16"] = Field(
+        "onnxruntime", description="what runs the network: onnxruntime, or with its extra openvino or openvino-bf16"
+    )
 
     @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:

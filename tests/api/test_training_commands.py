@@ -70,5 +70,29 @@ def test_only_the_same_training_is_gone_on_with(data: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("extra")
+def test_going_on_from_other_weights_is_another_training(data: Path, tmp_path: Path) -> None:
+    out, start = tmp_path / "out", tmp_path / "last.pt"
+    out.mkdir()
+    start.write_bytes(b"weights of last year")
+    begun = {"data": [str(data)], "seed": 1, "side": 320, "scenes": 800, "leave_out": [], "classes": ["coin", "orange"]}
+    (out / "plan.json").write_text(json.dumps(begun))
+    told = run(str(data), "--out", str(out), "--resume", "--from", str(start)).stderr
+    assert "was begun with another from" in told
+    (out / "plan.json").write_text(json.dumps({**begun, "from": "ab"}))
+    assert "was begun with another from" in run(str(data), "--out", str(out), "--resume").stderr
+
+
+def test_corrections_of_a_house_where_nobody_judged_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUOYUAN_HOME", str(tmp_path / "home"))
+    assert CliRunner().invoke(app, ["migrate"]).exit_code == 0
+    result = CliRunner().invoke(app, ["export-corrections", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert "would hold nothing" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("extra")
 def test_a_side_the_network_cannot_have_is_refused(data: Path, tmp_path: Path) -> None:
     assert "multiple of 32" in run(str(data), "--out", str(tmp_path / "out"), "--side", "100").stderr

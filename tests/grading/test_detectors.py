@@ -27,7 +27,7 @@ def test_the_classical_detector_needs_no_weights() -> None:
 
 
 def test_without_weights_the_others_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
+    def missing(**_: str) -> None:
         raise ModelFileError(Path("fruit.toml"), "cannot be read")
 
     monkeypatch.setattr("grading.learned.shipped", missing)
@@ -38,7 +38,7 @@ def test_without_weights_the_others_say_so(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_description_finds_its_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model(card(tmp_path, network(np.zeros((1, 9)))))
-    monkeypatch.setattr("grading.learned.shipped", lambda: model)
+    monkeypatch.setattr("grading.learned.shipped", lambda **_: model)
     for name in DETECTORS:
         told = canonical(dict(detector_named(name).description))
         assert detector_described(lambda each, told=told: each == told) == detector_named(name)
@@ -48,14 +48,16 @@ def test_a_description_finds_its_detector(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_fruit_graded_by_both_is_graded_again_by_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model(card(tmp_path, network(np.zeros((1, 9)))))
-    monkeypatch.setattr("grading.learned.shipped", lambda: model)
+    monkeypatch.setattr("grading.learned.shipped", lambda **_: model)
     crossed = replace(setup(), detector=CrossCheckedDetector(LearnedDetector(model)))
     seen = look(tray(7), crossed)
     assert {each.verdict.tier for each in seen.fruit} == {"doubtful"}  # the tiny network finds nothing
     record = fruit_record(seen, seen.fruit[0], crop="", number=1, run="run", setup=crossed)
     files = {"standard": crossed.standard.data, "tariff": crossed.tariff.data}
     assert regrade(record, tray(7), **files) == seen.fruit[0].verdict
-    monkeypatch.setattr("grading.learned.shipped", lambda: load_model(card(tmp_path / "b", network(np.zeros((2, 9))))))
+    monkeypatch.setattr(
+        "grading.learned.shipped", lambda **_: load_model(card(tmp_path / "b", network(np.zeros((2, 9)))))
+    )
     with pytest.raises(EvidenceError, match="another detector"):
         regrade(record, tray(7), **files)
 
