@@ -6,18 +6,26 @@ picture. The same frames in the same order give the same fruit with the same num
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from grading.camera import Pixels
+from grading.detect import Detection
 from grading.grade import Verdict
 from grading.learned import LearnedDetector
 from grading.line.doubts import Doubt
-from grading.line.track import Direction
+from grading.line.fusing import Judging, Side, judge
+from grading.line.track import Blob, Crossing, Direction, Sight, Step, Track, Tracker
+from grading.line.views import Box, Finder, Found, Place, Profile, cut, measured
 from grading.measure import Measures
 from grading.standard import Standard, Tariff, Text
 
-Box = tuple[int, int, int, int]
-"""Left, top, width, height in pixels."""
+_LEAST_MM: Final = 20
+"""What is smaller lies on the belt but is no fruit."""
+_SAME: Final = 0.4
+"""A network's box and a blob mean the same thing when they share this part of both together."""
 
 
 class Picture(Protocol):
@@ -44,29 +52,6 @@ class Picture(Protocol):
         ...
 
 
-class Profile(Protocol):
-    """What a line needs of `grading.profile.CameraProfile`."""
-
-    @property
-    def nm_per_px(self) -> int:
-        """Nanometres per pixel on the belt, in corrected pictures."""
-        ...
-
-    @property
-    def camera_height_um(self) -> int | None:
-        """The camera's height above the belt; None where it is not known."""
-        ...
-
-    @property
-    def data(self) -> bytes:
-        """Canonical bytes: their hash is the profile a record names."""
-        ...
-
-    def corrected(self, pixels: Pixels) -> Pixels:
-        """Return a frame without the lens's and the light's errors."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class LineSetup:
     """What a line grades by. `learned` is the network that checks the colour detector; None leaves that out."""
@@ -79,32 +64,53 @@ class LineSetup:
     """A meter's reading of the lot in tenths of a degree, where somebody took one."""
     direction: Direction = Direction.RIGHT
     """Where fruit move in the picture."""
+    is_turned: bool = True
+    """Rollers turn the fruit about an axis across the belt as it passes."""
     views: int = 5
     """How many views are taken of a fruit that passes undisturbed."""
     least_views: int = 4
-    """With fewer, the fruit is doubtful."""
+    """With fewer sound ones, the fruit is doubtful."""
     network_every: int = 8
     """The network looks at every so many frames, sooner where a fruit would pass unseen by it."""
+
+    @property
+    def judging(self) -> Judging:
+        """What a fruit's views are judged by."""
+        return Judging(
+            standard=self.standard,
+            tariff=self.tariff,
+            least_views=self.least_views,
+            across_is_y=self.direction in {Direction.RIGHT, Direction.LEFT},
+            is_turned=self.is_turned,
+            brix_tenths=self.brix_tenths,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One fruit in one frame, measured in its own small JPEG picture and nowhere else."""
+    """One fruit in one frame, measured in its own small JPEG picture and nowhere else.
+
+    `place` is where that picture was cut. `side` is None where it shows no outline to measure.
+    """
 
     crop: bytes
-    box: Box
-    """Where in the corrected frame the crop was cut."""
+    place: Place
     shot: int
     at_s: float
     belt_um: int | None
-    middle: tuple[int, int]
-    """A point of the fruit, in the crop's pixels."""
-    ground: tuple[int, int, int]
-    """The belt's colour there: Lab as 8 bits each."""
-    measures: Measures | None
-    """None where the crop shows no outline to measure."""
-    doubts: tuple[Doubt, ...]
-    """What is wrong with this view alone."""
+    side: Side | None
+    outline: tuple[tuple[int, int], ...]
+    """In the corrected frame's pixels."""
+
+    @property
+    def box(self) -> Box:
+        """Left, top, width and height of the crop in the corrected frame."""
+        return self.place.box
+
+    @property
+    def measures(self) -> Measures | None:
+        """What this view alone says."""
+        return None if self.side is None else self.side.measures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +140,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One fruit for the live picture. `number` and `tier` are None until known."""
+    """One fruit for the live picture. `number` and `tier` are None until it has passed."""
 
     box: Box
     outline: tuple[tuple[int, int], ...]
@@ -142,21 +148,194 @@ class Drawn:
     tier: str | None
 
 
+@dataclass(slots=True, eq=False)
+class _Followed:
+    """What a line keeps of a track beside where it is."""
+
+    views: list[View] = field(default_factory=list)
+    joined: int = 0
+    network_saw: int = 0
+    network_missed: int = 0
+    noted: set[Doubt] = field(default_factory=set)
+    passed: Passed | None = None
+
+
 class Line:
     """A belt under a camera. `first` is the number of its first fruit."""
 
     def __init__(self, setup: LineSetup, *, first: int = 1) -> None:
         self.setup = setup
+        self._judging = setup.judging
         self._next = first
+        self._finder = Finder(least_px=_LEAST_MM * 1e6 / setup.profile.nm_per_px)
+        self._tracker: Tracker | None = None
+        self._followed: dict[int, _Followed] = {}
+        self._since_network = setup.network_every
+        self._at_s = 0.0
+        self._belt_um: int | None = None
+        self._drawn: tuple[Drawn, ...] = ()
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next fruit that passes."""
+        return self._next
+
+    @property
+    def blind(self) -> int:
+        """How often the belt moved on by so much between two frames that fruit may have passed unseen."""
+        return 0 if self._tracker is None else self._tracker.blind
+
+    @property
+    def is_encoder_trusted(self) -> bool:
+        """Whether the encoder agrees with the picture; False also where there is none."""
+        return self._tracker is not None and self._tracker.trusts_encoder
 
     def feed(self, shot: Picture) -> list[Passed]:
         """Return the fruit that this frame shows to have passed, in the order they pass."""
-        raise NotImplementedError
+        pixels = self.setup.profile.corrected(shot.pixels)
+        found = self._finder.find(pixels)
+        tracker = self._following(pixels, shot)
+        step = tracker.step(found.blobs, number=shot.number, at_s=shot.at_s, belt_um=shot.belt_um)
+        self._at_s, self._belt_um = shot.at_s, shot.belt_um
+        if found.is_flooded:
+            for track in tracker.tracks:
+                self._of(track).noted.add(Doubt.BAD_LIGHT)
+        for sight in step.sights:
+            if not sight.track.is_counted:
+                self._look(sight, found.blobs[sight.blob], pixels, shot, tracker.length)
+        self._cross_check(step, found, pixels)
+        passed = [self._pass(crossing, tracker) for crossing in step.crossings]
+        alive = {track.key for track in tracker.tracks}
+        self._followed = {key: kept for key, kept in self._followed.items() if key in alive}
+        self._drawn = tuple(self._draw(step.sights, found))
+        return passed
 
     def flush(self) -> list[Passed]:
         """Return what is still under the camera, as if the belt had stopped for good; then the line is empty."""
-        raise NotImplementedError
+        tracker, self._tracker = self._tracker, None
+        passed = [] if tracker is None else [self._pass(crossing, tracker) for crossing in tracker.finish()]
+        self._followed, self._drawn = {}, ()
+        return passed
 
     def overlay(self) -> Sequence[Drawn]:
         """Return what the last frame showed."""
-        raise NotImplementedError
+        return self._drawn
+
+    def _following(self, pixels: Pixels, shot: Picture) -> Tracker:
+        if self._tracker is None:
+            self._tracker = Tracker(
+                self.setup.direction,
+                width=pixels.shape[1],
+                height=pixels.shape[0],
+                um_per_px=None if shot.belt_um is None else self.setup.profile.nm_per_px / 1000,
+            )
+        return self._tracker
+
+    def _of(self, track: Track) -> _Followed:
+        return self._followed.setdefault(track.key, _Followed())
+
+    def _look(self, sight: Sight, blob: Blob, pixels: Pixels, shot: Picture, length: float) -> None:
+        """Take a view where one is due: they are spread over the way on which the fruit is wholly seen."""
+        track, kept = sight.track, self._of(sight.track)
+        if not sight.is_whole:
+            return
+        way = max(1.0, length - 2 * track.along)
+        due = int((track.s - track.along) / way * self.setup.views + 1)
+        taken = len(kept.views)
+        # What touches another fruit is looked at only where it does not come free in time.
+        if taken >= min(due, self.setup.views) - (0 if sight.is_clean else 1):
+            return
+        kept.joined += not sight.is_clean
+        kept.views.append(self._view(blob, pixels, shot))
+
+    def _view(self, blob: Blob, pixels: Pixels, shot: Picture) -> View:
+        x, y = round(blob.left), round(blob.top)
+        around = (x, y, round(blob.right) - x, round(blob.bottom) - y)
+        crop, box = cut(pixels, around)
+        place = Place(
+            box=box,
+            middle=(x + around[2] // 2 - box[0], y + around[3] // 2 - box[1]),
+            ground=self._finder.ground_at(x, y),
+            frame=(pixels.shape[1], pixels.shape[0]),
+        )
+        seen = measured(crop, place, self.setup.profile, self.setup.standard)
+        outline = () if seen is None else _simplified(seen.outline, box)
+        return View(crop, place, shot.number, shot.at_s, shot.belt_um, None if seen is None else seen.side, outline)
+
+    def _cross_check(self, step: Step, found: Found, pixels: Pixels) -> None:
+        """Let the network look now and then, so that every fruit was wholly before it once."""
+        if self.setup.learned is None or found.is_flooded:
+            return
+        self._since_network += 1
+        is_due = self._since_network >= self.setup.network_every
+        if not is_due and not any(self._leaves_unseen(sight, step.moved_px) for sight in step.sights):
+            return
+        self._since_network = 0
+        finds = self.setup.learned.detect(pixels)
+        for sight in step.sights:
+            if sight.is_whole:
+                kept = self._of(sight.track)
+                alike = any(_overlap(each, found.blobs[sight.blob]) >= _SAME for each in finds)
+                kept.network_saw += alike
+                kept.network_missed += not alike
+
+    def _leaves_unseen(self, sight: Sight, moved_px: float) -> bool:
+        """Whether a fruit is about to leave that was never before the network."""
+        track, kept = sight.track, self._of(sight.track)
+        if not sight.is_whole or track.is_counted or kept.network_saw or kept.network_missed or self._tracker is None:
+            return False
+        return track.end + 1.5 * max(0.0, moved_px) >= self._tracker.length
+
+    def _pass(self, crossing: Crossing, tracker: Tracker) -> Passed:
+        track, kept = crossing.track, self._of(crossing.track)
+        noted = kept.noted | track.notes
+        if not track.was_whole:
+            noted.add(Doubt.NEVER_WHOLE)
+        elif not track.clean:
+            noted.add(Doubt.TOUCHING)
+        if self.setup.learned is not None and not kept.network_saw:
+            noted.add(Doubt.ONE_DETECTOR)
+        if any(view.side is None for view in kept.views):
+            noted.add(Doubt.NO_OUTLINE)
+        listed = tuple(doubt for doubt in Doubt if doubt in noted)
+        judged = judge([view.side for view in kept.views if view.side is not None], listed, self._judging)
+        speed, um_per_px = tracker.speed_px_s, tracker.um_per_px
+        is_placed = self._belt_um is not None and tracker.trusts_encoder and um_per_px is not None
+        kept.passed = Passed(
+            number=self._next,
+            views=tuple(kept.views),
+            measures=judged.measures,
+            verdict=judged.verdict,
+            score_permille=judged.score_permille,
+            belt_um=round((self._belt_um or 0) + crossing.ahead_px * (um_per_px or 0)) if is_placed else None,
+            at_s=self._at_s + (crossing.ahead_px / speed if speed is not None and speed > 1 else 0.0),
+            reasons=judged.reasons,
+            noted=listed,
+        )
+        self._next += 1
+        return kept.passed
+
+    def _draw(self, sights: Sequence[Sight], found: Found) -> list[Drawn]:
+        drawn = []
+        for sight in sights:
+            kept, blob = self._of(sight.track), found.blobs[sight.blob]
+            box = (round(blob.left), round(blob.top), round(blob.right - blob.left), round(blob.bottom - blob.top))
+            outline = tuple((int(x), int(y)) for x, y in found.outlines[sight.blob])
+            passed = kept.passed
+            number, tier = (None, None) if passed is None else (passed.number, passed.verdict.tier)
+            drawn.append(Drawn(box, outline, number, tier))
+        return drawn
+
+
+def _simplified(outline: NDArray[np.int32], box: Box) -> tuple[tuple[int, int], ...]:
+    step = max(1, len(outline) // 48)
+    return tuple((int(x) + box[0], int(y) + box[1]) for x, y in outline[::step])
+
+
+def _overlap(find: Detection, blob: Blob) -> float:
+    """Return the intersection over the union of two boxes."""
+    x, y, w, h = find.box
+    across = min(x + w, blob.right) - max(x, blob.left)
+    down = min(y + h, blob.bottom) - max(y, blob.top)
+    shared = max(0.0, across) * max(0.0, down)
+    return shared / (w * h + (blob.right - blob.left) * (blob.bottom - blob.top) - shared)

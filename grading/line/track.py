@@ -106,10 +106,14 @@ class Track:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sight:
-    """A track in this frame. `blob` counts in the order given; `is_clean`: whole, and apart from all others."""
+    """A track in this frame, and its blob, counted in the order given.
+
+    `is_whole`: no edge cuts it and the blob is this fruit alone; `is_clean`: nor does it touch another one.
+    """
 
     track: Track
     blob: int
+    is_whole: bool
     is_clean: bool
 
 
@@ -484,10 +488,11 @@ class Tracker:
     def _sights(self, seen: _Seen, pairs: Sequence[tuple[Track, int]], merged: dict[int, list[Track]]) -> list[Sight]:
         sights = []
         for track, j in pairs:
-            is_clean = bool(seen.is_whole[j] and not seen.joined[j])
+            is_whole = bool(seen.is_whole[j])
+            is_clean = is_whole and not bool(seen.joined[j])
             track.clean += is_clean
-            sights.append(Sight(track, j, is_clean))
-        sights += [Sight(track, j, is_clean=False) for j, group in merged.items() for track in group]
+            sights.append(Sight(track, j, is_whole, is_clean))
+        sights += [Sight(track, j, is_whole=False, is_clean=False) for j, group in merged.items() for track in group]
         return sorted(sights, key=lambda sight: sight.track.key)
 
     def _sorted_out(self, moved: float) -> tuple[list[Crossing], list[Track]]:

@@ -1,0 +1,246 @@
+"""Several views of one fruit to one set of measures and one verdict. Pure.
+
+The rollers turn a fruit about an axis across the belt, so its views differ, and each says something true. How they
+are put together, so that a better fruit never gets a worse class:
+
+- *Length*: the median; turning does not change it. *Equatorial diameter* of a long fruit: the mean of the two largest
+  widths, because the section is not round and standards mean its largest diameter; of a round one: the median.
+- *Volume*: over a turn the mean of the squared widths is, within a percent, the product of the section's diameters.
+- *Marks*: turning moves a mark along the belt, never across it. So the fruit is cut into zones across the belt;
+  in each zone the view that shows most counts, and zones are added up. A mark seen in five views counts once, two marks
+  in different zones both count, two in one zone both count where one view shows both. What is missed: two marks on
+  opposite sides of one zone, of which the larger counts. A mark on the border of two zones would count in both, so the
+  zones are laid in several ways and the one that counts least is taken: the least of sums that only grow with the
+  marks only grows with them.
+- *Colour*: the mean over the views, by the area each shows. *Share of marks* likewise.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Final
+
+from grading.grade import DOUBTFUL, NO_CLASS, Verdict, grade
+from grading.line.doubts import Doubt
+from grading.measure import Mark, Measures, Solid
+from grading.standard import CULL, Standard, Tariff
+
+_ZONES: Final = 6
+_LAYINGS: Final = 4
+_NORMAL_90: Final = 1.645
+_SCALE: Final = 0.015
+"""Standard deviation of a mass that a calibrated scale leaves: three times that of its lengths."""
+_SHARED: Final = 0.6
+"""Share of a view's own variance of the mass that other views of the same body have in common: its form."""
+_LENGTH_SPREAD: Final = 0.13
+_AREA_SPREAD: Final = 0.28
+"""How far from the median of its fellows a view's length and area may be: turning explains no more."""
+_COLOUR_SPREAD: Final = 45.0
+"""CIE76 distance of a view's skin to the median skin; a red cheek on a green fruit stays below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one view gave. `extent` is width and height of the mask in pixels, which marks' boxes refer to."""
+
+    measures: Measures
+    extent: tuple[int, int]
+    score_permille: int
+    doubts: tuple[Doubt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What several views are judged by. `across_is_y`: the belt runs along the picture's x."""
+
+    standard: Standard
+    tariff: Tariff
+    least_views: int
+    across_is_y: bool
+    is_turned: bool
+    brix_tenths: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One fruit by all its views. `measures` is None where none could be measured."""
+
+    measures: Measures | None
+    verdict: Verdict
+    score_permille: int
+    reasons: tuple[Doubt, ...]
+
+
+def judge(sides: Sequence[Side], noted: Sequence[Doubt], by: Judging) -> Judged:
+    """Return the verdict on a fruit; `noted` is what its way along the belt speaks against it."""
+    sound = [side for side in sides if not side.doubts]
+    reasons = {*noted, *_repeated(sides)}
+    if len(sound) < by.least_views:
+        reasons.add(Doubt.FEW_VIEWS)
+    counted = sound or list(sides)
+    if not counted:
+        listed = _listed(reasons)
+        return Judged(None, _unseen(listed, by.tariff), 0, listed)
+    if disagree(counted):
+        reasons.add(Doubt.VIEWS_DISAGREE)
+    measures = fuse(counted, by.standard.solid, across_is_y=by.across_is_y, is_turned=by.is_turned)
+    score = round(median(side.score_permille for side in counted))
+    verdict = grade(measures, by.standard, by.tariff, score_permille=score, brix_tenths=by.brix_tenths)
+    listed = _listed(reasons)
+    return Judged(measures, _doubted(verdict, by.tariff) if listed else verdict, score, listed)
+
+
+def fuse(sides: Sequence[Side], solid: Solid, *, across_is_y: bool, is_turned: bool) -> Measures:
+    """Return the measures of a fruit from at least one view of it."""
+    all_ = [side.measures for side in sides]
+    areas = [max(1, m.area_mm2) for m in all_]
+
+    def middle(name: str) -> int:
+        return round(float(median(getattr(m, name) for m in all_)))
+
+    def mean(values: Sequence[int]) -> int:
+        return round(sum(value * area for value, area in zip(values, areas, strict=True)) / sum(areas))
+
+    blemish = least_laying(sides, across_is_y=across_is_y, total=lambda marks: sum(m.area_mm2 for m in marks))
+    counted = least_laying(sides, across_is_y=across_is_y, total=len)
+    volume_mm3 = _volume_mm3(all_, solid) if is_turned and len(all_) > 1 else middle("volume_mm3")
+    mass_g = round(volume_mm3 * solid.density_g_per_l / 1e6)
+    low, high = _interval(all_)
+    return Measures(
+        length_um=middle("length_um"),
+        width_um=middle("width_um"),
+        equivalent_diameter_um=middle("equivalent_diameter_um"),
+        area_mm2=middle("area_mm2"),
+        lab_l_centi=mean([m.lab_l_centi for m in all_]),
+        lab_a_centi=mean([m.lab_a_centi for m in all_]),
+        lab_b_centi=mean([m.lab_b_centi for m in all_]),
+        blemish_mm2=max(sum(m.area_mm2 for m in blemish), *(m.blemish_mm2 for m in all_), 0),
+        blemish_permille=mean([m.blemish_permille for m in all_]),
+        volume_mm3=volume_mm3,
+        mass_g=mass_g,
+        height_corrected_permille=middle("height_corrected_permille"),
+        equatorial_um=_equatorial_um(all_, solid, is_turned=is_turned),
+        roundness_permille=middle("roundness_permille"),
+        mass_low_g=round(mass_g * low),
+        mass_high_g=round(mass_g * high),
+        bands=tuple((name, mean([m.share_permille(name) for m in all_])) for name, _ in all_[0].bands),
+        marks=counted,
+    )
+
+
+def disagree(sides: Sequence[Side]) -> bool:
+    """Whether more than one view, or more than a third of them, shows another fruit than the rest."""
+    all_ = [side.measures for side in sides]
+    length, area = median(m.length_um for m in all_), median(m.area_mm2 for m in all_)
+    skin = [median(values) for values in zip(*map(_skin, all_), strict=True)]
+    odd = sum(
+        abs(m.length_um - length) > _LENGTH_SPREAD * length
+        or abs(m.area_mm2 - area) > _AREA_SPREAD * area
+        or math.dist(_skin(m), skin) > 100 * _COLOUR_SPREAD
+        for m in all_
+    )
+    return odd > max(1, len(sides) // 3) or (odd > 0 and len(sides) < 3)
+
+
+def least_laying(
+    sides: Sequence[Side], *, across_is_y: bool, total: Callable[[Sequence[Mark]], int]
+) -> tuple[Mark, ...]:
+    """Return the marks of all views, each once, under that laying of the zones by which they come to least."""
+    layings = [_by_zones(sides, step / _LAYINGS, across_is_y=across_is_y) for step in range(_LAYINGS)]
+    return min(layings, key=total)
+
+
+def _skin(m: Measures) -> tuple[int, int, int]:
+    return m.lab_l_centi, m.lab_a_centi, m.lab_b_centi
+
+
+def _by_zones(sides: Sequence[Side], shift: float, *, across_is_y: bool) -> tuple[Mark, ...]:
+    zones: dict[int, list[list[Mark]]] = {}
+    for side in sides:
+        here: dict[int, list[Mark]] = {}
+        for mark in side.measures.marks:
+            here.setdefault(math.floor(_across(mark, side.extent, across_is_y) * _ZONES + shift), []).append(mark)
+        for zone, marks in here.items():
+            zones.setdefault(zone, []).append(sorted(marks, key=lambda m: (-m.area_mm2, -m.across_um, m.box, m.kind)))
+    return tuple(mark for zone in sorted(zones) for mark in _largest_by_rank(zones[zone]))
+
+
+def _across(mark: Mark, extent: tuple[int, int], across_is_y: bool) -> float:  # noqa: FBT001  # private, one caller
+    x, y, w, h = mark.box
+    return (y + h / 2) / max(1, extent[1]) if across_is_y else (x + w / 2) / max(1, extent[0])
+
+
+def _largest_by_rank(views: Sequence[Sequence[Mark]]) -> list[Mark]:
+    """Return as many marks as the view with most of them shows: each as large as any view shows the n-th largest."""
+    fused = []
+    for rank in range(max(map(len, views))):
+        marks = [view[rank] for view in views if len(view) > rank]
+        largest = max(marks, key=lambda m: (m.area_mm2, m.across_um, m.kind))
+        fused.append(replace(largest, across_um=max(m.across_um for m in marks)))
+    return fused
+
+
+def _equatorial_um(views: Sequence[Measures], solid: Solid, *, is_turned: bool) -> int:
+    if solid.form == "long" and is_turned and len(views) > 1:
+        widest = sorted((m.equatorial_um for m in views), reverse=True)[:2]
+        return round(sum(widest) / len(widest))
+    return round(median(m.equatorial_um for m in views))
+
+
+def _volume_mm3(views: Sequence[Measures], solid: Solid) -> int:
+    """Return the volume of a body that turned: each view's, as if the section were round, averaged."""
+    flat = solid.thickness_permille / 1000
+    # For diameters d and f d: the mean of the squares is (1 + f^2) / 2, their product f.
+    shape = 2 * flat / (1 + flat * flat)
+    round_ = [m.volume_mm3 / flat for m in views]
+    return round(shape * sum(round_) / len(round_))
+
+
+def _interval(views: Sequence[Measures]) -> tuple[float, float]:
+    """Return the factors that hold the mass nine times in ten.
+
+    A view's own error has a part that every view of this body shares (its form is not quite the crop's) and one
+    that they average out; the scale's is common to all.
+    """
+    high = median(m.mass_high_g / max(1, m.mass_g) for m in views)
+    low = median(m.mass_low_g / max(1, m.mass_g) for m in views)
+    up, down = (_narrowed(factor, len(views)) for factor in (max(1.0, high), 1 / max(1e-3, min(1.0, low))))
+    return 1 / down, up
+
+
+def _narrowed(factor: float, views: int) -> float:
+    deviation = math.log(factor) / _NORMAL_90
+    own = max(0.0, deviation**2 - _SCALE**2) * (_SHARED + (1 - _SHARED) / views)
+    return math.exp(_NORMAL_90 * math.sqrt(own + min(deviation, _SCALE) ** 2))
+
+
+def _repeated(sides: Sequence[Side]) -> set[Doubt]:
+    """Return what speaks against more than one view, or a third of few: one spoilt view of many is left out instead."""
+    often = max(1, len(sides) // 3)
+    all_ = [doubt for side in sides for doubt in side.doubts]
+    return {doubt for doubt in all_ if all_.count(doubt) > often or len(sides) < 3}
+
+
+def _listed(reasons: set[Doubt]) -> tuple[Doubt, ...]:
+    return tuple(doubt for doubt in Doubt if doubt in reasons)
+
+
+def _doubted(verdict: Verdict, tariff: Tariff) -> Verdict:
+    """Return the verdict for a person to decide: with any doubt, the numbers do not say between which tiers."""
+    return replace(verdict, tier=DOUBTFUL, candidates=tuple(tariff.tiers))
+
+
+def _unseen(reasons: tuple[Doubt, ...], tariff: Tariff) -> Verdict:
+    """Return the verdict on what could not be measured."""
+    return Verdict(
+        tier=DOUBTFUL,
+        nominal_tier=CULL,
+        candidates=tuple(tariff.tiers),
+        quality=NO_CLASS,
+        size="-",
+        rule="not-measured",
+        reason=(reasons[0] if reasons else Doubt.FEW_VIEWS).text,
+        price_fen=0,
+        margin_permille=0,
+    )

@@ -1,0 +1,403 @@
+"""What the belt's camera sees: coarse blobs against a belt learned by its colour, and single fruit measured in crops.
+
+Finding is fast and coarse (half resolution), because it is done in every frame. Measuring is done in a few crops of
+each fruit, and only on the JPEG that is kept: `measured` needs nothing else; the same crop gives the same numbers.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from grading.camera import Pixels, Plane, to_lab
+from grading.line.doubts import Doubt
+from grading.line.fusing import Side
+from grading.line.track import Blob
+from grading.measure import Error, Measures, measure
+from grading.standard import Standard
+
+Box = tuple[int, int, int, int]
+"""Left, top, width, height in pixels."""
+Lab8 = tuple[int, int, int]
+"""CIE Lab as 8 bits each, as OpenCV has it."""
+
+_SHRINK: Final = 2
+_CELL_PX: Final = 8
+"""Side of the cells in which the belt's colour is learned, in shrunk pixels."""
+_LEAST_DISTANCE: Final = 15
+"""Sum of the differences in a and b from the belt's, above which something lies there."""
+_LEAST_BRIGHTER: Final = 95
+"""What is so much brighter than the belt lies on it, whatever its colour."""
+_LEARNING: Final = 0.25
+"""How far the belt's colour follows in one step (8-bit units)."""
+_LEARN_EVERY: Final = 5
+_FLOODED: Final = 0.85
+"""With so much of the picture unlike the belt, it is the light or the camera that changed."""
+_RELEARN_AFTER: Final = 30
+_CONVEX: Final = 0.93
+"""Area over that of the convex hull: one fruit is above."""
+_LEAST_PART: Final = 0.2
+_SCALE_PERMILLE: Final = 5
+"""One standard deviation of a calibrated profile's scale."""
+_JPEG: Final = (
+    cv2.IMWRITE_JPEG_QUALITY,
+    90,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    # Outlines are seen by colour: chroma keeps its full resolution.
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+)
+_CLIPPED: Final = 250
+_MOST_CLIPPED_PERMILLE: Final = 60
+_MOST_ASPECT: Final = {"round": 1.45, "long": 2.3}
+_FILLS: Final = (0.88, 1.13)
+"""Area over that of the ellipse with the same calipers: what is far from 1 is no fruit, or more than one."""
+_LEAST_IN_BANDS_PERMILLE: Final = 400
+_SIZE_RANGE: Final = (0.35, 2.5)
+"""Least and largest plausible size, as shares of the standard's least size and of its last group's beginning."""
+
+
+class Profile(Protocol):
+    """What is needed of `grading.profile.CameraProfile`."""
+
+    @property
+    def nm_per_px(self) -> int:
+        """Nanometres per pixel on the belt, in corrected pictures."""
+        ...
+
+    @property
+    def camera_height_um(self) -> int:
+        """The camera's height above the belt."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """Canonical bytes: their hash is the profile a record names."""
+        ...
+
+    @property
+    def plane(self) -> Any:
+        """The corrected picture's geometry, `foot_milli_px` in it; None where the foot is the picture's middle."""
+        ...
+
+    def corrected(self, pixels: Pixels) -> Pixels:
+        """Return a frame without the lens's and the light's errors."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a crop was cut, and what is known of it beforehand: all that `measured` needs beside the crop.
+
+    `middle` is a point of the fruit in the crop's pixels, `frame` the size of the frame, `box` the crop in it.
+    """
+
+    box: Box
+    middle: tuple[int, int]
+    ground: Lab8
+    frame: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What a crop shows; `outline` is in the crop's pixels."""
+
+    side: Side
+    outline: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The blobs of one frame. `is_flooded`: hardly any belt is seen, so blobs mean nothing and there are none."""
+
+    blobs: tuple[Blob, ...]
+    outlines: tuple[NDArray[np.int32], ...]
+    is_flooded: bool
+
+
+class Finder:
+    """Finds what lies on the belt, and learns the belt's colour meanwhile: a running median where nothing lies."""
+
+    def __init__(self, *, least_px: float) -> None:
+        self._least_area = math.pi / 4 * (least_px / _SHRINK) ** 2
+        self._cells: NDArray[np.float32] | None = None
+        self._ground: NDArray[np.uint8] | None = None
+        self._frames = 0
+        self._flooded = 0
+        self._shape = (0, 0)
+
+    def find(self, pixels: Pixels) -> Found:
+        """Return what lies on the belt in a corrected frame."""
+        h, w = pixels.shape[:2]
+        if self._shape != (h, w):
+            self._shape, self._cells = (h, w), None
+        small = cv2.resize(pixels, (w // _SHRINK, h // _SHRINK), interpolation=cv2.INTER_AREA)
+        lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2LAB), dtype=np.uint8)
+        if self._cells is None or self._flooded > _RELEARN_AFTER:
+            self._begin(lab)
+        assert self._ground is not None  # noqa: S101  # `_begin` has set it
+        mask = _foreground(lab, self._ground)
+        covered = cv2.countNonZero(mask) / mask.size
+        self._frames += 1
+        if covered > _FLOODED:
+            self._flooded += 1
+            return Found((), (), is_flooded=True)
+        self._flooded = 0
+        if self._frames % _LEARN_EVERY == 1:
+            self._learn(lab, mask)
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        blobs: list[Blob] = []
+        outlines: list[NDArray[np.int32]] = []
+        for contour in contours:
+            area = cv2.contourArea(contour)
+            if area < self._least_area:
+                continue
+            hull = cv2.contourArea(cv2.convexHull(contour))
+            parts = [contour] if area >= _CONVEX * hull else _parts(contour)
+            for part in parts:
+                blobs.append(self._blob(lab, part, is_joined=len(parts) > 1))
+                outlines.append(np.asarray(part.reshape(-1, 2) * _SHRINK, dtype=np.int32))
+        return Found(tuple(blobs), tuple(outlines), is_flooded=False)
+
+    def ground_at(self, x: float, y: float) -> Lab8:
+        """Return the belt's colour at a place of the frame."""
+        assert self._ground is not None  # noqa: S101  # a frame was seen before anybody asks
+        h, w = self._ground.shape[:2]
+        at = self._ground[min(h - 1, max(0, int(y / _SHRINK))), min(w - 1, max(0, int(x / _SHRINK)))]
+        return int(at[0]), int(at[1]), int(at[2])
+
+    def _begin(self, lab: NDArray[np.uint8]) -> None:
+        """Take the commonest dull colour for the belt; cells find their own shade of it later."""
+        h, w = lab.shape[:2]
+        counts = cv2.calcHist([lab], [1, 2], None, [64, 64], [0, 256, 0, 256])
+        counts = cv2.GaussianBlur(counts, (3, 3), 0)
+        levels = np.arange(64) * 4 + 2 - 128
+        dull = np.exp(-np.hypot(levels[:, None], levels[None, :]) / 20)
+        a, b = (int(v) for v in np.unravel_index(int(np.argmax(counts * dull)), counts.shape))
+        near = (np.abs(lab[..., 1].astype(np.int16) - (4 * a + 2)) < 8) & (
+            np.abs(lab[..., 2].astype(np.int16) - (4 * b + 2)) < 8
+        )
+        colour = np.median(lab[near], axis=0) if near.any() else np.array([0, 4 * a + 2, 4 * b + 2])
+        self._cells = np.empty((max(2, h // _CELL_PX), max(2, w // _CELL_PX), 3), np.float32)
+        self._cells[:] = colour
+        self._frames = self._flooded = 0
+        self._spread(lab.shape)
+
+    def _learn(self, lab: NDArray[np.uint8], mask: Plane) -> None:
+        assert self._cells is not None  # noqa: S101  # `_begin` has set them
+        size = (self._cells.shape[1], self._cells.shape[0])
+        reach = cv2.dilate(mask, np.ones((5, 5), np.uint8))
+        is_free = cv2.resize(reach, size, interpolation=cv2.INTER_AREA) == 0
+        now = cv2.resize(lab, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        # The first look may be far off in lightness; later ones only follow the light through the day.
+        most = 8.0 if self._frames < 60 else _LEARNING
+        self._cells += np.where(is_free[..., None], np.clip(now - self._cells, -most, most), 0).astype(np.float32)
+        self._spread(lab.shape)
+
+    def _spread(self, shape: tuple[int, ...]) -> None:
+        assert self._cells is not None  # noqa: S101  # `_begin` has set them
+        spread = cv2.resize(self._cells, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+        self._ground = np.clip(np.rint(spread), 0, 255).astype(np.uint8)
+
+    @staticmethod
+    def _blob(lab: NDArray[np.uint8], contour: Plane, *, is_joined: bool) -> Blob:
+        x, y, w, h = cv2.boundingRect(contour)
+        core = lab[y + h // 4 : y + h - h // 4, x + w // 4 : x + w - w // 4]
+        light, a, b, _ = cv2.mean(core)
+        return Blob(
+            left=float(x * _SHRINK),
+            top=float(y * _SHRINK),
+            right=float((x + w) * _SHRINK),
+            bottom=float((y + h) * _SHRINK),
+            area=cv2.contourArea(contour) * _SHRINK**2,
+            colour=(light / 2.55, a - 128, b - 128),
+            is_joined=is_joined,
+        )
+
+
+def cut(pixels: Pixels, around: Box) -> tuple[bytes, Box]:
+    """Return a fruit's own picture as JPEG, with ground around it, and where in the frame it was cut."""
+    x, y, w, h = around
+    margin = 6 + max(w, h) // 12
+    left, top = max(0, x - margin), max(0, y - margin)
+    right, bottom = min(pixels.shape[1], x + w + margin), min(pixels.shape[0], y + h + margin)
+    _, encoded = cv2.imencode(".jpg", pixels[top:bottom, left:right], _JPEG)
+    return bytes(encoded.tobytes()), (left, top, right - left, bottom - top)
+
+
+def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) -> Measured | None:
+    """Return what one crop shows of the fruit at its middle; None where there is no outline to measure.
+
+    The same bytes give the same numbers, with one OpenCV release.
+    """
+    pixels = cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR) if crop else None
+    if pixels is None or pixels.shape[1] != place.box[2] or pixels.shape[0] != place.box[3]:
+        return None
+    upright, back = _straightened(np.asarray(pixels, dtype=np.uint8), place, profile)
+    lab = to_lab(upright)
+    distance = _distance(lab, place.ground)
+    contour = _contour(distance, _moved(place.middle, back))
+    if contour is None:
+        return None
+    x, y, w, h = cv2.boundingRect(contour)
+    if min(w, h) < 12:
+        return None
+    mask = np.asarray(cv2.drawContours(np.zeros((h, w), np.uint8), [contour - (x, y)], -1, 1, -1)).astype(bool)
+    inside = lab[y : y + h, x : x + w]
+    measures = measure(
+        inside,
+        mask,
+        mm_per_px=profile.nm_per_px / 1e6,
+        solid=standard.solid,
+        camera_height_mm=profile.camera_height_um / 1000 or None,
+        bands=standard.bands,
+        error=Error(scale_permille=_SCALE_PERMILLE),
+    )
+    area, hull = float(cv2.contourArea(contour)), float(cv2.contourArea(cv2.convexHull(contour)))
+    solid = area / hull if hull else 0.0
+    clipped = int(((upright[y : y + h, x : x + w].min(axis=2) >= _CLIPPED) & mask).sum()) * 1000 / int(mask.sum())
+    contrast = min(1.0, float(np.median(distance[y : y + h, x : x + w][mask])) / 28)
+    side = Side(
+        measures=measures,
+        extent=(w, h),
+        score_permille=round(1000 * contrast * min(1.0, max(0.0, (solid - 0.7) / 0.22))),
+        doubts=tuple(_implausible(measures, standard, solid=solid, clipped_permille=clipped)),
+    )
+    return Measured(side, _returned(contour, back))
+
+
+def _implausible(measures: Measures, standard: Standard, *, solid: float, clipped_permille: float) -> Sequence[Doubt]:
+    """Return what speaks against this being one fruit of the crop, well lit."""
+    found = []
+    if clipped_permille > _MOST_CLIPPED_PERMILLE:
+        found.append(Doubt.OVEREXPOSED)
+    aspect = measures.length_um / max(1, measures.width_um)
+    mm2_per_ellipse = math.pi / 4 * measures.length_um * measures.width_um / 1e6
+    fills = measures.area_mm2 / max(1.0, mm2_per_ellipse)
+    if solid < _CONVEX or aspect > _MOST_ASPECT[standard.solid.form] or not _FILLS[0] <= fills <= _FILLS[1]:
+        found.append(Doubt.SHAPE)
+    sizing = standard.content.size
+    size = standard.size_of(measures)
+    # A cube root, so that grams and millimetres have the same range.
+    power = 3 if sizing.by == "mass_g" else 1
+    low, high = _SIZE_RANGE[0] ** power * sizing.minimum, _SIZE_RANGE[1] ** power * max(1, sizing.codes[-1].from_)
+    if not low <= size <= high:
+        found.append(Doubt.SIZE)
+    if measures.bands and sum(share for _, share in measures.bands) < _LEAST_IN_BANDS_PERMILLE:
+        found.append(Doubt.COLOUR)
+    return found
+
+
+def _foreground(lab: NDArray[np.uint8], ground: NDArray[np.uint8]) -> Plane:
+    apart = cv2.absdiff(lab, ground)
+    _, a, b = cv2.split(apart)
+    _, coloured = cv2.threshold(cv2.add(a, b), _LEAST_DISTANCE, 255, cv2.THRESH_BINARY)
+    brighter = cv2.subtract(cv2.extractChannel(lab, 0), cv2.extractChannel(ground, 0))
+    _, bright = cv2.threshold(brighter, _LEAST_BRIGHTER, 255, cv2.THRESH_BINARY)
+    return np.asarray(cv2.morphologyEx(cv2.bitwise_or(coloured, bright), cv2.MORPH_OPEN, _CROSS), np.uint8)
+
+
+_CROSS: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+
+
+def _parts(contour: Plane) -> list[Plane]:
+    """Return the contours of the fruit that touch in one outline, cut at its necks; itself where there are none."""
+    x, y, w, h = cv2.boundingRect(contour)
+    mask = cv2.drawContours(np.zeros((h + 2, w + 2), np.uint8), [contour - (x - 1, y - 1)], -1, 255, -1)
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
+    most = float(depth.max())
+    for level in (0.62, 0.72, 0.82):
+        cores = (depth > level * most).astype(np.uint8)
+        count, _, stats, middles = cv2.connectedComponentsWithStats(cores)
+        seeds = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= 3]
+        if len(seeds) < 2:
+            continue
+        nearest = _nearest(mask, [middles[i] for i in seeds])
+        parts = [_largest(((nearest == k) & (mask > 0)).astype(np.uint8)) for k in range(len(seeds))]
+        whole = [part for part in parts if part is not None]
+        total = sum(cv2.contourArea(part) for part in whole)
+        if len(whole) == len(seeds) and all(cv2.contourArea(part) >= _LEAST_PART * total for part in whole):
+            return [np.asarray(part + np.array([x - 1, y - 1]), np.int32) for part in whole]
+    return [contour]
+
+
+def _nearest(mask: Plane, cores: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
+    ys, xs = np.mgrid[0 : mask.shape[0], 0 : mask.shape[1]]
+    return np.asarray(np.argmin([(xs - x) ** 2 + (ys - y) ** 2 for x, y in cores], axis=0))
+
+
+def _largest(mask: Plane) -> Plane | None:
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return max(contours, key=cv2.contourArea) if contours else None
+
+
+def _straightened(pixels: Pixels, place: Place, profile: Profile) -> tuple[Pixels, NDArray[np.float64]]:
+    """Return the crop as if the fruit lay straight below the camera, and the map from crop to it.
+
+    A body off the axis is drawn longer in the direction away from it, by 1 / cos of the angle it is seen at: the
+    pinhole's picture plane is flat. Across that direction it is drawn true.
+    """
+    x, y, w, h = place.box
+    fx, fy = foot_px(profile, place.frame)
+    away = np.array([x + w / 2 - fx, y + h / 2 - fy])
+    far = float(np.hypot(*away))
+    if far < 1 or not profile.camera_height_um:
+        return pixels, np.eye(2, 3)
+    cosine = 1 / math.hypot(1.0, far * profile.nm_per_px / 1000 / profile.camera_height_um)
+    direction = away / far
+    shrink = np.eye(2) - (1 - cosine) * np.outer(direction, direction)
+    middle = np.array([(w - 1) / 2, (h - 1) / 2])
+    forth = np.hstack([shrink, (middle - shrink @ middle)[:, None]])
+    straight = cv2.warpAffine(pixels, forth, (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(straight, np.uint8), forth
+
+
+def foot_px(profile: Profile, frame: tuple[int, int]) -> tuple[float, float]:
+    """Return the point of a corrected frame straight below the camera."""
+    if profile.plane is None:
+        return frame[0] / 2, frame[1] / 2
+    x, y = profile.plane.foot_milli_px
+    return x / 1000, y / 1000
+
+
+def _moved(point: tuple[int, int], forth: NDArray[np.float64]) -> tuple[float, float]:
+    x, y = forth @ np.array([point[0], point[1], 1.0])
+    return float(x), float(y)
+
+
+def _returned(contour: Plane, forth: NDArray[np.float64]) -> NDArray[np.int32]:
+    back = cv2.invertAffineTransform(forth)
+    points = contour.reshape(-1, 2) @ back[:, :2].T + back[:, 2]
+    return np.asarray(np.rint(points), np.int32)
+
+
+def _distance(lab: NDArray[np.float32], ground: Lab8) -> NDArray[np.uint8]:
+    a, b = lab[..., 1] - (ground[1] - 128), lab[..., 2] - (ground[2] - 128)
+    return np.asarray(np.clip(cv2.magnitude(a, b), 0, 255), np.uint8)
+
+
+def _contour(distance: NDArray[np.uint8], middle: tuple[float, float]) -> Plane | None:
+    """Return the outline around a point: above a share of Otsu's cut, without holes, apart from its neighbours."""
+    threshold, _ = cv2.threshold(distance, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    # Otsu's cut lies in the middle between ground and fruit; the shaded side of a fruit lies below it.
+    cut_at = max(0.62 * float(threshold), 9.0)
+    mask = cv2.morphologyEx((distance > cut_at).astype(np.uint8), cv2.MORPH_OPEN, _CROSS)
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contour = _around(contours, middle)
+    if contour is None:
+        return None
+    area, hull = float(cv2.contourArea(contour)), float(cv2.contourArea(cv2.convexHull(contour)))
+    if area < 60 or not hull:
+        return None
+    return contour if area >= _CONVEX * hull else _around(_parts(contour), middle)
+
+
+def _around(contours: Sequence[Plane], middle: tuple[float, float]) -> Plane | None:
+    within = [(cv2.pointPolygonTest(each, middle, measureDist=True), each) for each in contours]
+    if not within:
+        return None
+    depth, contour = max(within, key=lambda pair: pair[0])
+    return contour if depth > -4 else None
