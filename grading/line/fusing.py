@@ -81,14 +81,21 @@ def judge(sides: Sequence[Side], noted: Sequence[Doubt], by: Judging) -> Judged:
     counted = sound or list(sides)
     if not counted:
         listed = _listed(reasons)
-        return Judged(None, _unseen(listed, by.tariff), 0, listed)
+        return Judged(None, verdict_of(None, listed, by, score_permille=0), 0, listed)
     if disagree(counted):
         reasons.add(Doubt.VIEWS_DISAGREE)
     measures = fuse(counted, by.standard.solid, across_is_y=by.across_is_y, is_turned=by.is_turned)
     score = round(median(side.score_permille for side in counted))
-    verdict = grade(measures, by.standard, by.tariff, score_permille=score, brix_tenths=by.brix_tenths)
     listed = _listed(reasons)
-    return Judged(measures, _doubted(verdict, by.tariff) if listed else verdict, score, listed)
+    return Judged(measures, verdict_of(measures, listed, by, score_permille=score), score, listed)
+
+
+def verdict_of(measures: Measures | None, reasons: tuple[Doubt, ...], by: Judging, *, score_permille: int) -> Verdict:
+    """Return the verdict on fused measures, doubtful for any reason; None for what could not be measured."""
+    if measures is None:
+        return _unseen(reasons, by.tariff)
+    verdict = grade(measures, by.standard, by.tariff, score_permille=score_permille, brix_tenths=by.brix_tenths)
+    return _doubted(verdict, by.tariff) if reasons else verdict
 
 
 def fuse(sides: Sequence[Side], solid: Solid, *, across_is_y: bool, is_turned: bool) -> Measures:
