@@ -10,21 +10,28 @@ import httpx
 
 from grading.camera import Pixels, decode
 from grading.errors import CameraLostError, CannotGradeError, SkippedError
+from grading.line.seeing import SourceSettings
 
 MOST_PART_BYTES: Final = 8_000_000
 _MOST_HEAD_BYTES: Final = 8_192
 _MOST_PREAMBLE_BYTES: Final = 65_536
-_CHUNK: Final = 65_536
 
 
 class HttpCamera:
     """One answer of a camera, open until it breaks off."""
 
-    def __init__(self, address: str, silence_s: float) -> None:
-        self._client = httpx.Client(timeout=silence_s, trust_env=False, follow_redirects=False)
+    def __init__(self, address: str, settings: SourceSettings) -> None:
+        self._most_pixels = settings.most_pixels
+        self._client = httpx.Client(
+            timeout=settings.silence_s,
+            trust_env=False,
+            follow_redirects=False,
+            headers={"Accept-Encoding": "identity"},
+        )
         try:
             self._answer = self._asked(address)
-            self._parts = parts(self._answer.iter_raw(_CHUNK), _boundary(self._answer), silence_s)
+            # No chunk size is asked for: httpx would hold pictures back until it has as much.
+            self._parts = parts(self._answer.iter_raw(), _boundary(self._answer), settings.silence_s)
         except httpx.HTTPError as error:
             self._client.close()
             raise CameraLostError(f"the camera does not answer: {error}") from error
@@ -41,7 +48,7 @@ class HttpCamera:
         if data is None:
             raise CameraLostError("the camera ended its answer")
         try:
-            return decode(data, max_bytes=MOST_PART_BYTES).pixels
+            return decode(data, max_bytes=MOST_PART_BYTES, max_pixels=self._most_pixels).pixels
         except CannotGradeError as error:
             raise SkippedError(error.code, str(error)) from error
 
