@@ -1,16 +1,22 @@
 """The commands that train: labelled photographs in, a model with its report card out; a station's own corrections."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from api.terminal import OK, AsJson, bar, installation, print_json, say, table
 
 if TYPE_CHECKING:
     from grading.dataset import Photo
+    from grading.learned import Model
+
+LEAST_SAID_PERMILLE = 15
+"""What a network is less sure of is noise: nothing is chosen by it."""
 
 
 def train(  # noqa: PLR0917  # options, not positions
@@ -52,7 +58,6 @@ def train(  # noqa: PLR0917  # options, not positions
     from grading import report_card
     from grading.dataset import prepare, read_folder, split
     from grading.errors import TrainingError
-    from grading.learned import load_model
     from grading.train import Recipe, export, require_extra, train
 
     if side % 32:
@@ -101,14 +106,16 @@ def train(  # noqa: PLR0917  # options, not positions
         data=tuple(folder.name for folder in data),
         licence=licence,
     )
-    model = load_model(card_file)
+    model, chosen_on = _scored(card_file, held_out, as_json=as_json)
+    reported = [photo for photo in held_out if photo.fruit not in chosen_on]
     with bar("held-out photographs", is_shown=not as_json) as step:
-        found = report_card.tally(held_out, model, progress=step)
+        found = report_card.tally(reported, model, progress=step)
     report = report_card.card(
         found,
         model,
-        held_out=sorted({photo.fruit for photo in held_out}),
-        notes=["The best epoch was chosen by its figures on the held-out fruit."],
+        held_out=sorted({photo.fruit for photo in reported}),
+        chosen_on=sorted(chosen_on),
+        notes=["The last epoch's weights: held-out fruit did not choose them."],
     )
     report_card.write(report, found, out / "report")
     if as_json:
@@ -116,6 +123,36 @@ def train(  # noqa: PLR0917  # options, not positions
     else:
         _say(report, card_file, held_out)
     return OK
+
+
+def _scored(card_file: Path, held_out: "list[Photo]", *, as_json: bool) -> "tuple[Model, set[str]]":
+    """Choose the model's scores by half of the held-out fruit, and name them; none where they are too few."""
+    from grading import report_card
+    from grading.learned import card_text, load_model
+
+    model = load_model(card_file)
+    choosing, reported = report_card.halves(held_out)
+    if not choosing or not reported:
+        return model, set()
+    told = model.card
+    # Everything the network says, with its own confidence.
+    asked = msgspec.structs.replace(told, least_score_permille=LEAST_SAID_PERMILLE)
+    with bar("photographs to choose scores by", is_shown=not as_json) as step:
+        found = report_card.tally(choosing, replace(model, card=asked), progress=step)
+    choice = report_card.choose(
+        found, least_score_permille=told.least_score_permille, sure_score_permille=told.sure_score_permille
+    )
+    if choice is None:
+        return model, set()
+    chosen = msgspec.structs.replace(
+        told,
+        least_score_permille=choice.least_score_permille,
+        sure_score_permille=choice.sure_score_permille,
+        slope_permille=choice.curve.slope_permille,
+        offset_permille=choice.curve.offset_permille,
+    )
+    card_file.write_text(card_text(chosen), "utf-8")
+    return load_model(card_file), {photo.fruit for photo in choosing}
 
 
 def export_corrections(

@@ -5,6 +5,7 @@ resolution. That mask, enlarged and cut to the box, is the fruit's outline; on r
 the photograph's own pixels instead (GrabCut between what the mask is sure of and what it excludes).
 """
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset_permille: Annotated[int, Meta(ge=-10_000, le=10_000)] = 0
     """A fruit's score is `scores.believed(what the network says, slope, offset)`: of finds with score 0.8, eight in
     ten are fruit. Fitted to fruit that were held out, and not to those the report is about."""
+
+
+def card_text(card: Card) -> str:
+    """Return a card as the TOML that `load_model` reads."""
+    told = msgspec.to_builtins(card)
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in told.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,10 +18,17 @@ from grading.camera import Pixels, decode
 from grading.dataset import Photo
 from grading.errors import DatasetError
 from grading.learned import Find, LearnedDetector, Model, find
+from grading.scores import Curve, believed, fitted, least_for_recall
 
 MATCH: Final = 0.5
 """Least overlap of a right find with the label."""
 _BINS: Final = 10
+_STEP: Final = 50
+"""Scores, in thousandths, at which the curve of recall and precision is told."""
+RECALL_PERMILLE: Final = 980
+PRECISION_PERMILLE: Final = 990
+"""What the scores of a model are chosen for, on fruit that its report is not about."""
+_FEW: Final = 20
 _INK, _PALE, _MINE = "#4a4a4a", "#c9c9c9", "#2f7d4f"
 
 Box = tuple[float, float, float, float]
@@ -79,8 +86,64 @@ def tally(photos: Sequence[Photo], model: Model, *, progress: Progress | None = 
     return found
 
 
-def card(found: Tally, model: Model, *, held_out: Sequence[str], notes: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the report card of a tally, ready for JSON."""
+def halves(photos: Sequence[Photo]) -> tuple[list[Photo], list[Photo]]:
+    """Return held-out photographs to choose scores by, and the others to report on; no fruit is in both.
+
+    By the number of a fruit's photographs and its name alone: the next one goes to the smaller half.
+    """
+    counted: dict[str, int] = {}
+    for photo in photos:
+        counted[photo.fruit] = counted.get(photo.fruit, 0) + 1
+    first: set[str] = set()
+    balance = 0
+    for fruit in sorted(counted, key=lambda fruit: (-counted[fruit], fruit)):
+        if balance <= 0:
+            first.add(fruit)
+        balance += counted[fruit] if balance <= 0 else -counted[fruit]
+    return [p for p in photos if p.fruit in first], [p for p in photos if p.fruit not in first]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a model's card says of scores."""
+
+    curve: Curve
+    least_score_permille: int
+    sure_score_permille: int
+
+
+def choose(found: Tally, *, least_score_permille: int, sure_score_permille: int) -> Choice | None:
+    """Return scores for a model from what it found with its own confidence; None where that is too little.
+
+    The curve makes a score the share of finds that are fruit; the least score finds `RECALL_PERMILLE` of the fruit,
+    and from the sure one on `PRECISION_PERMILLE` of the finds are fruit. The scores given stand in where none does.
+    """
+    fruit = [(each.score_permille, _is_fruit(each)) for each in found.tried if each.kind != "coin"]
+    labelled = sum(count for kind, count in found.labelled.items() if kind != "coin")
+    if len(fruit) < _FEW or not labelled:
+        return None
+    curve = fitted([(score / 1000, is_right) for score, is_right in fruit])
+    meant = [
+        (round(1000 * believed(score / 1000, curve.slope_permille, curve.offset_permille)), is_right)
+        for score, is_right in fruit
+    ]
+    least = least_for_recall(meant, labelled, recall_permille=RECALL_PERMILLE) or least_score_permille
+    sure = 1000
+    ordered = sorted(meant, key=lambda each: -each[0])
+    for index, (score, _) in enumerate(ordered):
+        if score < sure_score_permille:
+            break
+        above = [is_right for each, is_right in ordered if each >= score]
+        if sum(above) * 1000 >= PRECISION_PERMILLE * len(above) and index + 1 == len(above):
+            sure = score
+    # Whole steps of ten: nobody can tell them finer from so few fruit.
+    return Choice(curve, max(1, least // 10 * 10), min(990, max(least, -(-sure // 10) * 10)))
+
+
+def card(
+    found: Tally, model: Model, *, held_out: Sequence[str], chosen_on: Sequence[str] = (), notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the report card of a tally, ready for JSON. `chosen_on` names the fruit by which scores were chosen."""
     told = model.card
     fruit = [each for each in found.tried if each.kind != "coin"]
     coins = [each for each in found.tried if each.kind == "coin"]
@@ -96,7 +159,12 @@ def card(found: Tally, model: Model, *, held_out: Sequence[str], notes: Sequence
         "model": {"name": told.name, "version": told.version, "sha256": told.sha256, "side": told.side},
         "licence": told.licence,
         "data": list(told.data),
-        "held_out": {"fruit": sorted(held_out), "photographs": found.photographs, "labelled": of_fruit},
+        "held_out": {
+            "fruit": sorted(held_out),
+            "photographs": found.photographs,
+            "labelled": of_fruit,
+            "scores_chosen_on": sorted(chosen_on),
+        },
         "notes": list(notes),
         "fruit": {
             "at_least_score": _at(fruit, of_fruit, told.least_score_permille),
@@ -105,6 +173,7 @@ def card(found: Tally, model: Model, *, held_out: Sequence[str], notes: Sequence
             "map50_by_kind": round(float(np.mean(list(kinds.values()))), 3) if kinds else None,
             "ap50_by_kind": kinds,
             "kind_right": round(sum(e.kind == e.truth for e in right) / max(1, len(right)), 3),
+            "by_score": [_at(fruit, of_fruit, score) for score in range(_STEP, 1000, _STEP)],
         },
         "coin": _at(coins, found.labelled.get("coin", 0), told.least_score_permille) if coins else None,
         "size_error_permille": {
@@ -155,11 +224,12 @@ def calibration(fruit: Sequence[Tried]) -> list[dict[str, int]]:
 
 
 def write(report: Mapping[str, Any], found: Tally, folder: Path, *, failures: int = 40) -> None:
-    """Write report-card.json, calibration.svg, confusion.svg, and the failures as pictures, into a folder."""
+    """Write report-card.json, calibration.svg, confusion.svg, precision.svg and the failures as pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report-card.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
     (folder / "calibration.svg").write_text(calibration_svg(report["calibration"]), "utf-8")
     (folder / "confusion.svg").write_text(confusion_svg(report["confusion"]), "utf-8")
+    (folder / "precision.svg").write_text(precision_svg(report["fruit"]["by_score"]), "utf-8")
     pictures = folder / "failures"
     pictures.mkdir(exist_ok=True)
     for number, each in enumerate(found.missed[:failures]):
@@ -197,6 +267,31 @@ def calibration_svg(bins: Sequence[Mapping[str, int]]) -> str:
         f'<polyline points="{line}" fill="none" stroke="{_MINE}" stroke-width="2"/>{marks}'
         f"{_text(edge + side / 2, side + 38, 'score')}{_text(edge - 8, 16, 'all', anchor='end')}"
         f"{_text(edge - 8, 10 + side, 'none', anchor='end')}{_text(14, 10 + side / 2, 'right', turn=-90)}</svg>\n"
+    )
+
+
+def precision_svg(by_score: Sequence[Mapping[str, Any]]) -> str:
+    """Return precision up over recall across, both from a half to all, with the score at every point."""
+    side, edge = 320, 52
+    points = [
+        (edge + side * (each["recall"] - 0.5) * 2, 10 + side * (1 - each["precision"]) * 2, each["score_permille"])
+        for each in by_score
+        if each["recall"] is not None and each["precision"] is not None
+        if each["recall"] >= 0.5 and each["precision"] >= 0.5
+    ]
+    line = " ".join(f"{x:.0f},{y:.0f}" for x, y, _ in points)
+    marks = "".join(
+        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="3" fill="{_MINE}"/>{_text(x - 4, y + 14, score, anchor="end")}'
+        for index, (x, y, score) in enumerate(points)
+        if index % 3 == 0
+    )
+    return (
+        f"{_svg(side + edge + 12, side + edge)}"
+        f'<rect x="{edge}" y="10" width="{side}" height="{side}" fill="none" stroke="{_PALE}"/>'
+        f'<polyline points="{line}" fill="none" stroke="{_MINE}" stroke-width="2"/>{marks}'
+        f"{_text(edge + side / 2, side + 44, 'recall')}{_text(edge, side + 28, '50 %')}"
+        f"{_text(edge + side, side + 28, '100 %')}{_text(edge - 6, 16, '100 %', anchor='end')}"
+        f"{_text(edge - 6, 10 + side, '50 %', anchor='end')}{_text(12, 10 + side / 2, 'precision', turn=-90)}</svg>\n"
     )
 
 

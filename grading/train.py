@@ -5,7 +5,6 @@ kept from the network: no telemetry, no font, no weights and no packages are fet
 """
 
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from grading.errors import TrainingError
-from grading.learned import MAX_WEIGHTS
+from grading.learned import MAX_WEIGHTS, Card, card_text
 
 ARCHITECTURE: Final = "yolo26n-seg.yaml"
 """Its head finds each thing once, so that no suppression of doubles is needed behind it."""
@@ -226,21 +225,19 @@ def export(
         raise TrainingError(f"the exported network has {len(content)} bytes; at most {MAX_WEIGHTS} are run")
     exported = card_file.with_suffix(".onnx")
     exported.write_bytes(content)
-    lines = {
-        "name": name,
-        "version": version,
-        "file": exported.name,
-        "sha256": sha256(content).hexdigest(),
-        "side": side,
-        "classes": list(classes),
-        "least_score_permille": least_score_permille,
-        "sure_score_permille": sure_score_permille,
-        "licence": licence,
-        "data": list(data),
-    }
-    card_file.write_text(
-        "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in lines.items()), "utf-8"
+    card = Card(
+        name=name,
+        version=version,
+        file=exported.name,
+        sha256=sha256(content).hexdigest(),
+        side=side,
+        classes=classes,
+        least_score_permille=least_score_permille,
+        sure_score_permille=sure_score_permille,
+        licence=licence,
+        data=data,
     )
+    card_file.write_text(card_text(card), "utf-8")
     return exported
 
 

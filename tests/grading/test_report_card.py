@@ -7,12 +7,15 @@ from xml.etree import ElementTree as ET
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grading import report_card
 from grading.dataset import Photo
 from grading.errors import DatasetError
 from grading.learned import Model, load_model
-from grading.report_card import Tally, Tried, average_precision, calibration, confusion
+from grading.report_card import Tally, Tried, average_precision, calibration, choose, confusion, halves
+from grading.scores import believed
 from tests.grading.tiny_network import KINDS, card, network
 
 
@@ -68,7 +71,7 @@ def test_the_card_plots_and_failures_are_written(model: Model, photos: list[Phot
     found = report_card.tally(photos, model)
     report_card.write(report_card.card(found, model, held_out=["one"]), found, tmp_path / "out")
     assert json.loads((tmp_path / "out" / "report-card.json").read_text())["held_out"]["labelled"] == 3
-    for name in ("calibration.svg", "confusion.svg"):
+    for name in ("calibration.svg", "confusion.svg", "precision.svg"):
         assert ET.parse(tmp_path / "out" / name).getroot().tag.endswith("svg")  # noqa: S314  # our own
     assert len(list((tmp_path / "out" / "failures").iterdir())) == len(found.missed) == 3
 
@@ -108,3 +111,38 @@ def test_calibration_puts_every_find_into_one_tenth() -> None:
 def test_an_empty_tally_draws_empty_plots() -> None:
     assert report_card.calibration_svg(calibration([])).startswith("<svg")
     assert report_card.confusion_svg(confusion(Tally())).startswith("<svg")
+
+
+def photo_of(fruit: str, number: int) -> Photo:
+    return Photo(Path(f"{fruit}_{number}.jpg"), fruit, (), KINDS)
+
+
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=15))
+def test_no_fruit_both_chooses_scores_and_is_reported_on(counts: list[int]) -> None:
+    photos = [photo_of(f"f{fruit}", number) for fruit, count in enumerate(counts) for number in range(count)]
+    first, second = halves(photos)
+    assert not {photo.fruit for photo in first} & {photo.fruit for photo in second}
+    assert sorted(map(str, (photo.path for photo in [*first, *second]))) == sorted(str(p.path) for p in photos)
+    assert abs(len(first) - len(second)) <= max(counts)
+    assert halves(list(reversed(photos)))[0] == list(reversed(first))
+
+
+def test_chosen_scores_reach_the_recall_and_mean_what_they_say() -> None:
+    found = Tally(labelled={"orange": 100, "coin": 5})
+    # Of finds told 0.3 most are fruit: the network is shy. Of those told 0.03 few are.
+    found.tried += [Tried("orange", "orange", 300)] * 99 + [Tried("orange", "", 300)] * 6
+    found.tried += [Tried("orange", "orange", 30)] + [Tried("tomato", "", 30)] * 60
+    choice = choose(found, least_score_permille=50, sure_score_permille=500)
+    assert choice is not None
+    means = believed(0.3, choice.curve.slope_permille, choice.curve.offset_permille)
+    assert means == pytest.approx(99 / 105, abs=0.03)
+    assert choice.least_score_permille > 1000 * believed(
+        0.03, choice.curve.slope_permille, choice.curve.offset_permille
+    )
+    assert choice.least_score_permille <= 1000 * means
+    assert choice.least_score_permille <= choice.sure_score_permille
+
+
+def test_too_few_finds_choose_nothing() -> None:
+    found = Tally(labelled={"orange": 3}, tried=[Tried("orange", "orange", 300)] * 3)
+    assert choose(found, least_score_permille=50, sure_score_permille=500) is None
