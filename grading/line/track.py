@@ -158,6 +158,11 @@ class _Seen:
         return ~(self.cut_in | self.cut_out | self.cut_side)
 
 
+def running_median(so_far: float, now: float) -> float:
+    """Return a median that follows slowly: no single value moves it much. 0 stands for nothing known yet."""
+    return so_far + float(np.clip(now - so_far, -0.02 * so_far, 0.02 * so_far)) if so_far else now
+
+
 class Tracker:
     """Follows what moves over a belt seen in frames of `width` x `height` pixels.
 
@@ -179,6 +184,7 @@ class Tracker:
         """How fast fruit move in the picture, negative for a belt that runs back; None until it was seen."""
         self._encoder_ratio = 1.0
         self._encoder_faults = 0
+        self._typical_area = 0.0
         self.blind = 0
         """How often the belt moved by more than the picture shows between two frames: fruit may have passed unseen."""
 
@@ -361,7 +367,7 @@ class Tracker:
             group.append(track)
         held = {}
         for j, group in groups.items():
-            largest = max(t.area for t in group)
+            largest = max([t.area for t in group if t.was_whole] or [self._typical_area])
             if len(group) > 1 and (seen.area[j] >= _MERGED * largest or not seen.is_whole[j]):
                 held[j] = group
                 free_b.discard(j)
@@ -377,7 +383,7 @@ class Tracker:
     @staticmethod
     def _absorb(group: Sequence[Track]) -> None:
         """Two tracks in a blob no larger than one fruit: a split that was none, or one fruit hides another."""
-        for track in group:
+        for track in group if all(t.was_whole for t in group) else ():
             track.notes.add(Doubt.TOUCHING)
 
     # --- the tracks go on -------------------------------------------------------------------------
@@ -491,6 +497,8 @@ class Tracker:
             is_whole = bool(seen.is_whole[j])
             is_clean = is_whole and not bool(seen.joined[j])
             track.clean += is_clean
+            if is_clean:
+                self._typical_area = running_median(self._typical_area, float(seen.area[j]))
             sights.append(Sight(track, j, is_whole, is_clean))
         sights += [Sight(track, j, is_whole=False, is_clean=False) for j, group in merged.items() for track in group]
         return sorted(sights, key=lambda sight: sight.track.key)
@@ -529,8 +537,8 @@ class Tracker:
     @staticmethod
     def _is_fruit(track: Track, moved: float, *, is_lost: bool) -> bool:
         """Whether what ends here counts: seen often enough, or on the whole way; and not the half of another one."""
-        if track.missed and not track.clean and not track.came_in:
-            return False  # it came out of another one and went back into it, and never lay apart
+        if track.missed and not track.clean and not (track.came_in and track.was_whole):
+            return False  # it came out of another one, or of the edge, went into another one, and never lay apart
         if is_lost:
             return track.hits >= _FLICKER
         return track.hits >= _FLICKER or track.came_in or abs(moved) > 2 * track.along

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from grading.camera import Pixels, Plane, to_lab
 from grading.line.doubts import Doubt
 from grading.line.fusing import Side
-from grading.line.track import Blob
+from grading.line.track import Blob, running_median
 from grading.measure import Error, Measures, measure
 from grading.standard import Standard
 
@@ -41,6 +41,8 @@ _RELEARN_AFTER: Final = 30
 _CONVEX: Final = 0.93
 """Area over that of the convex hull: one fruit is above."""
 _LEAST_PART: Final = 0.2
+_PART: Final = 0.35
+"""A part at the picture's edge is one fruit of several only if it is so large beside a usual fruit."""
 _SCALE_PERMILLE: Final = 5
 """One standard deviation of a calibrated profile's scale."""
 _JPEG: Final = (
@@ -128,6 +130,7 @@ class Finder:
         self._frames = 0
         self._flooded = 0
         self._shape = (0, 0)
+        self._typical = 0.0
 
     def find(self, pixels: Pixels) -> Found:
         """Return what lies on the belt in a corrected frame."""
@@ -156,7 +159,14 @@ class Finder:
             if area < self._least_area:
                 continue
             hull = cv2.contourArea(cv2.convexHull(contour))
-            parts = [contour] if area >= _CONVEX * hull else _parts(contour)
+            parts = [contour]
+            if area < _CONVEX * hull:
+                parts = _parts(contour)
+                # What peeps in at an edge has any shape: only parts as large as fruit are told apart there.
+                if _is_at_edge(contour, mask.shape) and min(map(cv2.contourArea, parts)) < _PART * self._typical:
+                    parts = [contour]
+            elif not _is_at_edge(contour, mask.shape):
+                self._typical = running_median(self._typical, area)
             for part in parts:
                 blobs.append(self._blob(lab, part, is_joined=len(parts) > 1))
                 outlines.append(np.asarray(part.reshape(-1, 2) * _SHRINK, dtype=np.int32))
@@ -289,6 +299,11 @@ def _implausible(measures: Measures, standard: Standard, *, solid: float, clippe
     if measures.bands and sum(share for _, share in measures.bands) < _LEAST_IN_BANDS_PERMILLE:
         found.append(Doubt.COLOUR)
     return found
+
+
+def _is_at_edge(contour: Plane, shape: tuple[int, ...]) -> bool:
+    x, y, w, h = cv2.boundingRect(contour)
+    return x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
 
 
 def _foreground(lab: NDArray[np.uint8], ground: NDArray[np.uint8]) -> Plane:
