@@ -704,7 +704,7 @@ def _foreign(rng: np.random.Generator) -> Body:
         semi = (float(rng.uniform(18, 30)), float(rng.uniform(15, 24)), float(rng.uniform(10, 16)))
         return thing("stone", rng, semi_mm=semi, colour=(0.30, 0.31, 0.33), rough=0.06)
     semi = (float(rng.uniform(40, 60)), float(rng.uniform(12, 20)), 1.5)
-    return thing("leaf", rng, semi_mm=semi, colour=(0.10, 0.34, 0.20), rough=0.03)
+    return thing("leaf", rng, semi_mm=semi, colour=(0.10, 0.34, 0.20), rough=0.006)
 
 
 _HAND_ID: Final = 1_000_000_000
@@ -714,9 +714,9 @@ _HAND_ID: Final = 1_000_000_000
 def _hand_bodies(seed: int) -> tuple[Body, ...]:
     rng = np.random.default_rng([seed, 5])
     colour = (0.42, 0.56, 0.86)
-    palm = thing("hand", rng, semi_mm=(44, 50, 16), colour=colour)
-    finger = thing("hand", rng, semi_mm=(9, 42, 9), colour=colour)
-    arm = thing("hand", rng, semi_mm=(31, 150, 28), colour=colour)
+    palm = thing("hand", rng, semi_mm=(43, 54, 17), colour=colour, rough=0.008)
+    finger = thing("hand", rng, semi_mm=(10, 44, 10), colour=colour, rough=0.006)
+    arm = thing("hand", rng, semi_mm=(31, 150, 28), colour=colour, rough=0.006)
     return palm, finger, arm
 
 
