@@ -354,6 +354,8 @@ _LINE: Final[Mapping[type[OriginError], HTTPStatus]] = {
     line_errors.UndecidedError: S.CONFLICT,
     line_errors.UnknownNumberError: S.NOT_FOUND,
     line_errors.TierError: S.UNPROCESSABLE_ENTITY,
+    line_errors.WeighingError: S.CONFLICT,
+    line_errors.HouseRefusedError: S.FORBIDDEN,
     line_errors.OfflineSecondError: S.CONFLICT,
     line_errors.StateFolderError: S.CONFLICT,
     line_errors.OtherStandardError: S.CONFLICT,

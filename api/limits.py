@@ -21,6 +21,7 @@ BUDGET: Final = 96 * MEGABYTE
 LIMITS: Final = (
     (re.compile(r"/api/v1/station/batches/[^/]+/photographs"), 24 * MEGABYTE),
     (re.compile(r"/api/v1/station/calibrations"), 24 * MEGABYTE),
+    (re.compile(r"/api/v1/station/files(/[0-9a-f]{64})?"), 4 * MEGABYTE),
     (re.compile(r"/api/v1/farmer/picks/photographs?"), 24 * MEGABYTE),
     (re.compile(r"/rpc"), 64 * KILOBYTE),
     (re.compile(re.escape(epcis.PREFIX) + "/capture"), epcis.BODY_LIMIT),

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  # Chinese has its own punctuation
 """What the station at the belt refuses. Everybody there reads one of two languages, so refusals are told in both.
 
 LineError
@@ -9,6 +10,8 @@ LineError
 ├── UndecidedError           fruit of the batch still wait for a person
 ├── UnknownNumberError       the open batch has no fruit of this number
 ├── TierError                no such tier, or no such reason
+├── WeighingError            the weights of a closing are not those of its fruit
+├── HouseRefusedError        the house does not agree to what was asked of it at once
 ├── OfflineSecondError       a second person's code can be checked by the server alone, and it is not reached
 ├── StateFolderError         the state folder is used by another process, or belongs to another line
 ├── OtherStandardError       the server grades this crop by another standard or price book
@@ -34,7 +37,7 @@ class NoBatchError(LineError):
     code = "line_idle"
 
     def __init__(self) -> None:
-        super().__init__("no batch is open; scan a crate or a lot first", "还没有开批，请先扫描筐或批次")  # noqa: RUF001  # Chinese has its own comma
+        super().__init__("no batch is open; scan a crate or a lot first", "还没有开批，请先扫描筐或批次")
 
 
 class BatchOpenError(LineError):
@@ -43,7 +46,7 @@ class BatchOpenError(LineError):
     code = "line_busy"
 
     def __init__(self, lot: str) -> None:
-        super().__init__(f"lot {lot} is still on the line; close it first", f"批次 {lot} 还在线上，请先结束")  # noqa: RUF001  # as above
+        super().__init__(f"lot {lot} is still on the line; close it first", f"批次 {lot} 还在线上，请先结束")
         self.lot = lot
 
 
@@ -55,7 +58,7 @@ class UnknownCrateError(LineError):
     def __init__(self, scanned: str) -> None:
         super().__init__(
             f"{scanned!r} is no lot's code and no crate that is known here; scan the lot's own code",
-            f"“{scanned}”不是批次码，也不是已知的筐，请扫描批次码",  # noqa: RUF001  # as above
+            f"“{scanned}”不是批次码，也不是已知的筐，请扫描批次码",
         )
         self.scanned = scanned
 
@@ -66,7 +69,7 @@ class RefusedLotError(LineError):
     code = "lot_refused"
 
     def __init__(self, lot: str, state: str) -> None:
-        super().__init__(f"lot {lot} may not be graded: it is {state}", f"批次 {lot} 不能分级：{state}")  # noqa: RUF001  # as above
+        super().__init__(f"lot {lot} may not be graded: it is {state}", f"批次 {lot} 不能分级：{state}")
         self.lot, self.state = lot, state
 
 
@@ -76,7 +79,7 @@ class StoppedLineError(LineError):
     code = "line_stopped"
 
     def __init__(self, kind: str, en: str, zh: str) -> None:
-        super().__init__(f"the line is stopped: {en}", f"生产线已停：{zh}")  # noqa: RUF001  # as above
+        super().__init__(f"the line is stopped: {en}", f"生产线已停：{zh}")
         self.kind = kind
 
 
@@ -111,6 +114,22 @@ class TierError(LineError):
         self.word, self.known = word, known
 
 
+class WeighingError(LineError):
+    """The weights of a closing are not those of its fruit."""
+
+    code = "line_weighing"
+
+
+class HouseRefusedError(LineError):
+    """The house does not agree to what was asked of it at once; `reason` is its own word."""
+
+    code = "line_house_refused"
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"the house does not agree: {detail}", f"服务器不同意：{detail}")
+        self.reason = reason
+
+
 class OfflineSecondError(LineError):
     """A second person's code can be checked by the server alone."""
 
@@ -120,7 +139,7 @@ class OfflineSecondError(LineError):
         super().__init__(
             f"{from_tier} to {to_tier} is better than the camera's tier: a second person must agree, and their code "
             "can only be checked while the server is reached",
-            f"从 {from_tier} 改为 {to_tier} 高于相机判定，需要第二人确认；现在连不上服务器，无法核对其代码",  # noqa: RUF001  # as above
+            f"从 {from_tier} 改为 {to_tier} 高于相机判定，需要第二人确认；现在连不上服务器，无法核对其代码",
         )
         self.from_tier, self.to_tier = from_tier, to_tier
 
@@ -131,7 +150,7 @@ class StateFolderError(LineError):
     code = "line_state"
 
     def __init__(self, folder: str, why: str) -> None:
-        super().__init__(f"{folder}: {why}", f"{folder}：{why}")  # noqa: RUF001  # as above
+        super().__init__(f"{folder}: {why}", f"{folder}：{why}")
         self.folder = folder
 
 
@@ -143,7 +162,7 @@ class OtherStandardError(LineError):
     def __init__(self, what: str, ours: str, theirs: str) -> None:
         super().__init__(
             f"the server's {what} is {theirs}, this station's {ours}; fruit graded so would be refused",
-            f"服务器使用的{what}是 {theirs}，本机是 {ours}，这样分级的果会被拒收",  # noqa: RUF001  # as above
+            f"服务器使用的{what}是 {theirs}，本机是 {ours}，这样分级的果会被拒收",
         )
         self.what, self.ours, self.theirs = what, ours, theirs
 

@@ -20,7 +20,15 @@ from grading import station
 from grading.filling import Portion, fill, portions
 from grading.grade import DOUBTFUL
 from grading.models import Batch, Calibration, Fruit, Outcome, Photograph
-from grading.standard import Standard, parse_standard, parse_tariff
+from grading.standard import (
+    Standard,
+    Tariff,
+    load_standard,
+    load_tariff,
+    parse_standard,
+    parse_tariff,
+    standard_for,
+)
 from grading.station import FruitVerdict, Line, fruit_of_photograph, fruit_verdict, latest_calibration
 from ledger.events import SensorElement
 from ledger.kernel.clock import format_time
@@ -284,6 +292,15 @@ class Filling:
 def line_of(rt: Runtime) -> Line:
     """Return the installation's grading line."""
     return Line.of(rt.numbering, zone=rt.settings.time_zone)
+
+
+def rules_for(rt: Runtime, crop: str) -> tuple[Standard, Tariff]:
+    """Return what the house grades a crop by today: files of its own, or those shipped. Raises UnknownCropError."""
+    own_standard, own_prices = rt.settings.standard_file, rt.settings.price_file
+    return (
+        load_standard(own_standard) if own_standard else standard_for(crop),
+        load_tariff(own_prices) if own_prices else load_tariff(),
+    )
 
 
 def station_view(session: Session, files: FileStore, *, line: Line, now: datetime) -> StationView:

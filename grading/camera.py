@@ -42,7 +42,7 @@ class Frame:
         return int(self.pixels.shape[0])
 
 
-def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Frame:
+def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS, min_side: int = MIN_SIDE) -> Frame:
     """Return the photograph in JPEG, PNG or WebP bytes, turned upright as its EXIF asks.
 
     Raises ImageTooLargeError before anything is decoded, ImageTooSmallError, and BrokenImageError for
@@ -65,8 +65,8 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
         width, height = image.size
         if width * height > max_pixels:
             raise ImageTooLargeError("pixels", found=width * height, limit=max_pixels)
-        if min(width, height) < MIN_SIDE:
-            raise ImageTooSmallError(width=width, height=height, least=MIN_SIDE)
+        if min(width, height) < min_side:
+            raise ImageTooSmallError(width=width, height=height, least=min_side)
         try:
             upright = ImageOps.exif_transpose(image).convert("RGB")
         # A damaged file fails anywhere in the decoders, by whatever exception the damage meets.

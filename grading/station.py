@@ -175,7 +175,7 @@ def calibrate(
     allowed_um = reference.size_um // (200 if isinstance(reference, Marker) else 20)
     if abs(scale.worst_um - reference.size_um) > allowed_um:
         raise CalibrationFailedError(reference_um=reference.size_um, measured_um=scale.worst_um, allowed_um=allowed_um)
-    day = _day(now, line.zone)
+    day = day_of(now, line.zone)
     number = next_number(session, f"CAL{day}")
     certificate = numbering.document(DocumentType.CALIBRATION, f"CAL{day}-{number}")
     frame = files.put(image)
@@ -183,7 +183,7 @@ def calibrate(
     record(
         session,
         events.calibrated(
-            _said(line, now, event_id),
+            said(line, now, event_id),
             camera=line.camera,
             certificate=certificate,
             frame=frame,
@@ -193,7 +193,7 @@ def calibrate(
             allowed_um=allowed_um,
             nm_per_pixel=scale.nm_per_px,
             valid_until=now + valid_for,
-            digests=_private(session, event_id, operator=operator),
+            digests=private(session, event_id, operator=operator),
         ),
         now=now,
     )
@@ -277,7 +277,7 @@ def open_batch(
             standard, tariff, _reference(calibration), calibration.focal_px, detector_named(detector), brix_tenths
         )
         keep_setup(files, setup)
-    day = _day(now, line.zone)
+    day = day_of(now, line.zone)
     number = next_number(session, f"GR{day}")
     ref = f"GR{day}-{number:04d}"
     orders = {
@@ -562,7 +562,7 @@ def close_batch(
     record(
         session,
         events.graded(
-            _said(line, now, event_id),
+            said(line, now, event_id),
             lot=row.lot,
             received_g=row.received_g,
             run=row.run,
@@ -581,7 +581,7 @@ def close_batch(
             calibration=session.get_one(Calibration, row.calibration_id).event_id,
             overrides=overrides,
             evidence=[files.put(_manifest(session, row, fruit))],
-            digests=_private(session, event_id, operator=operator),
+            digests=private(session, event_id, operator=operator),
         ),
         now=now,
     )
@@ -647,7 +647,7 @@ def _record_overrides(
     record(
         session,
         events.override_made(
-            _said(line, now, event_id),
+            said(line, now, event_id),
             lot=batch.lot,
             touched_g=sum(each.mass_g for each in judged),
             run=batch.run,
@@ -655,7 +655,7 @@ def _record_overrides(
             second_person=any(each.second_person for each in judged),
             records_root=records_root([files.get(name) for name in files_of]),
             evidence=[*frames, *views][:100],
-            digests=_private(
+            digests=private(
                 session, event_id, **{f"person{i}": p for i, p in enumerate(sorted(p for p in persons if p), 1)}
             ),
         ),
@@ -796,14 +796,17 @@ def _graded_lot(batch: Batch, tier: str, tariff: Tariff, numbering: Numbering) -
     return lot_id(gtin, f"G{batch.day}-{batch.number}{letter}")
 
 
-def _said(line: Line, now: datetime, event_id: EventId) -> events.Said:
+def said(line: Line, now: datetime, event_id: EventId) -> events.Said:
+    """Return who says a sentence of this line, when, and under which event id."""
     return events.Said(event_id, now, line.zone, line.recorder, line.line, line.house)
 
 
-def _day(now: datetime, zone: str) -> str:
+def day_of(now: datetime, zone: str) -> str:
+    """Return the day at the line as names carry it: `260418`."""
     return f"{now.astimezone(ZoneInfo(zone)):%y%m%d}"
 
 
-def _private(session: Session, event_id: EventId, **people: PartyId | str | None) -> list[str]:
+def private(session: Session, event_id: EventId, **people: PartyId | str | None) -> list[str]:
+    """Commit to who took part in an event, and return the salted digests that the event carries."""
     named = {name: str(value) for name, value in people.items() if value is not None}
     return commit_fields(session, event_id, named) if named else []

@@ -27,6 +27,7 @@ from api.packhouse import (
     load_view,
     pack_view,
     picture,
+    rules_for,
     station_view,
 )
 from api.pages import render
@@ -34,7 +35,6 @@ from api.runtime import Runtime
 from farm_sensors import cold_chain, devices
 from grading import station
 from grading.calibrate import Coin, Marker
-from grading.standard import load_standard, load_tariff, standard_for
 from ledger.kernel.actors import Actor, Role
 from ledger.kernel.ids import DeviceId, LoadId, PartyId, PlaceId, parse_digital_link
 from orders import certificates, codes, intake, labels, packing, picking, shipping
@@ -120,10 +120,11 @@ class Calibrated(BaseModel):
 
 
 class NewBatch(_Body):
-    """A received lot for the line. `crop` chooses the standard."""
+    """A received lot for the line. `crop` chooses the standard; `brix_tenths` is a meter's reading of the lot."""
 
     lot: Name
     crop: Name = "mango"
+    brix_tenths: int | None = Field(default=None, ge=0, le=500)
 
 
 class OpenedBatch(BaseModel):
@@ -408,9 +409,7 @@ def calibrate_line(
 @router.post("/api/v1/station/batches", status_code=201, dependencies=STATION_ONLY)
 def open_batch(rt: RuntimeDep, body: NewBatch) -> OpenedBatch:
     """Open a batch for a received lot, or return the one open for it."""
-    own_standard, own_prices = rt.settings.standard_file, rt.settings.price_file
-    standard = load_standard(own_standard) if own_standard else standard_for(body.crop)
-    tariff = load_tariff(own_prices) if own_prices else None
+    standard, tariff = rules_for(rt, body.crop)
     with rt.db.write() as session:
         batch = station.open_batch(
             session,
@@ -421,6 +420,8 @@ def open_batch(rt: RuntimeDep, body: NewBatch) -> OpenedBatch:
             now=rt.clock.now(),
             standard=standard,
             tariff=tariff,
+            detector=rt.settings.detector,
+            brix_tenths=body.brix_tenths,
         )
     return OpenedBatch(
         ref=batch.ref, lot=batch.lot, received_g=batch.received_g, standard=standard.id, opened_at=batch.opened_at

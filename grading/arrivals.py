@@ -1,0 +1,453 @@
+"""Belt fruit arriving at the house: a line counted them, perhaps hours ago and alone; here they are counted once.
+
+A fruit is known by the line's run and its number. Its evidence comes first, under its hash; then records, in the
+order of their numbers. What a record says is checked against itself and the batch before it counts; grading it
+again from its pictures is `regrade`'s work and takes longer. Functions take the caller's session and `now`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final
+
+from sqlmodel import Session, col, select
+
+from grading import events, station
+from grading.camera import decode
+from grading.errors import (
+    CalibrationExpiredError,
+    CalibrationFailedError,
+    CannotGradeError,
+    EvidenceError,
+    FruitGapError,
+    FruitRefusedError,
+    GradingError,
+    LateFruitError,
+    OtherRunError,
+    OtherStandardError,
+    UnknownFruitError,
+)
+from grading.evidence import decided
+from grading.grade import Verdict
+from grading.line.doubts import Doubt
+from grading.line.fusing import Judging, verdict_of
+from grading.look import recorded
+from grading.measure import Measures
+from grading.models import Batch, Calibration, Fruit
+from grading.profile import CameraProfile, parse_profile
+from grading.standard import Standard, Tariff, parse_standard, parse_tariff
+from grading.station import Line
+from ledger.canonical import canonical
+from ledger.errors import LedgerError
+from ledger.kernel.actors import Actor
+from ledger.kernel.files import FileStore, MissingFileError, ni_uri
+from ledger.kernel.ids import DocumentType, LotId, Numbering, PartyId, new_event_id, parse_digital_link
+from ledger.kernel.sequences import next_number
+from ledger.log import record
+
+RECORD_FORMAT: Final = "guoyuan-belt-record/1"
+MOST_BYTES: Final = 512 * 1024
+"""A crop, record or profile is never larger."""
+MOST_FRUIT: Final = 500
+"""How many fruit one delivery brings at most."""
+_REFERENCE_UM: Final = 100_000
+_ALLOWED_UM: Final = 500
+_SKEW: Final = timedelta(minutes=5)
+"""How far a line's clock may be ahead of ours."""
+_CROP_PIXELS: Final = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One fruit of a delivery: its number in the run, when it passed, and its record's `ni:` name."""
+
+    number: int
+    at: datetime
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A delivered fruit whose record was read and found to agree with itself and its batch."""
+
+    delivered: Delivered
+    model: str
+    crop: str
+    measures: Measures | None
+    score_permille: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A person's decision at the line, made when the house may have been out of reach."""
+
+    number: int
+    tier: str
+    reason: str
+    at: datetime
+
+
+# --- evidence ------------------------------------------------------------------------------------
+
+
+def keep_evidence(files: FileStore, data: bytes, *, digest: bytes | None = None) -> str:
+    """Keep a file a line brings, and return its `ni:` name; bringing it again changes nothing.
+
+    Raises EvidenceError where it is not the file announced, too large, or of a kind that is not kept here:
+    JPEG pictures that decode, and canonical JSON that names one of our formats.
+    """
+    if digest is not None and sha256(data).digest() != digest:
+        raise EvidenceError("the file is not the one its name says")
+    if len(data) > MOST_BYTES:
+        raise EvidenceError(f"the file has {len(data)} bytes; at most {MOST_BYTES} are kept")
+    if data[:2] == b"\xff\xd8":
+        try:
+            decode(data, max_pixels=_CROP_PIXELS, min_side=1)
+        except CannotGradeError as error:
+            raise EvidenceError(f"the picture is not kept: {error}") from error
+    elif not _is_ours(data):
+        raise EvidenceError("the file is neither a JPEG picture nor canonical JSON in one of our formats")
+    return files.put(data)
+
+
+def _is_ours(data: bytes) -> bool:
+    try:
+        told = json.loads(data)
+        return isinstance(told, dict) and _names_format(told) and canonical(told) == data
+    except (ValueError, RecursionError, LedgerError):
+        return False
+
+
+def _names_format(told: Mapping[str, Any]) -> bool:
+    return str(told.get("format") or told.get("edition") or told.get("detector") or "") != ""
+
+
+# --- opening -------------------------------------------------------------------------------------
+
+
+def open_for_line(
+    session: Session,
+    files: FileStore,
+    lot: str,
+    *,
+    run: str,
+    profile: str,
+    opened_at: datetime,
+    standard: Standard,
+    tariff: Tariff,
+    told: tuple[bytes, bytes],
+    line: Line,
+    numbering: Numbering,
+    now: datetime,
+    brix_tenths: int | None = None,
+    operator: PartyId | None = None,
+) -> Batch:
+    """Open a batch for a lot that a line has begun at `opened_at`, or return it where this run has it open.
+
+    `told` are the digests of standard and tariff that the line graded by: the house's own of today, or a pair
+    that a batch here was graded by before. `profile` names the kept camera profile, which becomes a
+    calibration of the line once. Raises as `station.open_batch`, and OtherStandardError.
+    """
+    lot = LotId(parse_digital_link(lot).canonical())
+    known = session.exec(select(Batch).where(Batch.lot == lot)).first()
+    if known is not None and known.line_run == run:
+        return known
+    if told != (standard.digest, tariff.digest):
+        before = session.exec(select(Batch).where(Batch.standard == told[0], Batch.tariff == told[1])).first()
+        if before is None:
+            what = "standard" if told[0] != standard.digest else "price book"
+            wanted = standard.digest if what == "standard" else tariff.digest
+            raise OtherStandardError(what, found=told[what != "standard"].hex()[:12], wanted=wanted.hex()[:12])
+        standard, tariff = _parsed_pair(files, before)
+    calibration = calibrate_by_profile(
+        session, files, profile, line=line, numbering=numbering, now=now, operator=operator
+    )
+    if not calibration.made_at - _SKEW <= opened_at <= calibration.valid_until:
+        raise CalibrationExpiredError(line.line, calibration.valid_until)
+    return station.open_batch(
+        session,
+        files,
+        lot,
+        line=line,
+        numbering=numbering,
+        now=now,
+        standard=standard,
+        tariff=tariff,
+        brix_tenths=brix_tenths,
+        calibration=calibration,
+        line_run=run,
+    )
+
+
+def calibrate_by_profile(
+    session: Session,
+    files: FileStore,
+    profile: str,
+    *,
+    line: Line,
+    numbering: Numbering,
+    now: datetime,
+    operator: PartyId | None = None,
+) -> Calibration:
+    """Return the calibration that a kept camera profile is, and record `calibrated` the first time it is seen.
+
+    What it says of 100 mm on the belt is the board's root mean square error there. Raises EvidenceError where
+    the profile is not kept or is none, CalibrationFailedError where it is off by more than half a millimetre.
+    """
+    known = session.exec(
+        select(Calibration).where(
+            Calibration.line == line.line, Calibration.reference == "profile", Calibration.frame == profile
+        )
+    ).first()
+    if known is not None:
+        return known
+    found = _profile(files, profile)
+    measured_um = _REFERENCE_UM + (found.plane.error_um if found.plane else 0)
+    if measured_um - _REFERENCE_UM > _ALLOWED_UM:
+        raise CalibrationFailedError(reference_um=_REFERENCE_UM, measured_um=measured_um, allowed_um=_ALLOWED_UM)
+    day = station.day_of(now, line.zone)
+    certificate = numbering.document(DocumentType.CALIBRATION, f"CAL{day}-{next_number(session, f'CAL{day}')}")
+    event_id = new_event_id(now)
+    record(
+        session,
+        events.calibrated(
+            station.said(line, now, event_id),
+            camera=line.camera,
+            certificate=certificate,
+            frame=profile,
+            target="camera profile",
+            reference_um=_REFERENCE_UM,
+            measured_um=measured_um,
+            allowed_um=_ALLOWED_UM,
+            nm_per_pixel=found.nm_per_px,
+            valid_until=found.valid_until,
+            digests=station.private(session, event_id, operator=operator),
+        ),
+        now=now,
+    )
+    made = Calibration(
+        line=line.line,
+        event_id=event_id,
+        certificate=certificate,
+        reference="profile",
+        reference_um=_REFERENCE_UM,
+        measured_um=measured_um,
+        nm_per_pixel=found.nm_per_px,
+        frame=profile,
+        made_at=found.made_at,
+        valid_until=found.valid_until,
+    )
+    session.add(made)
+    session.flush()
+    return made
+
+
+# --- fruit ---------------------------------------------------------------------------------------
+
+
+def examine(
+    files: FileStore, batch: Batch, rules: tuple[Standard, Tariff], run: str, fruit: Sequence[Delivered]
+) -> list[Examined]:
+    """Read the records of delivered fruit; needs no session. Raises FruitRefusedError, naming each and why."""
+    found, refused = [], {}
+    for each in fruit:
+        try:
+            found.append(_examined(files, batch, rules, run, each))
+        except (EvidenceError, MissingFileError) as error:
+            refused[each.number] = str(error)
+    if refused:
+        raise FruitRefusedError(refused)
+    return found
+
+
+def count(
+    session: Session,
+    batch: str,
+    run: str,
+    fruit: Sequence[Examined],
+    *,
+    now: datetime,
+    gaps: Sequence[int] = (),
+    last: int | None = None,
+) -> dict[int, int]:
+    """Count delivered fruit in their batch and return the id of each by its number; again changes nothing.
+
+    `gaps` are numbers of the run that no fruit will come for; `last` is the run's last number, told when the
+    line has closed the batch. Raises OtherRunError, FruitGapError, LateFruitError, FruitRefusedError (a
+    number that was counted with another record, passed after the calibration ended, or seen by another detector).
+    """
+    row = station.find_batch(session, batch, lock=True)
+    if row.line_run != run:
+        raise OtherRunError(row.ref, station.filled_by(row))
+    known = _known(session, row, [each.delivered.number for each in fruit])
+    new = [each for each in fruit if each.delivered.number not in known]
+    _refuse_others(session, row, fruit, known, now=now)
+    told = set(json.loads(row.gaps)) | set(gaps)
+    arriving = sorted({each.delivered.number for each in new} | {gap for gap in told if gap > row.last_number})
+    for number in arriving:
+        if row.expected is not None:
+            raise LateFruitError(row.ref, last=row.expected, found=number)
+        if number != row.last_number + 1:
+            raise FruitGapError(row.ref, wanted=row.last_number + 1, found=number)
+        row.last_number = number
+    if last is not None and last != row.last_number:
+        raise FruitGapError(row.ref, wanted=row.last_number + 1, found=last + 1)
+    row.expected = row.expected if last is None else last
+    row.gaps = json.dumps(sorted(told))
+    row.fruit_count += len(new)
+    row.model = row.model or next((each.model for each in new), None)
+    rows = [_row(row, each) for each in new]
+    session.add(row)
+    session.add_all(rows)
+    session.flush()
+    return {number: each.id for number, each in known.items()} | {each.number: each.id for each in rows}
+
+
+def judge_delivered(
+    session: Session,
+    files: FileStore,
+    batch: str,
+    run: str,
+    *,
+    judged: Sequence[Judged],
+    actor: Actor,
+    now: datetime,
+) -> dict[int, int]:
+    """Let decisions made at the line count, and return the ids of their fruit; the same ones again change nothing.
+
+    None of them may be better than the numbers say: a second person agrees in the house's sight alone. Raises as
+    `station.judge`, UnknownFruitError, OtherRunError.
+    """
+    row = station.find_batch(session, batch, lock=True)
+    if row.line_run != run:
+        raise OtherRunError(row.ref, station.filled_by(row))
+    known = _known(session, row, [each.number for each in judged])
+    for each in judged:
+        fruit = known.get(each.number)
+        if fruit is None:
+            raise UnknownFruitError(each.number)
+        if (fruit.judged_tier, fruit.judged_reason, fruit.judged_at) != (each.tier, each.reason, each.at):
+            station.judge(session, files, fruit.id, each.tier, actor, now=min(each.at, now), reason=each.reason)
+    return {number: fruit.id for number, fruit in known.items()}
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def _examined(
+    files: FileStore, batch: Batch, rules: tuple[Standard, Tariff], run: str, delivered: Delivered
+) -> Examined:
+    standard, tariff = rules
+    told = _parsed(files.get(delivered.record))
+    try:
+        if (told["run"], told["number"]) != (run, delivered.number):
+            raise EvidenceError("its record is of another run or number")
+        if told["standard"]["file"] != ni_uri(batch.standard) or told["tariff"]["file"] != ni_uri(batch.tariff):
+            raise EvidenceError("its record was made by another standard or price book than the batch's")
+        brix = told["brixTenths"]
+        if brix != (-1 if batch.brix_tenths is None else batch.brix_tenths):
+            raise EvidenceError("its record was made with another Brix reading than the batch's")
+        crops = [view["crop"] for view in told["views"]]
+        for name in (*crops, told["profile"], told["model"]):
+            if not files.has(name):
+                raise MissingFileError(f"{name}, which its record names, is not kept here")
+        measures = recorded(told) if told["measures"] else None
+        verdict = _verdict(told, measures, standard, tariff)
+        if decided(verdict) != told["verdict"]:
+            raise EvidenceError("its verdict is not what its measures come to")
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvidenceError(f"its record is not complete: {error!r}") from error
+    return Examined(delivered, told["model"], crops[0] if crops else "", measures, told["scorePermille"], verdict)
+
+
+def _verdict(told: Mapping[str, Any], measures: Measures | None, standard: Standard, tariff: Tariff) -> Verdict:
+    brix = told["brixTenths"]
+    by = Judging(standard, tariff, 0, across_is_y=True, is_turned=True, brix_tenths=None if brix < 0 else brix)
+    reasons = tuple(Doubt(reason) for reason in told["reasons"])
+    return verdict_of(measures, reasons, by, score_permille=told["scorePermille"])
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(data)
+        is_canonical = isinstance(told, dict) and canonical(told) == data
+    except (ValueError, RecursionError, LedgerError) as error:
+        raise EvidenceError("its record is not canonical JSON") from error
+    if not is_canonical or told.get("format") != RECORD_FORMAT:
+        raise EvidenceError(f"its record is not {RECORD_FORMAT} in canonical form")
+    found: dict[str, Any] = told
+    return found
+
+
+def _row(batch: Batch, fruit: Examined) -> Fruit:
+    measures, verdict = fruit.measures, fruit.verdict
+    return Fruit(
+        batch=batch.ref,
+        number=fruit.delivered.number,
+        seen_at=fruit.delivered.at,
+        outline="[]",
+        length_um=measures.length_um if measures else 0,
+        width_um=measures.width_um if measures else 0,
+        equivalent_diameter_um=measures.equivalent_diameter_um if measures else 0,
+        blemish_mm2=measures.blemish_mm2 if measures else 0,
+        blemish_permille=measures.blemish_permille if measures else 0,
+        volume_mm3=measures.volume_mm3 if measures else 0,
+        mass_g=measures.mass_g if measures else 0,
+        score_permille=fruit.score_permille,
+        camera_tier=verdict.tier,
+        nominal_tier=verdict.nominal_tier,
+        candidates=" ".join(verdict.candidates),
+        quality=verdict.quality,
+        size=verdict.size,
+        rule=verdict.rule,
+        reason_zh=verdict.reason.zh,
+        reason_en=verdict.reason.en,
+        price_fen=verdict.price_fen,
+        crop=fruit.crop,
+        record=fruit.delivered.record,
+    )
+
+
+def _parsed_pair(files: FileStore, batch: Batch) -> tuple[Standard, Tariff]:
+    return (
+        parse_standard(batch.crop, files.get(ni_uri(batch.standard))),
+        parse_tariff("tariff", files.get(ni_uri(batch.tariff))),
+    )
+
+
+def _profile(files: FileStore, name: str) -> CameraProfile:
+    try:
+        return parse_profile(files.get(name))
+    except (MissingFileError, GradingError) as error:
+        raise EvidenceError(f"the camera profile is not usable: {error}") from error
+
+
+def _known(session: Session, batch: Batch, numbers: Sequence[int]) -> dict[int, Fruit]:
+    rows = session.exec(select(Fruit).where(Fruit.batch == batch.ref, col(Fruit.number).in_(numbers)))
+    return {row.number: row for row in rows}
+
+
+def _refuse_others(
+    session: Session, batch: Batch, fruit: Sequence[Examined], known: Mapping[int, Fruit], *, now: datetime
+) -> None:
+    calibration = session.get_one(Calibration, batch.calibration_id)
+    gaps = set(json.loads(batch.gaps))
+    refused: dict[int, str] = {}
+    for each in fruit:
+        number, at = each.delivered.number, each.delivered.at
+        if number in known:
+            if known[number].record != each.delivered.record:
+                refused[number] = "was counted with another record"
+        elif number in gaps:
+            refused[number] = "was told to be a gap"
+        elif at > calibration.valid_until:
+            refused[number] = "passed after the camera's calibration had ended"
+        elif at > now + _SKEW:
+            refused[number] = "passed in the future: the line's clock is wrong"
+        elif batch.model not in {None, each.model}:
+            refused[number] = "was seen by another detector than the batch's first fruit"
+    if refused:
+        raise FruitRefusedError(refused)

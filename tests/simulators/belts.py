@@ -1,0 +1,66 @@
+"""Fruit that passed a drawn belt, as the line gives them: drawn once for all tests that need them."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+
+from grading.evidence import decided
+from grading.line.belt import Line, LineSetup, Passed
+from grading.line.sources import Shot
+from grading.look import marks_recorded, measured
+from grading.profile import CameraProfile
+from grading.rendering import Belt
+from grading.standard import load_standard, load_tariff
+from ledger.canonical import canonical
+from ledger.kernel.files import ni_uri
+
+NOW = datetime(2026, 4, 18, 3, 5, tzinfo=UTC)
+BELT = Belt(seed=5, lanes=2, fruit_per_s=12, speed_mm_s=500, fps=15, touching=0.0)
+PROFILE = CameraProfile.plain(
+    nm_per_px=BELT.profile().nm_per_px, camera_height_um=BELT.profile().camera_height_um, name="drawn"
+)
+SETUP = LineSetup(load_standard("mango"), load_tariff(), PROFILE)
+
+
+@cache
+def seen(most: int = 10) -> tuple[Passed, ...]:
+    """The first fruit of the belt, some of them doubtful."""
+    line, found = Line(SETUP), []
+    for rendered in BELT.shots(400):
+        found += line.feed(Shot(rendered.pixels, rendered.number, rendered.at_s, NOW, rendered.belt_um))
+        if len(found) >= most:
+            break
+    return tuple(found[:most])
+
+
+def passed(first: int, count: int) -> list[Passed]:
+    """So many fruit from a number on: the same few again and again, each under its own number."""
+    drawn = seen()
+    return [replace(drawn[number % len(drawn)], number=number) for number in range(first, first + count)]
+
+
+def record_of(fruit: Passed, run: str) -> bytes:
+    """The fruit's record in a run."""
+    return canonical(
+        {
+            "format": "guoyuan-belt-record/1",
+            "run": run,
+            "number": fruit.number,
+            "views": [{"crop": ni_uri(sha256(view.crop).digest())} for view in fruit.views],
+            "measures": None if fruit.measures is None else measured(fruit.measures),
+            "marks": [] if fruit.measures is None else marks_recorded(fruit.measures),
+            "bands": {} if fruit.measures is None else dict(fruit.measures.bands),
+            "scorePermille": fruit.score_permille,
+            "reasons": [str(reason) for reason in fruit.reasons],
+            "brixTenths": -1,
+            "standard": {"file": ni_uri(SETUP.standard.digest)},
+            "tariff": {"file": ni_uri(SETUP.tariff.digest)},
+            "profile": ni_uri(PROFILE.digest),
+            "model": ni_uri(sha256(MODEL).digest()),
+            "verdict": decided(fruit.verdict),
+        }
+    )
+
+
+MODEL = canonical({"detector": "stand-in"})
