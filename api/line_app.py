@@ -207,7 +207,7 @@ def sign_in(request: Request, code: Annotated[str, Form(max_length=64)] = "") ->
 @_router.get("/")
 def page(request: Request, console: ConsoleDep) -> Response:
     """Show the console; the first view is true without scripts, the rest is live."""
-    return render(request, "line/console.html", view=console.state())
+    return render(request, "line/console.html", theme="dark", state=console.state())
 
 
 @_router.get("/state")

@@ -24,6 +24,7 @@ from sqlmodel import Field, Session, SQLModel, col, delete, func, insert, select
 
 from api.line_errors import BatchOpenError, NoBatchError, StateFolderError, UnknownNumberError
 from grading.grade import DOUBTFUL
+from ledger.kernel.clock import format_time
 from ledger.kernel.columns import UtcTime
 from ledger.kernel.database import Database
 
@@ -148,7 +149,6 @@ class NewFruit:
     nominal_tier: str
     mass_g: int
     price_fen: int
-    lane: int | None
     record: bytes
     crops: tuple[bytes, ...]
     shown: Mapping[str, Any]
@@ -174,14 +174,18 @@ class Tally:
 
 
 class Journal:
-    """The station's file in a folder. Raises StateFolderError where another process has it open."""
+    """The station's file in a folder, for one process; with `is_alone=False` for one more that only looks.
 
-    def __init__(self, folder: Path) -> None:
+    Raises StateFolderError where another process has it open.
+    """
+
+    def __init__(self, folder: Path, *, is_alone: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self._lock_file = (folder / "line.lock").open("w")
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_alone:
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock_file.close()
             raise StateFolderError(str(folder), "another process runs this line") from error
@@ -256,10 +260,10 @@ class Journal:
 
     # --- fruit ---
 
-    def add(self, fruit: Sequence[NewFruit], *, commanded: Sequence[int] = ()) -> None:
+    def add(self, fruit: Sequence[NewFruit], *, commanded: Mapping[int, int] | None = None) -> None:
         """Keep fruit of the open batch in one commit; they are durable when it returns.
 
-        `commanded` are numbers kept before whose lane command has gone out. Raises NoBatchError.
+        `commanded` are fruit kept before whose lane command has gone out, with the lane. Raises NoBatchError.
         """
         with self._lock:
             batch = self._open
@@ -267,11 +271,9 @@ class Journal:
                 raise NoBatchError
             with self.db.write() as session:
                 _add(session, batch.id, fruit)
-                if commanded:
-                    rows = col(LineFruit.number).in_(commanded)
-                    session.exec(
-                        update(LineFruit).where(rows, col(LineFruit.batch_id) == batch.id).values(is_commanded=True)
-                    )
+                for number, lane in (commanded or {}).items():
+                    own = (col(LineFruit.number) == number, col(LineFruit.batch_id) == batch.id)
+                    session.exec(update(LineFruit).where(*own).values(is_commanded=True, lane=lane))
             for each in fruit:
                 self.tally.add(each.tier, each.mass_g, each.price_fen)
                 self.tally.last_number = max(self.tally.last_number, each.number)
@@ -450,11 +452,32 @@ class Journal:
         with self.db.write() as session:
             session.merge(LineNote(name=name, text=json.dumps(value, ensure_ascii=False)))
 
+    def summary(self, most: int = 20) -> list[dict[str, Any]]:
+        """Return the newest batches with what of them the house has."""
+        with self.db.read() as session:
+            batches = list(session.exec(select(LineBatch).order_by(col(LineBatch.id).desc()).limit(most)))
+            return [self._summed(session, batch) for batch in batches]
+
     def free_bytes(self) -> int:
         """Return how much room the folder's disk has."""
         return shutil.disk_usage(self.folder).free
 
     # --- parts ---
+
+    def _summed(self, session: Session, batch: LineBatch) -> dict[str, Any]:
+        def counted(*where: Any) -> int:
+            return session.exec(select(func.count()).where(LineFruit.batch_id == batch.id, *where)).one()
+
+        return {
+            "lot": batch.lot,
+            "fruit": counted(),
+            "delivered": counted(LineFruit.state == DELIVERED),
+            "doubtful": counted(LineFruit.tier == DOUBTFUL),
+            "opened_at": format_time(batch.opened_at),
+            "closed_at": None if batch.closed_at is None else format_time(batch.closed_at),
+            "ref": batch.server_ref,
+            "refused": None if batch.refused is None else json.loads(batch.refused)["code"],
+        }
 
     def _load(self) -> None:
         with self.db.read() as session:
@@ -504,7 +527,6 @@ def _add(session: Session, batch: int, fruit: Sequence[NewFruit]) -> None:
                 "nominal_tier": each.nominal_tier,
                 "mass_g": each.mass_g,
                 "price_fen": each.price_fen,
-                "lane": each.lane,
                 "files": " ".join(named),
                 "shown": json.dumps(each.shown, ensure_ascii=False),
                 "is_commanded": False,

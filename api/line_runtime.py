@@ -1,0 +1,761 @@
+# ruff: noqa: RUF001  # Chinese has its own punctuation
+"""A running line: camera, light, belt, journal, gates and deliveries, each in its own thread, and one state to show.
+
+A fruit goes one way: seen to have passed, graded, kept on this station's disk, and only then sent to its lane. What
+must not be graded is not graded: without an open batch, in bad light, after the calibration's end, with the gates or
+the encoder lost, with a full disk, in an emergency. Fruit that pass meanwhile get no lane, which is the reject lane,
+and are not counted; they can be laid on the belt again.
+"""
+
+import json
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any, Final, Protocol
+
+from sqlalchemy.exc import DatabaseError
+
+from api.line_delivery import Delivery, OfflineError, RefusedError, lot_of
+from api.line_errors import (
+    BatchOpenError,
+    HouseRefusedError,
+    NoBatchError,
+    OfflineSecondError,
+    RefusedLotError,
+    StoppedLineError,
+    TierError,
+    UndecidedError,
+    UnknownCrateError,
+    WeighingError,
+)
+from api.line_journal import Journal, LineFruit, NewFruit, Rules
+from grading.errors import GradingError, SecondPersonError
+from grading.grade import DOUBTFUL
+from grading.line.belt import Drawn, Passed
+from grading.line.light import Kind, Watch
+from grading.line.picture import annotated
+from grading.line.sources import Shot, Source, SourceState
+from grading.line.wires import State
+from grading.line.wiring import NoOutputs, Wiring
+from grading.profile import CameraProfile
+from grading.standard import CULL, Standard, Tariff, Text
+from grading.station import JUDGEMENT_REASONS
+from ledger.kernel.clock import Clock, format_time
+from ledger.kernel.errors import IdentifierError
+from ledger.kernel.ids import parse_digital_link
+from ledger.kernel.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+CALIBRATION_WARNING: Final = timedelta(minutes=30)
+OFFLINE_WARNING_S: Final = 30.0
+DISK_WARNING_BYTES: Final = 2 * 1024**3
+DISK_STOP_BYTES: Final = 256 * 1024**2
+_RATE_S: Final = 60.0
+_PATIENCE_S: Final = 20.0
+_STATE_S: Final = 0.25
+_GROUP: Final = 32
+"""How many fruit one commit holds at most: at thirty a second a commit of a tenth of a second holds three."""
+_EMERGENCY_NOTE: Final = "emergency"
+
+
+class Level(StrEnum):
+    """Whether an alarm stops the grading."""
+
+    WARNING = "warning"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that must not be missed. `id` stays the same as long as it is the same thing."""
+
+    id: str
+    kind: str
+    level: Level
+    text: Text
+
+
+class Belt(Protocol):
+    """The part of `grading.line.belt.Line` that a running line needs."""
+
+    def feed(self, shot: Shot) -> list[Passed]:
+        """Return the fruit that this frame shows to have passed."""
+        ...
+
+    def flush(self) -> list[Passed]:
+        """Return what is still under the camera; then the line is empty."""
+        ...
+
+    def overlay(self) -> Sequence[Drawn]:
+        """Return what the last frame showed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grading:
+    """What fruit are graded by, and how a belt and a record come of it.
+
+    `belt` takes the number of the first fruit; `record` a passed fruit, its run, and returns the record's bytes.
+    """
+
+    standard: Standard
+    tariff: Tariff
+    profile: CameraProfile
+    belt: Callable[[int], Belt]
+    record: Callable[[Passed, str], bytes]
+    model: Sequence[bytes] = ()
+    """Files that records name besides their crops: descriptions of what found the fruit."""
+    brix_tenths: int | None = None
+
+    @property
+    def rules(self) -> Rules:
+        """What the journal keeps of it."""
+        return Rules(
+            crop=self.standard.content.crop,
+            standard=self.standard.id,
+            edition=self.standard.edition,
+            standard_file=self.standard.digest.hex(),
+            tariff_file=self.tariff.digest.hex(),
+            profile=self.profile.data,
+            brix_tenths=self.brix_tenths,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Graded:
+    """A passed fruit on its way to the disk and its lane."""
+
+    passed: Passed
+    run: str
+    at: datetime
+
+
+class LineRuntime:
+    """One line, from the camera to the gates. Threads share it; `api.line_app` shows it."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        name: str,
+        house: str,
+        journal: Journal,
+        delivery: Delivery,
+        source: Source,
+        wiring: Wiring,
+        grading: Grading,
+        is_sample: bool = False,
+        stamps: Callable[[], float] = time.monotonic,
+        disk_stop_bytes: int = DISK_STOP_BYTES,
+    ) -> None:
+        self.settings = settings
+        self._clock, self._stamps = clock, stamps
+        self._name, self._house = name, house
+        self._journal, self._delivery = journal, delivery
+        self._source, self._wiring, self._grading = source, wiring, grading
+        self._is_sample, self._disk_stop_bytes = is_sample, disk_stop_bytes
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._belt_lock = threading.RLock()
+        self._belt: Belt | None = None
+        self._watch = Watch(grading.profile.light)
+        self._latest: tuple[Shot, Sequence[Drawn]] | None = None
+        self._drawn: tuple[int, bytes] | None = None
+        self._seen_at: deque[float] = deque(maxlen=60)
+        self._passed_at: deque[float] = deque()
+        self._to_keep: queue.SimpleQueue[_Graded] = queue.SimpleQueue()
+        self._pending = 0
+        self._kept = threading.Condition()
+        self._commanded: dict[int, int] = {}
+        self._disk_trouble: str | None = None
+        self._lost_commands = 0
+        self._left_open = journal.uncommanded()
+        self._since: dict[str, datetime] = {}
+        self._source_since = (SourceState.WAITING, clock.now())
+        self._offline_since: float | None = None
+        self._surprise: str | None = None
+        self._state: tuple[float, dict[str, Any]] | None = None
+        self._state_lock = threading.Lock()
+        if reason := journal.note(_EMERGENCY_NOTE):
+            wiring.outputs.emergency(str(reason))
+
+    # --- running ---
+
+    def start(self) -> None:
+        """Begin: camera, journal, deliveries."""
+        for name, work in (
+            ("keep", self._keep_all),
+            ("belt", self._watch_belt),
+            ("deliver", lambda: self._delivery.run(self._stopping)),
+        ):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """End cleanly: what the belt showed is kept. The open batch stays open. Twice is fine."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._source.close()
+        self._delivery.wake()
+        for thread in self._threads[1:]:
+            thread.join(_PATIENCE_S)
+        with self._belt_lock:
+            self._empty_belt()
+        for thread in self._threads[:1]:
+            thread.join(_PATIENCE_S)
+        self._wiring.close()
+
+    # --- the console ---
+
+    def open_batch(self, scanned: str) -> None:
+        """Open a batch for a lot's or a crate's code. Raises LineError."""
+        known = lot_of(self._delivery.known, _canonical(scanned) or scanned.strip())
+        lot = known["lot"] if known else _lot_named(scanned)
+        if lot is None:
+            raise UnknownCrateError(scanned.strip())
+        if known is not None and known["state"] in {"held", "recalled", "consumed"}:
+            raise RefusedLotError(lot, known["state"])
+        if any(batch.lot == lot and batch.closed_at is not None for batch in self._journal.undelivered()):
+            raise RefusedLotError(lot, "closed")
+        standing = self._journal.open_batch
+        if standing is not None and standing.lot != lot:
+            raise BatchOpenError(standing.lot)
+        if (stop := self._first_stop()) is not None and stop.kind in {"calibration", "disk"}:
+            raise StoppedLineError(stop.kind, stop.text.en, stop.text.zh)
+        self._journal.begin(
+            lot,
+            self._grading.rules,
+            variety=known["variety"] if known else "",
+            received_g=known["received_g"] if known else None,
+            now=self._clock.now(),
+        )
+        self._changed()
+
+    def close_batch(self, weighed_g: Mapping[str, int] | None) -> None:
+        """Close the open batch, with what is still under the camera. Raises LineError."""
+        with self._belt_lock:
+            batch = self._journal.open_batch
+            if batch is None:
+                raise NoBatchError
+            self._empty_belt()
+            if not self._wait_until_kept():
+                raise StoppedLineError("disk", self._disk_trouble or "the disk is slow", "磁盘写入失败")
+            if waiting := self._journal.doubtful():
+                raise UndecidedError(waiting)
+            if weighed_g is not None:
+                present = {tier for tier, (fruit, *_) in self._journal.tally.by_tier.items() if fruit}
+                _check_weights(weighed_g, present, batch.received_g)
+            self._journal.end(weighed_g, now=self._clock.now())
+            self._belt = None
+            self._left_open = 0
+        self._changed()
+
+    def judge(self, number: int, tier: str, reason: str, second_code: str | None) -> None:
+        """Decide about a fruit of the open batch. Raises LineError, SecondPersonError."""
+        tariff = self._grading.tariff
+        row = self._journal.fruit(number)
+        if tier not in tariff.tiers:
+            raise TierError(tier, tuple(tariff.tiers))
+        if reason not in JUDGEMENT_REASONS:
+            raise TierError(reason, JUDGEMENT_REASONS)
+        is_better = tariff.rank(tier) < tariff.rank(row.nominal_tier)
+        if is_better:
+            self._ask_second(row, tier, reason, second_code)
+        self._journal.judge(
+            number, tier, reason, tariff.price_fen(tier, row.mass_g), now=self._clock.now(), delivered=is_better
+        )
+        self._changed()
+
+    def emergency(self, reason: str) -> None:
+        """Send everything to the reject lane and stop grading, over restarts too. Twice is once."""
+        self._wiring.outputs.emergency(reason)
+        self._journal.remember(_EMERGENCY_NOTE, reason)
+        self._changed()
+
+    def clear_emergency(self) -> None:
+        """Let the line run again. Twice is once."""
+        self._journal.remember(_EMERGENCY_NOTE, None)
+        self._wiring.outputs.clear()
+        self._changed()
+
+    def file(self, digest: bytes) -> bytes | None:
+        """Return a crop or record by its SHA-256, or None."""
+        return self._journal.file(digest)
+
+    def picture(self) -> tuple[int, bytes] | None:
+        """Return the latest annotated picture with its number; drawn once for all who look."""
+        latest = self._latest
+        if latest is None:
+            return None
+        shot, drawn = latest
+        if self._drawn is None or self._drawn[0] != shot.number:
+            self._drawn = shot.number, annotated(shot.pixels, drawn, is_sample=self._is_sample)
+        return self._drawn
+
+    def state(self) -> dict[str, Any]:
+        """Return everything the console shows; looked up once for all who ask within a quarter of a second."""
+        with self._state_lock:
+            if self._state is None or self._stamps() - self._state[0] > _STATE_S:
+                self._state = self._stamps(), self._look_up()
+            return self._state[1]
+
+    def _look_up(self) -> dict[str, Any]:
+        now = self._clock.now()
+        alarms = self._alarms(now)
+        self._since = {each.id: self._since.get(each.id, now) for each in alarms}
+        standing = self._delivery.standing()
+        return {
+            "as_of": format_time(now),
+            "line": self._name,
+            "house": self._house,
+            "is_sample": self._is_sample,
+            "source": self._source_state(now),
+            "batch": self._batch_state(),
+            "queue": [_queued(row) for row in self._journal.queue()],
+            "last": [_passed(row) for row in self._journal.last()],
+            "calibration": self._calibration_state(now),
+            "alarms": [
+                {
+                    "id": each.id,
+                    "kind": each.kind,
+                    "level": each.level.value,
+                    "since": format_time(self._since[each.id]),
+                    "text": {"zh": each.text.zh, "en": each.text.en},
+                }
+                for each in alarms
+            ],
+            "delivery": {
+                "state": standing.state,
+                "waiting": standing.waiting,
+                "delivered_at": None if standing.delivered_at is None else format_time(standing.delivered_at),
+                "error": None if standing.error is None else ": ".join(standing.error),
+            },
+            "outputs": [
+                {"name": wire.name, "state": wire.state.value, "detail": wire.detail} for wire in self._wiring.states()
+            ],
+            "tiers": list(self._grading.tariff.tiers),
+            "reasons": list(JUDGEMENT_REASONS),
+        }
+
+    # --- the belt ---
+
+    def _watch_belt(self) -> None:
+        for shot in self._source.shots():
+            if self._stopping.is_set():
+                return
+            self._seen_at.append(self._stamps())
+            self._watch.check(shot)
+            try:
+                with self._belt_lock:
+                    self._look(shot)
+            except (GradingError, ArithmeticError, ValueError) as error:
+                # A frame that cannot be looked at must not end the line; it is told, and the next one is tried.
+                if self._surprise is None:
+                    _log.exception("a picture could not be graded")
+                self._surprise = str(error)
+        with self._belt_lock:
+            self._empty_belt()
+
+    def _look(self, shot: Shot) -> None:
+        batch = self._journal.open_batch
+        if batch is None or self._first_stop() is not None:
+            self._empty_belt()
+            self._belt = None if batch is None else self._belt
+            self._latest = shot, ()
+            return
+        if self._belt is None:
+            self._belt = self._grading.belt(self._journal.tally.last_number + 1)
+        passed = self._belt.feed(shot)
+        self._latest = shot, self._belt.overlay()
+        self._surprise = None
+        self._hand_on(passed, shot)
+
+    def _empty_belt(self) -> None:
+        """Let what is under the camera pass; the same belt goes on with the next number."""
+        if self._belt is not None and self._latest is not None:
+            self._hand_on(self._belt.flush(), self._latest[0])
+
+    def _hand_on(self, passed: Sequence[Passed], shot: Shot) -> None:
+        batch = self._journal.open_batch
+        if batch is None or not passed:
+            return
+        with self._kept:
+            self._pending += len(passed)
+        for fruit in passed:
+            at = shot.taken_at + timedelta(seconds=fruit.at_s - shot.at_s)
+            self._to_keep.put(_Graded(fruit, batch.run, at))
+            self._passed_at.append(self._stamps())
+
+    # --- keeping ---
+
+    def _keep_all(self) -> None:
+        """Write what passed, in groups, each in one commit, and send to the lanes what is written."""
+        while not (self._stopping.is_set() and self._pending == 0):
+            try:
+                group = [self._to_keep.get(timeout=0.2)]
+            except queue.Empty:
+                self._keep_commands()
+                continue
+            while len(group) < _GROUP:
+                try:
+                    group.append(self._to_keep.get_nowait())
+                except queue.Empty:
+                    break
+            self._keep(group)
+        self._keep_commands()
+
+    def _keep(self, group: Sequence[_Graded]) -> None:
+        new = [self._new_fruit(each) for each in group]
+        is_kept = self._written(new)
+        while not is_kept and not self._stopping.wait(1.0):
+            is_kept = self._written(new)
+        if is_kept:
+            self._commanded = {}
+            for each in group:
+                self._command(each)
+        with self._kept:
+            self._pending -= len(group)
+            self._kept.notify_all()
+        self._delivery.wake()
+
+    def _written(self, new: Sequence[NewFruit]) -> bool:
+        """Commit fruit. A full disk stops the grading by its alarm; what is graded already waits here."""
+        try:
+            self._journal.add(new, commanded=self._commanded)
+        except (DatabaseError, OSError) as error:
+            if self._disk_trouble is None:
+                _log.exception("the journal cannot be written")
+            self._disk_trouble = str(getattr(error, "orig", error))
+            return False
+        self._disk_trouble = None
+        return True
+
+    def _keep_commands(self) -> None:
+        if self._commanded:
+            try:
+                self._journal.add((), commanded=self._commanded)
+                self._commanded = {}
+            except (DatabaseError, OSError, NoBatchError):
+                self._commanded = {}
+
+    def _command(self, each: _Graded) -> None:
+        verdict = each.passed.verdict
+        sent = self._wiring.direct(
+            each.run,
+            each.passed.number,
+            verdict.nominal_tier if verdict.is_doubtful else verdict.tier,
+            is_doubtful=verdict.is_doubtful,
+            seen_at=each.at,
+            seen_um=each.passed.belt_um,
+        )
+        self._commanded[each.passed.number] = sent.lane
+
+    def _changed(self) -> None:
+        """Let the next who asks see what a person just did."""
+        self._state = None
+        self._delivery.wake()
+
+    def _wait_until_kept(self) -> bool:
+        with self._kept:
+            return self._kept.wait_for(lambda: self._pending == 0, timeout=_PATIENCE_S)
+
+    def _new_fruit(self, each: _Graded) -> NewFruit:
+        passed, verdict = each.passed, each.passed.verdict
+        crops = tuple(view.crop for view in passed.views)
+        measures = passed.measures
+        why = [*passed.doubts] or [verdict.reason]
+        shown = {
+            "crops": [sha256(crop).hexdigest() for crop in crops],
+            "candidates": list(verdict.candidates),
+            "why": [{"zh": text.zh, "en": text.en} for text in why],
+            "reason": {"zh": verdict.reason.zh, "en": verdict.reason.en},
+            "measures": {
+                "diameter_mm": round((measures.equivalent_diameter_um if measures else 0) / 1000, 1),
+                "length_mm": round((measures.length_um if measures else 0) / 1000, 1),
+                "mass_g": measures.mass_g if measures else 0,
+                "marks_mm2": measures.blemish_mm2 if measures else 0,
+            },
+        }
+        return NewFruit(
+            number=passed.number,
+            at=each.at,
+            tier=verdict.tier,
+            nominal_tier=verdict.nominal_tier,
+            mass_g=measures.mass_g if measures else 0,
+            price_fen=verdict.price_fen,
+            record=self._grading.record(passed, each.run),
+            crops=(*crops, *self._grading.model),
+            shown=shown,
+        )
+
+    # --- people ---
+
+    def _ask_second(self, row: LineFruit, tier: str, reason: str, second_code: str | None) -> None:
+        if not self._delivery.is_online:
+            raise OfflineSecondError(row.nominal_tier, tier)
+        if not second_code:
+            raise SecondPersonError(from_tier=row.nominal_tier, to_tier=tier)
+        try:
+            self._delivery.judge_with_second(row, tier, reason, second_code)
+        except OfflineError as error:
+            raise OfflineSecondError(row.nominal_tier, tier) from error
+        except RefusedError as refusal:
+            raise HouseRefusedError(refusal.code, str(refusal)) from refusal
+
+    # --- what stands ---
+
+    def _first_stop(self) -> Alarm | None:
+        """Return why nothing may be graded now, or None. Asked for every picture: it touches no database."""
+        return next((each for each in self._own_alarms(self._clock.now()) if each.level is Level.STOP), None)
+
+    def _own_alarms(self, now: datetime) -> list[Alarm]:
+        return [
+            *self._emergency_alarms(),
+            *self._calibration_alarms(now),
+            *self._camera_alarms(),
+            *self._wire_alarms(),
+            *self._disk_alarms(),
+        ]
+
+    def _alarms(self, now: datetime) -> list[Alarm]:
+        found = [*self._own_alarms(now), *self._delivery_alarms()]
+        if self._left_open:
+            found.append(
+                Alarm(
+                    "restart",
+                    "output_lost",
+                    Level.WARNING,
+                    Text(
+                        f"上次停机时有 {self._left_open} 个果可能没有分道，请检查剔除道",
+                        f"{self._left_open} fruit were counted just before the last stop and may have had no lane; "
+                        "look in the reject lane",
+                    ),
+                )
+            )
+        return found
+
+    def _emergency_alarms(self) -> list[Alarm]:
+        reason = self._wiring.outputs.emergency_reason
+        if reason is None:
+            return []
+        text = Text(f"紧急剔除：{reason}", f"emergency, everything is rejected: {reason}")
+        return [Alarm("emergency", "emergency", Level.STOP, text)]
+
+    def _calibration_alarms(self, now: datetime) -> list[Alarm]:
+        state = self._calibration_state(now)["state"]
+        texts = {
+            "expired": (Level.STOP, Text("标定已过期，请重新标定", "the calibration has ended; calibrate again")),
+            "missing": (
+                Level.STOP,
+                Text("标定时间在未来，请检查时钟", "the calibration lies ahead; look at the clock"),
+            ),
+            "expires_soon": (Level.WARNING, Text("标定即将过期", "the calibration ends soon")),
+        }
+        if state not in texts:
+            return []
+        level, text = texts[state]
+        return [Alarm("calibration", "calibration", level, text)]
+
+    def _camera_alarms(self) -> list[Alarm]:
+        found = []
+        if self._source.state is SourceState.LOST:
+            text = Text(f"相机断开：{self._source.trouble}", f"the camera is lost: {self._source.trouble}")
+            found.append(Alarm("camera", "camera_lost", Level.STOP, text))
+        if self._surprise is not None:
+            text = Text(f"画面无法分级：{self._surprise}", f"a picture could not be graded: {self._surprise}")
+            found.append(Alarm("picture", "camera_lost", Level.WARNING, text))
+        for trouble in self._watch.troubles:
+            level = Level.WARNING if trouble.kind is Kind.DRIFT else Level.STOP
+            found.append(Alarm(f"light-{trouble.kind.value}", trouble.kind.value, level, trouble.text))
+        return found
+
+    def _wire_alarms(self) -> list[Alarm]:
+        found = []
+        for wire in self._wiring.states():
+            if wire.trouble is None and wire.state is not State.LOST:
+                continue
+            kind = {"encoder": "encoder_lost", "scale": "scale_lost"}.get(wire.name, "output_lost")
+            told = wire.trouble.text if wire.trouble else Text("断开", "lost")
+            text = Text(f"{wire.name}：{told.zh}", f"{wire.name}: {told.en}")
+            # What passes without gates ends in the reject lane: counted as well, it would be counted twice.
+            is_stop = wire.state is State.LOST and wire.name != "scale"
+            found.append(Alarm(f"wire-{wire.name}", kind, Level.STOP if is_stop else Level.WARNING, text))
+        self._lost_commands += len(self._wiring.outputs.lost())
+        if self._lost_commands:
+            text = Text(
+                f"{self._lost_commands} 个已计数的果没有分道，在剔除道末端",
+                f"{self._lost_commands} counted fruit had no gate and lie at the end of the reject lane",
+            )
+            found.append(Alarm("lost-commands", "output_lost", Level.WARNING, text))
+        return found
+
+    def _disk_alarms(self) -> list[Alarm]:
+        free = self._journal.free_bytes()
+        if self._disk_trouble is not None or free < self._disk_stop_bytes:
+            why = self._disk_trouble or f"{free // 2**20} MiB"
+            text = Text(f"磁盘写不下了（{why}），已停止分级", f"the disk is full ({why}); nothing is graded")
+            return [Alarm("disk", "disk", Level.STOP, text)]
+        if free < max(DISK_WARNING_BYTES, 2 * self._disk_stop_bytes):
+            text = Text(f"磁盘只剩 {free // 2**20} MiB", f"only {free // 2**20} MiB are left on the disk")
+            return [Alarm("disk", "disk", Level.WARNING, text)]
+        return []
+
+    def _delivery_alarms(self) -> list[Alarm]:
+        standing = self._delivery.standing()
+        now = self._stamps()
+        if standing.state != "offline":
+            self._offline_since = None
+        elif self._offline_since is None:
+            self._offline_since = now
+        refused = [
+            Alarm(
+                f"refused-{batch.run}-{number}",
+                "delivery",
+                Level.WARNING,
+                Text(f"服务器拒收第 {number} 号果：{why}", f"the house refuses fruit {number}: {why}"),
+            )
+            for batch in self._journal.undelivered()
+            for number, why in list(self._journal.gaps(batch.id).items())[:5]
+        ]
+        if standing.state == "refused" and standing.error is not None:
+            code, why = standing.error
+            text = Text(f"服务器拒收（{code}）：{why}", f"the house refuses ({code}): {why}")
+            return [Alarm("delivery", "delivery", Level.WARNING, text), *refused]
+        if self._offline_since is not None and now - self._offline_since >= OFFLINE_WARNING_S:
+            text = Text(
+                f"连不上服务器，本机继续分级，{standing.waiting} 条待送",
+                f"the server is not reached; grading goes on, {standing.waiting} wait to be delivered",
+            )
+            return [Alarm("delivery", "delivery", Level.WARNING, text), *refused]
+        return refused
+
+    def _source_state(self, now: datetime) -> dict[str, Any]:
+        state = self._source.state
+        if state is not self._source_since[0]:
+            self._source_since = state, now
+        stamps = list(self._seen_at)
+        is_moving = len(stamps) > 1 and self._stamps() - stamps[-1] < 2.0
+        fps = (len(stamps) - 1) / max(stamps[-1] - stamps[0], 1e-3) if is_moving else 0.0
+        return {
+            "name": self._source.name,
+            "state": state.value,
+            "fps": round(fps, 1),
+            "since": format_time(self._source_since[1]),
+        }
+
+    def _calibration_state(self, now: datetime) -> dict[str, Any]:
+        profile = self._grading.profile
+        state = "valid"
+        if now < profile.made_at:
+            state = "missing"
+        elif now >= profile.valid_until:
+            state = "expired"
+        elif now >= profile.valid_until - CALIBRATION_WARNING:
+            state = "expires_soon"
+        return {"state": state, "valid_until": format_time(profile.valid_until), "name": profile.name}
+
+    def _batch_state(self) -> dict[str, Any] | None:
+        batch = self._journal.open_batch
+        if batch is None:
+            return None
+        tally, lanes = self._journal.tally, self._wiring.lanes.lane_of
+        now = self._stamps()
+        while self._passed_at and now - self._passed_at[0] > _RATE_S:
+            self._passed_at.popleft()
+        return {
+            "ref": batch.server_ref or batch.run.rpartition(":")[2][:8],
+            "lot": batch.lot,
+            "crop": batch.crop,
+            "variety": batch.variety,
+            "standard": {"id": batch.standard, "edition": batch.edition},
+            "opened_at": format_time(batch.opened_at),
+            "received_g": batch.received_g or 0,
+            "fruit": tally.fruit,
+            "mass_g": tally.mass_g,
+            "rate_per_min": len(self._passed_at),
+            "doubtful": tally.by_tier.get(DOUBTFUL, [0])[0],
+            "rejected": tally.by_tier.get(CULL, [0])[0],
+            "tiers": [
+                {
+                    "tier": tier,
+                    "name": {
+                        "zh": "等外" if tier == CULL else f"{tier} 果",
+                        "en": "Cull" if tier == CULL else f"Tier {tier}",
+                    },
+                    **dict(zip(("fruit", "mass_g", "price_fen"), tally.by_tier.get(tier, (0, 0, 0)), strict=True)),
+                    "lane": None if isinstance(self._wiring.outputs, NoOutputs) else lanes.get(tier),
+                }
+                for tier in self._grading.tariff.tiers
+            ],
+        }
+
+
+def _canonical(scanned: str) -> str | None:
+    try:
+        return parse_digital_link(scanned.strip()).canonical()
+    except IdentifierError:
+        return None
+
+
+def _lot_named(scanned: str) -> str | None:
+    """Return the lot that a code names by itself, or None: crates name their lot to the house alone."""
+    try:
+        link = parse_digital_link(scanned.strip())
+    except IdentifierError:
+        return None
+    return link.canonical() if {"01", "10"} <= set(link.values) and "21" not in link.values else None
+
+
+def _check_weights(weighed_g: Mapping[str, int], present: set[str], received_g: int | None) -> None:
+    if set(weighed_g) != present:
+        listed = ", ".join(sorted(present))
+        raise WeighingError(f"the fruit are in {listed}: weigh each of these", f"果在 {listed}，请逐档称重")
+    if received_g is None:
+        raise WeighingError(
+            "the house has not told what it received; close without weights",
+            "服务器还没有告知收货重量，请不填称重直接结束",
+        )
+    left_g = received_g - sum(weighed_g.values())
+    if not 0 <= left_g <= received_g // 100:
+        raise WeighingError(
+            f"the tiers weigh {left_g} g less than the {received_g} g received; at most 1 % may be missing",
+            f"各档合计比收货 {received_g} g 少 {left_g} g，最多允许少 1%",
+        )
+
+
+def _queued(row: LineFruit) -> dict[str, Any]:
+    shown = json.loads(row.shown)
+    return {
+        "number": row.number,
+        "crops": [f"/files/{name}" for name in shown["crops"]],
+        "candidates": shown["candidates"],
+        "nominal_tier": row.nominal_tier,
+        "why": shown["why"],
+        "measures": shown["measures"],
+        "at": format_time(row.at),
+    }
+
+
+def _passed(row: LineFruit) -> dict[str, Any]:
+    shown = json.loads(row.shown)
+    return {
+        "number": row.number,
+        "tier": row.tier,
+        "lane": row.lane,
+        "crop": f"/files/{shown['crops'][0]}" if shown["crops"] else None,
+        "mass_g": row.mass_g,
+        "price_fen": row.price_fen,
+        "reason": shown["reason"],
+        "at": format_time(row.at),
+    }
