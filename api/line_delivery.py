@@ -156,7 +156,7 @@ class House:
             raise OfflineError(f"the server answers {answer.status_code} and no JSON: is it ours?") from error
         if answer.is_success and isinstance(told, dict):
             return told
-        if answer.status_code == 401 and self.token:
+        if answer.status_code == 401 and isinstance(told, dict) and told.get("code") == "not_signed_in":
             raise SignInNeededError
         raise RefusedError(answer.status_code, told if isinstance(told, dict) else {})
 
@@ -260,15 +260,20 @@ class Delivery:
         if self._house is None:
             raise OfflineError("this line has no server")
         with self._lock:
-            if self._house.token is None:
-                self._sign_in(self._house)
-            server_id = fruit.server_id
-            while server_id is None:
-                batch = next((b for b in self._journal.undelivered() if b.id == fruit.batch_id), None)
-                if batch is None or not self._of_batch(self._house, batch):
-                    raise OfflineError("the fruit has not been delivered yet")
-                server_id = self._journal.fruit(fruit.number).server_id
-            self._house.judge_with_second(server_id, tier, reason, second_code)
+            try:
+                self._judge_now(self._house, fruit, tier, reason, second_code=second_code)
+            except SignInNeededError:
+                self._forget_token()
+                self._judge_now(self._house, fruit, tier, reason, second_code=second_code)
+
+    def _judge_now(self, house: House, fruit: LineFruit, tier: str, reason: str, *, second_code: str) -> None:
+        if house.token is None:
+            self._sign_in(house)
+        while (server_id := self._journal.fruit(fruit.number).server_id) is None:
+            batch = next((each for each in self._journal.undelivered() if each.id == fruit.batch_id), None)
+            if batch is None or not self._of_batch(house, batch):
+                raise OfflineError("the fruit has not been delivered yet")
+        house.judge_with_second(server_id, tier, reason, second_code)
 
     # --- steps ---
 

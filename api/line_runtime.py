@@ -416,7 +416,7 @@ class LineRuntime:
         self._keep_commands()
 
     def _keep(self, group: Sequence[_Graded]) -> None:
-        new = [self._new_fruit(each) for each in group]
+        new = [new_fruit(each.passed, each.run, each.at, self._grading) for each in group]
         is_kept = self._written(new)
         while not is_kept and not self._stopping.wait(1.0):
             is_kept = self._written(new)
@@ -469,35 +469,6 @@ class LineRuntime:
     def _wait_until_kept(self) -> bool:
         with self._kept:
             return self._kept.wait_for(lambda: self._pending == 0, timeout=_PATIENCE_S)
-
-    def _new_fruit(self, each: _Graded) -> NewFruit:
-        passed, verdict = each.passed, each.passed.verdict
-        crops = tuple(view.crop for view in passed.views)
-        measures = passed.measures
-        why = [*passed.doubts] or [verdict.reason]
-        shown = {
-            "crops": [sha256(crop).hexdigest() for crop in crops],
-            "candidates": list(verdict.candidates),
-            "why": [{"zh": text.zh, "en": text.en} for text in why],
-            "reason": {"zh": verdict.reason.zh, "en": verdict.reason.en},
-            "measures": {
-                "diameter_mm": round((measures.equivalent_diameter_um if measures else 0) / 1000, 1),
-                "length_mm": round((measures.length_um if measures else 0) / 1000, 1),
-                "mass_g": measures.mass_g if measures else 0,
-                "marks_mm2": measures.blemish_mm2 if measures else 0,
-            },
-        }
-        return NewFruit(
-            number=passed.number,
-            at=each.at,
-            tier=verdict.tier,
-            nominal_tier=verdict.nominal_tier,
-            mass_g=measures.mass_g if measures else 0,
-            price_fen=verdict.price_fen,
-            record=self._grading.record(passed, each.run),
-            crops=(*crops, *self._grading.model),
-            shown=shown,
-        )
 
     # --- people ---
 
@@ -699,6 +670,36 @@ class LineRuntime:
                 for tier in self._grading.tariff.tiers
             ],
         }
+
+
+def new_fruit(passed: Passed, run: str, at: datetime, grading: Grading) -> NewFruit:
+    """Return a passed fruit as the journal keeps it: its record, its crops, what the console shows of it."""
+    verdict, measures = passed.verdict, passed.measures
+    crops = tuple(view.crop for view in passed.views)
+    why = [*passed.doubts] or [verdict.reason]
+    shown = {
+        "crops": [sha256(crop).hexdigest() for crop in crops],
+        "candidates": list(verdict.candidates),
+        "why": [{"zh": text.zh, "en": text.en} for text in why],
+        "reason": {"zh": verdict.reason.zh, "en": verdict.reason.en},
+        "measures": {
+            "diameter_mm": round((measures.equivalent_diameter_um if measures else 0) / 1000, 1),
+            "length_mm": round((measures.length_um if measures else 0) / 1000, 1),
+            "mass_g": measures.mass_g if measures else 0,
+            "marks_mm2": measures.blemish_mm2 if measures else 0,
+        },
+    }
+    return NewFruit(
+        number=passed.number,
+        at=at,
+        tier=verdict.tier,
+        nominal_tier=verdict.nominal_tier,
+        mass_g=measures.mass_g if measures else 0,
+        price_fen=verdict.price_fen,
+        record=grading.record(passed, run),
+        crops=(*crops, *grading.model),
+        shown=shown,
+    )
 
 
 def _canonical(scanned: str) -> str | None:
