@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,15 @@ from api.terminal import OK, AsJson, bar, installation, print_json, say, table
 if TYPE_CHECKING:
     from grading.dataset import Photo
     from grading.learned import Model
+    from grading.train import Recipe
+
+
+class What(StrEnum):
+    """What a network learns to find."""
+
+    FRUIT = "fruit"
+    DEFECTS = "defects"
+
 
 LEAST_SAID_PERMILLE = 15
 """What a network is less sure of is noise: nothing is chosen by it."""
@@ -25,11 +35,20 @@ def train(  # noqa: PLR0917  # options, not positions
         typer.Argument(metavar="DATA...", help="Folders of labelled photographs.", exists=True, file_okay=False),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the data set, the run and the model go.")],
+    what: Annotated[
+        What,
+        typer.Option(help="fruit: finds and names them. defects: marks on one fruit, by outlines and drawn fruit."),
+    ] = What.FRUIT,
     epochs: Annotated[int, typer.Option(min=1, max=1000)] = 40,
-    side: Annotated[int, typer.Option(min=64, max=1280, help="Side of the network's input in pixels.")] = 320,
-    scenes: Annotated[int, typer.Option(min=0, max=100_000, help="How many scenes to lay from cut-out fruit.")] = 800,
+    side: Annotated[
+        int | None, typer.Option(min=64, max=1280, help="Side of the network's input in pixels: 320, for defects 128.")
+    ] = None,
+    scenes: Annotated[
+        int | None,
+        typer.Option(min=0, max=100_000, help="Scenes to lay from cut-out fruit: 800. For defects, drawn fruit: 3600."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
-    name: Annotated[str, typer.Option(help="What the model is called.")] = "fruit",
+    name: Annotated[str, typer.Option(help="What the model is called; what it finds, where nothing is said.")] = "",
     version: Annotated[str, typer.Option(help="Which one of that name.")] = "v1",
     licence: Annotated[
         str, typer.Option(help="What the card says about licences.")
@@ -60,9 +79,27 @@ def train(  # noqa: PLR0917  # options, not positions
     from grading.errors import TrainingError
     from grading.train import Recipe, export, require_extra, train
 
+    is_fruit, name = what is What.FRUIT, name or what.value
+    side = side or (320 if is_fruit else 128)
+    scenes = scenes if scenes is not None else 800 if is_fruit else 3600
     if side % 32:
         raise typer.BadParameter("must be a multiple of 32", param_hint="--side")
     require_extra()
+    if not is_fruit:
+        if start is not None or leave_out:
+            raise typer.BadParameter("--from and --leave-out are for fruit", param_hint="--what")
+        asked = {
+            "what": what.value,
+            "seed": seed,
+            "side": side,
+            "scenes": scenes,
+            "data": [str(each.resolve()) for each in data],
+        }
+        recipe = Recipe(
+            side=side, epochs=epochs, batch=16, seed=seed, device=device, most_channels=512, of_single_fruit=True
+        )
+        card = {"name": name, "version": version, "licence": licence}
+        return _train_defects(data, out, recipe, asked=asked, card=card, resume=resume, as_json=as_json)
     photographs = [photo for folder in data for photo in read_folder(folder)]
     training, held_out = split(photographs, seed=seed)
     if not held_out:
@@ -122,6 +159,69 @@ def train(  # noqa: PLR0917  # options, not positions
         print_json({"card": str(card_file), "report": report})
     else:
         _say(report, card_file, held_out)
+    return OK
+
+
+def _train_defects(
+    data: list[Path],
+    out: Path,
+    recipe: "Recipe",
+    *,
+    asked: dict[str, Any],
+    card: dict[str, str],
+    resume: bool,
+    as_json: bool,
+) -> int:
+    """Train on drawn fruit and on what is labelled in `data`; report both apart, beside what colour alone finds."""
+    from grading import defect_data, defect_report
+    from grading.dataset import read_folder
+    from grading.defects import KINDS, DefectModel
+    from grading.learned import load_model
+    from grading.train import export, train
+
+    training, held_out = defect_data.split([p for folder in data for p in read_folder(folder)], seed=recipe.seed)
+    plan, folder = out / "plan.json", out / "data"
+    if resume:
+        _must_match(plan, asked)
+    else:
+        with bar("fruit", is_shown=not as_json) as step:
+            defect_data.prepare(
+                training, held_out, folder, drawn=asked["scenes"], side=recipe.side, seed=recipe.seed, progress=step
+            )
+        plan.write_text(json.dumps(asked, indent=1) + "\n", "utf-8")
+    with bar("epochs", is_shown=not as_json) as step:
+        trained = train(folder / "data.yaml", recipe, out, progress=lambda done, total, _: step(done, total))
+    card_file = out / f"{card['name']}.toml"
+    export(
+        trained.weights,
+        card_file,
+        side=recipe.side,
+        classes=KINDS,
+        data=("drawn fruit of our own", *(folder.name for folder in data)),
+        least_score_permille=250,
+        name=card["name"],
+        version=card["version"],
+        licence=card["licence"],
+    )
+    model = DefectModel(load_model(card_file))
+    drawn = defect_data.held_out_drawn(asked["scenes"], side=recipe.side, seed=recipe.seed)
+    figures: dict[str, Any] = {
+        "drawn": defect_report.report(drawn, model),
+        "real": defect_report.report(defect_data.held_out_real(held_out, side=recipe.side), model),
+        "held_out": sorted({photo.fruit for photo in held_out}),
+    }
+    (out / "report").mkdir(exist_ok=True)
+    defect_report.write(figures, out / "report" / "defects.report.json", out / "report" / "defects.svg")
+    if as_json:
+        print_json({"card": str(card_file), "report": figures})
+        return OK
+    for part in ("drawn", "real"):
+        told = figures[part]
+        rows = table(f"{part}, held out: {told['fruit']} fruit, {told['defects']} defects", "network", "colour alone")
+        for key in told["network"]:
+            rows.add_row(key.replace("_", " "), str(told["network"][key]), str(told["colour"].get(key)))
+        say(rows)
+    say(f"{card_file}; report in {out / 'report'}")
     return OK
 
 

@@ -42,6 +42,10 @@ class Recipe:
     start: Path | None = None
     """Weights (.pt) of an earlier training to go on from; none: from random weights. A .pt file can run code
     when it is opened: only your own."""
+    most_channels: int = 1024
+    """No layer has more than a quarter of these; 512 halves the file, for small pictures."""
+    of_single_fruit: bool = False
+    """Each picture is one fruit, cut out: no mosaics, little scaling, masks at half the picture's resolution."""
     in_bfloat16: bool | None = None
     """Multiply in bfloat16; not said: where a processor, not a GPU, computes and has instructions for it."""
 
@@ -82,7 +86,7 @@ def train(data: Path, recipe: Recipe, out: Path, *, progress: Progress | None = 
         return Trained(out / "run", last, measures(out / "run"))
     if recipe.start is not None and not recipe.start.is_file():
         raise TrainingError(f"there are no weights {recipe.start} to go on from")
-    network = engine.YOLO(str(last if is_resumed else recipe.start or ARCHITECTURE))
+    network = engine.YOLO(str(last if is_resumed else recipe.start or _architecture(engine, recipe, out)))
     if progress is not None:
 
         def after(trainer: Any) -> None:
@@ -102,8 +106,25 @@ def train(data: Path, recipe: Recipe, out: Path, *, progress: Progress | None = 
     return Trained(out / "run", last, measures(out / "run"))
 
 
+def _architecture(engine: Any, recipe: Recipe, out: Path) -> str:
+    """Return the network's description: ultralytics' own, or one with fewer channels that is written into `out`."""
+    if recipe.most_channels == 1024:
+        return ARCHITECTURE
+    own = Path(engine.__file__).parent / "cfg" / "models" / "26" / "yolo26-seg.yaml"
+    text, changed = re.subn(
+        r"(?m)^(  n: \[[\d.]+, [\d.]+, )\d+\]", rf"\g<1>{recipe.most_channels}]", own.read_text("utf-8")
+    )
+    if changed != 1:
+        raise TrainingError(f"{own.name} does not say how many channels {ARCHITECTURE} has")
+    narrow = out / ARCHITECTURE
+    narrow.write_text(text, "utf-8")
+    return str(narrow)
+
+
 def _arguments(recipe: Recipe) -> dict[str, Any]:
     """Return what ultralytics is told."""
+    alone: dict[str, Any] = {"mosaic": 0.0, "scale": 0.15, "degrees": 15, "hsv_s": 0.4, "hsv_v": 0.35}
+    alone |= {"overlap_mask": False, "mask_ratio": 2, "translate": 0.04, "cache": "ram"}
     return {
         "imgsz": recipe.side,
         "epochs": recipe.epochs,
@@ -136,6 +157,7 @@ def _arguments(recipe: Recipe) -> dict[str, Any]:
         "name": "run",
         "exist_ok": True,
         "verbose": False,
+        **(alone if recipe.of_single_fruit else {}),
     }
 
 
