@@ -222,9 +222,9 @@ def parse_profile(data: bytes) -> CameraProfile:
 
 def recoloured(pixels: Pixels, colour: Colour) -> Pixels:
     """Return the pixels in neutral light: to linear light, through the matrix, and back to sRGB."""
-    linear = cv2.LUT(pixels, _TO_LINEAR)
+    light = cv2.LUT(pixels, _TO_LINEAR)
     bgr = colour.matrix[::-1, ::-1] * (len(_TO_SRGB) - 1)
-    steps = np.clip(cv2.transform(linear, bgr.astype(np.float32)), 0, len(_TO_SRGB) - 1)
+    steps = np.clip(cv2.transform(light, bgr.astype(np.float32)), 0, len(_TO_SRGB) - 1)
     return np.asarray(_TO_SRGB[steps.astype(np.uint16)], dtype=np.uint8)
 
 
@@ -372,14 +372,15 @@ def _maps(profile: CameraProfile) -> tuple[NDArray[np.int16], NDArray[np.uint16]
     return np.asarray(steps, dtype=np.int16), np.asarray(fine, dtype=np.uint16)
 
 
-def _linear(srgb: Matrix) -> Matrix:
+def linear(srgb: Matrix) -> Matrix:
     """IEC 61966-2-1: from 0 to 1, coded to linear."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
-def _coded(linear: Matrix) -> Matrix:
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+def coded(light: Matrix) -> Matrix:
+    """IEC 61966-2-1: from 0 to 1, linear to coded."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
 
 
-_TO_LINEAR: Final = _linear(np.arange(256) / 255).astype(np.float32)
-_TO_SRGB: Final = np.round(_coded(np.arange(65_536) / 65_535) * 255).astype(np.uint8)
+_TO_LINEAR: Final = linear(np.arange(256) / 255).astype(np.float32)
+_TO_SRGB: Final = np.round(coded(np.arange(65_536) / 65_535) * 255).astype(np.uint8)
