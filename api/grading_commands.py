@@ -37,17 +37,26 @@ def grade(  # noqa: PLR0917  # options, not positions
     focal_px: Annotated[
         int | None, typer.Option(min=50, max=100_000, help="Focal length in pixels, where it is known.")
     ] = None,
+    view: Annotated[
+        str,
+        typer.Option(metavar="above|side", help="Where the camera is: above the fruit, or level with coin and fruit."),
+    ] = "above",
     brix: Annotated[
         float | None, typer.Option(min=0, max=50, help="A meter's reading of the lot, degrees Brix.")
     ] = None,
     detector: Annotated[
-        str, typer.Option(metavar="classical|learned|both", help="Who finds the fruit: colour, a network, or both.")
-    ] = "classical",
+        str,
+        typer.Option(
+            metavar="automatic|classical|learned|both",
+            help="Who finds the fruit: colour, a network, both, or what the ground in the picture asks for.",
+        ),
+    ] = "automatic",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photograph and line.")] = False,
 ) -> int:
     """Find, measure and grade the fruit in photographs. Records nothing.
 
     A photograph that cannot be graded is named with the reason, the others are graded, and the exit code is 2.
+    One without a scale still tells its fruit, but neither sizes nor classes: all of them are left to a person.
     """
     from grading.detectors import DETECTORS, detector_named
     from grading.report import grade_files, picture_paths
@@ -56,6 +65,8 @@ def grade(  # noqa: PLR0917  # options, not positions
 
     if detector not in DETECTORS:
         raise typer.BadParameter(f"{detector!r} is none of {', '.join(DETECTORS)}", param_hint="--detector")
+    if view not in {"above", "side"}:
+        raise typer.BadParameter(f"{view!r} is neither above nor side", param_hint="--view")
     settings = Settings.load()
     chosen = _standard(standard or settings.standard_file or "mango")
     references = _references(scale, marker_mm=marker_mm, coin_mm=coin_mm)
@@ -69,6 +80,7 @@ def grade(  # noqa: PLR0917  # options, not positions
         focal_px=focal_px,
         tariff=load_tariff(settings.price_file) if settings.price_file else None,
         brix_tenths=None if brix is None else round(brix * 10),
+        is_from_side=view == "side",
         detector=detector_named(detector, runtime=settings.vision_runtime),
     )
     rows = table("photograph", "fruit", "tier", "class", "size", "diameter", "mass", "why")
@@ -79,7 +91,7 @@ def grade(  # noqa: PLR0917  # options, not positions
                 typer.echo(json.dumps(report, ensure_ascii=False, separators=(",", ":")))
             else:
                 _add_rows(rows, report)
-            if not report["fruits"]:
+            if not report["fruits"] or report["scale"] is None:
                 ungraded += 1
                 typer.echo(f"guoyuan: {report['image']}: {report['refused'][0]['why']}", err=True)
             step(done, len(photographs))
@@ -220,16 +232,16 @@ def _references(text: str, *, marker_mm: float, coin_mm: float) -> list["Known"]
 
 def _add_rows(rows: "Table", report: Mapping[str, Any]) -> None:
     for number, fruit in enumerate(report["fruits"], 1):
-        low, high = fruit["mass_g_interval"]
+        low, high = fruit["mass_g_interval"] or (None, None)
         rows.add_row(
             Path(report["image"]).name,
             str(number),
             fruit["tier"],
             fruit["class"] or "-",
             fruit["size_code"] or "-",
-            f"{fruit['diameter_mm']:.0f} mm",
-            f"{fruit['mass_g']} g ({low} to {high})",
-            fruit["reasons"][0]["en"],
+            "-" if fruit["diameter_mm"] is None else f"{fruit['diameter_mm']:.0f} mm",
+            "-" if low is None else f"{fruit['mass_g']} g ({low} to {high})",
+            fruit["reasons"][-1 if fruit["tier"] == "doubtful" else 0]["en"],
         )
     if report["fruits"]:
         for refused in report["refused"]:

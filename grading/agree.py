@@ -55,7 +55,7 @@ class CrossCheckedDetector:
             if not any(_is_on(each, coin.box) for coin in coins)
         ]
         by_learning = self.learned.outlined(pixels, finds, ignore=ignore)
-        found = [each for group in _groups(by_colour, by_learning) for each in self._agreed(*group)]
+        found = [each for group in groups(by_colour, by_learning) for each in self._agreed(*group)]
         row = max(1, pixels.shape[0] // 8)
         return sorted(found, key=lambda d: ((d.y + d.mask.shape[0] // 2) // row, d.x))
 
@@ -91,7 +91,7 @@ def _shared(a: Detection, b: Detection) -> int:
     return int((one & other).sum())
 
 
-def _groups(
+def groups(
     by_colour: Sequence[Detection], by_learning: Sequence[Detection]
 ) -> list[tuple[list[Detection], list[Detection]]]:
     """Return what belongs together: everything linked by masks that speak of the same thing."""

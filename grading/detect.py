@@ -56,6 +56,15 @@ class SeesCoins(Protocol):
         ...
 
 
+@runtime_checkable
+class WeighsCoins(Protocol):
+    """A detector that also says how sure it is of the coins it sees."""
+
+    def coin_scores(self, pixels: Pixels) -> list[int]:
+        """Return how sure it is of each of its `coins`, in thousandths."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ClassicalDetector:
     """Colour against the ground: Lab chroma distance to the median ground colour, Otsu, split where two touch.

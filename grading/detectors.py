@@ -7,10 +7,11 @@ from grading.detect import ClassicalDetector, Detector
 from grading.errors import EvidenceError, ModelFileError
 from ledger.canonical import canonical
 
+AUTOMATIC: Final = "automatic"
 CLASSICAL: Final = "classical"
 LEARNED: Final = "learned"
 BOTH: Final = "both"
-DETECTORS: Final = (CLASSICAL, LEARNED, BOTH)
+DETECTORS: Final = (CLASSICAL, LEARNED, BOTH, AUTOMATIC)
 
 
 def detector_named(name: str, *, runtime: str = "") -> Detector:
@@ -22,11 +23,14 @@ def detector_named(name: str, *, runtime: str = "") -> Detector:
         return ClassicalDetector()
     # The classical detector, which most stations run, starts without the inference runtime.
     from grading.agree import CrossCheckedDetector
+    from grading.automatic import AutomaticDetector
     from grading.learned import LearnedDetector, shipped
     from grading.runtimes import RUNTIMES
 
     is_usual = runtime in {"", RUNTIMES[0]}
     learned = LearnedDetector(shipped() if is_usual else shipped(runtime=runtime))
+    if name == AUTOMATIC:
+        return AutomaticDetector(learned)
     return learned if name == LEARNED else CrossCheckedDetector(learned)
 
 

@@ -183,10 +183,10 @@ class NoFruitError(CannotGradeError):
 
     code = "no_fruit"
 
-    def __init__(self, cut: int = 0) -> None:
+    def __init__(self, cut: int = 0, cut_boxes: Sequence[tuple[int, int, int, int]] = ()) -> None:
         edge = f"; {cut} at the edge of the picture cannot be measured" if cut else ""
         super().__init__(f"no whole fruit was found in the photograph{edge}")
-        self.cut = cut
+        self.cut, self.cut_boxes = cut, tuple(cut_boxes)
 
 
 class UsedPhotographError(CannotGradeError):

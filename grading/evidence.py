@@ -24,9 +24,10 @@ from ledger.errors import LedgerError
 from ledger.kernel.errors import OriginError
 from ledger.kernel.files import FileStore, ni_uri
 
-FORMAT = "guoyuan-fruit-record/2"
-FORMATS = ("guoyuan-fruit-record/1", FORMAT)
-"""Every edition that is read and graded again; the first one has neither marks, bands nor an interval of the mass."""
+FORMAT = "guoyuan-fruit-record/3"
+FORMATS = ("guoyuan-fruit-record/1", "guoyuan-fruit-record/2", FORMAT)
+"""Every edition that is read and graded again. The first one has neither marks, bands nor an interval of the mass;
+the first two measure without regard to where in the picture a fruit lies, and doubt nothing (`measure`, `look`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,9 @@ def keep_fruit(files: FileStore, seen: Seen, fruit: SeenFruit, *, number: int, r
     return Kept(files.put(fruit_record(seen, fruit, crop=crop, number=number, run=run, setup=setup)), crop)
 
 
-def fruit_record(
-    seen: Seen, fruit: SeenFruit, *, crop: str, number: int, run: str, setup: Setup, edition: int = 2
-) -> bytes:
-    """Return the canonical bytes of one fruit's record, in the newest edition or an older one."""
+def fruit_record(seen: Seen, fruit: SeenFruit, *, crop: str, number: int, run: str, setup: Setup) -> bytes:
+    """Return the canonical bytes of one fruit's record, in the edition that the setup measures by."""
+    edition = setup.edition
     new: dict[str, Any] = {}
     if edition > 1:
         stage = setup.standard.stage(fruit.measures)
@@ -62,6 +62,8 @@ def fruit_record(
             "stage": stage.id if stage else "",
             "brixTenths": -1 if setup.brix_tenths is None else setup.brix_tenths,
         }
+    if edition > 2:
+        new["doubts"] = list(fruit.doubts)
     return canonical(
         {
             **new,
@@ -115,7 +117,7 @@ class Looked:
 
     def look(self, frame: bytes, setup: Setup) -> Seen:
         """Return what a photograph shows, from memory where nothing that decides it has changed. As `look`."""
-        given = (setup.reference, setup.focal_px, setup.brix_tenths)
+        given = (setup.reference, setup.focal_px, setup.brix_tenths, setup.edition)
         key = (_digest(frame), setup.standard.digest, setup.tariff.digest, setup.model, given)
         if self._seen is None or key != self._key:
             self._seen, self._key = look(frame, setup), key
@@ -153,6 +155,7 @@ def regrade(
             focal_px=told["scale"]["focalPx"] or None,
             detector=detector or detector_described(lambda model: ni_uri(_digest(model)) == told["model"]),
             brix_tenths=brix if (brix := told.get("brixTenths", -1)) >= 0 else None,
+            edition=FORMATS.index(told["format"]) + 1,
         )
         if ni_uri(_digest(setup.model)) != told["model"]:
             raise EvidenceError("the record was made by another detector than this one")
@@ -167,7 +170,6 @@ def regrade(
             number=told["number"],
             run=told["run"],
             setup=setup,
-            edition=FORMATS.index(told["format"]) + 1,
         )
         if again != record:
             raise EvidenceError(f"{', '.join(_differing(_parsed(again), told))} come out otherwise")

@@ -1,6 +1,7 @@
 """One photograph, from bytes to verdicts: scale, fruit, measures, grade. No database and no clock."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
@@ -8,15 +9,27 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from grading.calibrate import Coin, Marker, Reference, Scale, camera_height_mm, find_scale
+from grading.calibrate import EDITION, Coin, Marker, Polygon, Reference, Scale, camera_height_mm, find_scale
 from grading.camera import Frame, Pixels, decode, to_jpeg, to_lab
-from grading.detect import ClassicalDetector, Detection, Detector, SeesCoins
+from grading.detect import ClassicalDetector, Detection, Detector, SeesCoins, WeighsCoins
 from grading.errors import NoFruitError
 from grading.grade import Verdict, grade
 from grading.measure import Error, Mark, Measures, measure
-from grading.standard import Standard, Tariff
+from grading.standard import Standard, Tariff, Text
 from ledger.canonical import canonical
 
+_DOUBTED_PERMILLE: Final = 300
+"""A doubted fruit has at most this score: no standard here accepts it without a person."""
+_CLIPPED: Final = 250
+_MOST_CLIPPED_PERMILLE: Final = 150
+"""Share of a fruit that may be burnt out to white (a lamp's reflection) before its colour and marks are doubted."""
+_MOST_CONTACT_PERMILLE: Final = 100
+"""Share of its outline along which a fruit may lie against another before its size is doubted."""
+_ROUND_KINDS: Final = frozenset({"apple", "orange", "peach", "plum", "tomato", "litchi", "kiwi", "pear", "lemon"})
+"""Kinds that are spheres rather than spindles, where their outline is nearly a circle."""
+_BESIDE: Final = (-0.15, 0.25)
+"""How much lower than a fruit, in shares of its height, a coin ends that stands beside it for a photograph from the
+side: 97 in 100 such photographs, and 4 in 100 taken from above (grading/README.md)."""
 _CROP_MARGIN_PERMILLE = 70
 _CROP_SIDE_PX = 520
 _SCALE_PERMILLE: Final = {"marker": 4, "coin": 15, "given": 10}
@@ -67,6 +80,10 @@ class Setup:
     detector: Detector = field(default_factory=ClassicalDetector)
     brix_tenths: int | None = None
     """A meter's reading of the lot in tenths of a degree, where somebody took one."""
+    is_from_side: bool = False
+    """Whether the camera looks at standing fruit from the side: then their widest circles are as far as the coin."""
+    edition: int = EDITION
+    """How it is measured: the edition of fruit records that this makes (`evidence.FORMATS`)."""
 
     def focused(self, focal_px: int | None) -> "Setup":
         """Return the same with this focal length."""
@@ -78,6 +95,28 @@ class Setup:
         return canonical(dict(self.detector.description))
 
 
+DOUBTS: Final[Mapping[str, Text]] = {
+    "scale": Text(
+        "比例尺不可靠：硬币看不清，或画面中还有另一枚大小不同的硬币",  # noqa: RUF001  # Chinese has its own comma
+        "the scale is unsure: the coin is hardly seen, or another thing of another size looks like one",
+    ),
+    "view": Text(
+        "硬币与果底齐平，可能是从侧面拍的；若是，实际比所报的大（--view side）",  # noqa: RUF001  # Chinese punctuation
+        "the coin stands level with the fruit: if the picture was taken from the side, it is larger than told here "
+        "(--view side)",
+    ),
+    "light": Text(
+        "果面过曝，颜色和斑痕看不出来",  # noqa: RUF001  # Chinese has its own comma
+        "overexposed: colour and marks cannot be seen",
+    ),
+    "touching": Text(
+        "与另一个果子相贴或相叠，大小可能量错",  # noqa: RUF001  # Chinese has its own comma
+        "it touches or hides another fruit: its size may be wrong",
+    ),
+}
+"""What is doubted about a fruit before anything of it is measured."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SeenFruit:
     """One fruit in a photograph: where, how large, what grade, and its own small picture as JPEG."""
@@ -87,6 +126,8 @@ class SeenFruit:
     verdict: Verdict
     outline: tuple[tuple[int, int], ...]
     crop: bytes
+    doubts: tuple[str, ...] = ()
+    """Why a person should look, whatever the numbers say: names of DOUBTS."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,36 +155,114 @@ def look_at(frame: Frame, setup: Setup) -> Seen:
     whole = [detection for detection in detections if not detection.is_cut]
     cut = len(detections) - len(whole)
     if not whole:
-        raise NoFruitError(cut)
-    height_um = None if setup.focal_px is None else round(camera_height_mm(setup.focal_px, scale.mm_per_px) * 1000)
-    fruit = tuple(
-        _judge(frame.pixels, detection, setup, nm_per_px=scale.nm_per_px, camera_height_um=height_um)
-        for detection in whole
+        raise NoFruitError(cut, tuple(each.box for each in detections))
+    height_um = (
+        None
+        if setup.focal_px is None or setup.is_from_side
+        else round(camera_height_mm(setup.focal_px, scale.mm_per_px) * 1000)
     )
+    place = _Place(frame.pixels, scale.nm_per_px, height_um)
+    doubts = _doubts(frame.pixels, whole, scale, setup) if setup.edition >= 3 else [()] * len(whole)
+    fruit = tuple(_judge(place, *each, setup) for each in zip(whole, doubts, strict=True))
     return Seen(frame, scale, height_um, fruit, cut, tuple(d.box for d in detections if d.is_cut))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    """What all fruit of a photograph share."""
+
+    pixels: Pixels
+    nm_per_px: int
+    camera_height_um: int | None
 
 
 def _scale(pixels: Pixels, setup: Setup) -> Scale | Given:
     if isinstance(setup.reference, Given):
         return setup.reference
-    if isinstance(setup.reference, Coin) and isinstance(setup.detector, SeesCoins):
-        return find_scale(pixels, setup.reference, coins=setup.detector.coins(pixels))
-    return find_scale(pixels, setup.reference)
+    detector = setup.detector
+    if isinstance(setup.reference, Coin) and isinstance(detector, SeesCoins):
+        scores = detector.coin_scores(pixels) if isinstance(detector, WeighsCoins) else ()
+        return find_scale(
+            pixels,
+            setup.reference,
+            coins=detector.coins(pixels),
+            scores_permille=scores,
+            edition=setup.edition,
+        )
+    return find_scale(pixels, setup.reference, edition=setup.edition)
 
 
-def _judge(
-    pixels: Pixels, detection: Detection, setup: Setup, *, nm_per_px: int, camera_height_um: int | None
-) -> SeenFruit:
+def _doubts(pixels: Pixels, fruit: Sequence[Detection], scale: Scale | Given, setup: Setup) -> list[tuple[str, ...]]:
+    """Return for every fruit what is doubted about it."""
+    unsure_scale = isinstance(scale, Scale) and not scale.is_sure
+    coin = scale.outline if isinstance(scale, Scale) and isinstance(scale.reference, Coin) else None
+    is_asked = coin is not None and setup.focal_px is not None and not setup.is_from_side
+    return [
+        tuple(
+            name
+            for name, is_doubted in (
+                ("scale", unsure_scale),
+                ("view", is_asked and coin is not None and _stands_beside(coin, each.box)),
+                ("light", _clipped_permille(pixels, each) > _MOST_CLIPPED_PERMILLE),
+                ("touching", _contact_permille(each, fruit) > _MOST_CONTACT_PERMILLE),
+            )
+            if is_doubted
+        )
+        for each in fruit
+    ]
+
+
+def _stands_beside(coin: Polygon, box: tuple[int, int, int, int]) -> bool:
+    x, y, w, h = box
+    (left, _), (right, bottom) = coin.min(axis=0), coin.max(axis=0)
+    return bool((left > x + w or right < x) and _BESIDE[0] < (float(bottom) - y - h) / h < _BESIDE[1])
+
+
+def _clipped_permille(pixels: Pixels, fruit: Detection) -> int:
+    x, y, w, h = fruit.box
+    dullest = pixels[y : y + h, x : x + w].min(axis=2)[fruit.mask]
+    return 1000 * int((dullest >= _CLIPPED).sum()) // max(1, len(dullest))
+
+
+def _contact_permille(fruit: Detection, others: Sequence[Detection]) -> int:
+    """Return how much of a fruit's outline lies within two pixels of another fruit's mask."""
+    x, y, w, h = fruit.box
+    near = np.zeros((h + 4, w + 4), np.uint8)
+    for other in others:
+        ox, oy, ow, oh = other.box
+        left, top, right, bottom = max(x - 2, ox), max(y - 2, oy), min(x + w + 2, ox + ow), min(y + h + 2, oy + oh)
+        if other is not fruit and left < right and top < bottom:
+            near[top - y + 2 : bottom - y + 2, left - x + 2 : right - x + 2] |= other.mask[
+                top - oy : bottom - oy, left - ox : right - ox
+            ]
+    if not near.any():
+        return 0
+    reached = cv2.dilate(near, np.ones((5, 5), np.uint8))
+    at = fruit.outline - (x - 2, y - 2)
+    return 1000 * int((reached[at[:, 1], at[:, 0]] > 0).sum()) // max(1, len(at))
+
+
+def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: Setup) -> SeenFruit:
     x, y, w, h = detection.box
+    if doubts:
+        detection = replace(detection, score_permille=min(detection.score_permille, _DOUBTED_PERMILLE))
+    height_um = place.camera_height_um
     measures = measure(
-        to_lab(pixels[y : y + h, x : x + w]),
+        to_lab(place.pixels[y : y + h, x : x + w]),
         detection.mask,
-        mm_per_px=nm_per_px / 1e6,
+        mm_per_px=place.nm_per_px / 1e6,
         solid=setup.standard.solid,
-        camera_height_mm=None if camera_height_um is None else camera_height_um / 1000,
+        camera_height_mm=None if height_um is None else height_um / 1000,
         bands=setup.standard.bands,
         error=Error(scale_permille=_SCALE_PERMILLE[method_of(setup.reference)]),
+        axis_cosine=_axis_cosine(detection.box, place.pixels.shape, setup),
+        is_round_kind=detection.kind in _ROUND_KINDS,
+        edition=setup.edition,
     )
+    if "view" in doubts:
+        # Seen from the side nothing was to be shrunk: the interval holds that mass too.
+        larger = (1000 / max(1, measures.height_corrected_permille)) ** 3
+        measures = replace(measures, mass_high_g=round(measures.mass_high_g * larger))
     verdict = grade(
         measures,
         setup.standard,
@@ -151,7 +270,16 @@ def _judge(
         score_permille=detection.score_permille,
         brix_tenths=setup.brix_tenths,
     )
-    return SeenFruit(detection, measures, verdict, simplified(detection.outline), crop_jpeg(pixels, detection))
+    crop = crop_jpeg(place.pixels, detection)
+    return SeenFruit(detection, measures, verdict, simplified(detection.outline), crop, doubts)
+
+
+def _axis_cosine(box: tuple[int, int, int, int], shape: tuple[int, ...], setup: Setup) -> float:
+    """Return the cosine of the angle under which a camera sees a fruit, its axis in the middle of the picture."""
+    if setup.focal_px is None or setup.edition < 3:
+        return 1.0
+    x, y, w, h = box
+    return 1 / math.hypot(1, (x + (w - shape[1]) / 2) / setup.focal_px, (y + (h - shape[0]) / 2) / setup.focal_px)
 
 
 def simplified(outline: NDArray[np.int32]) -> tuple[tuple[int, int], ...]:

@@ -7,7 +7,7 @@ the same picture always gives the same verdict.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
+EDITION: Final = 3
+"""How a fruit is measured; older records say an older one, and are graded again by it."""
 _DIRECTIONS = 180
+_LONG: Final = 1.25
+"""From this ratio of length to width on, no fruit is round."""
 _RIM_PERMILLE = 55
 _MARK_DEPTH = 9.0
 """How much darker (CIE L*) than the skin around it a mark is. Lenticels stay under it, scabs do not."""
@@ -39,7 +43,8 @@ class Solid:
     """How a crop's body follows from its outline: thickness per width, and density.
 
     A `long` fruit lies on its side, so its shorter caliper is the diameter of its equatorial section. Of a
-    `round` one it is the circle with the outline's area: its longest caliper takes every shadow along.
+    `round` one it is the sphere as large as length times width squared: of two calipers the longer one takes
+    every shadow along, so the shorter counts twice.
     `shape_permille` is one standard deviation of the mass that outline and form leave open.
     """
 
@@ -127,22 +132,31 @@ def measure(
     camera_height_mm: float | None = None,
     bands: Sequence[Band] = (),
     error: Error = Error(),
+    axis_cosine: float = 1.0,
+    is_round_kind: bool = False,
+    edition: int = EDITION,
 ) -> Measures:
-    """Return the measures of the fruit in `mask`; `lab` holds CIE L*a*b* of the same box."""
+    """Return the measures of the fruit in `mask`; `lab` holds CIE L*a*b* of the same box.
+
+    `axis_cosine` is the cosine of the angle between the camera's axis and the way to the fruit: 1 straight below.
+    `is_round_kind` says that the fruit looks like one of a round kind, whatever crop it is graded as.
+    Until the second edition a round fruit's diameter was that of the circle with its outline's area.
+    """
     length_px, width_px = feret_px(mask)
     area_px = int(mask.sum())
     shrink = 1.0
     if camera_height_mm is not None:
         apparent = width_px * mm_per_px
-        shrink = belt_to_fruit(apparent, camera_height_mm) / apparent
+        shrink = belt_to_fruit(apparent, camera_height_mm, axis_cosine=axis_cosine) / apparent
     mm = mm_per_px * shrink
     length_mm, width_mm, circle_mm = length_px * mm, width_px * mm, 2 * math.sqrt(area_px / math.pi) * mm
+    form: Form = "round" if edition >= 3 and is_round_kind and length_px < _LONG * width_px else solid.form
     marked, depth = _marks(lab, mask)
     marks_px = int(marked.sum())
     volume_mm3 = math.pi / 6 * length_mm * width_mm * (width_mm * solid.thickness_permille / 1000)
     mass_g = volume_mm3 * solid.density_g_per_l / 1e6
     spread = _mass_spread(length_px, width_px, solid, error)
-    colour = np.median(lab[mask], axis=0)
+    colour = [np.median(lab[..., channel][mask]) for channel in range(3)]
     return Measures(
         length_um=round(length_mm * 1000),
         width_um=round(width_mm * 1000),
@@ -156,11 +170,13 @@ def measure(
         volume_mm3=round(volume_mm3),
         mass_g=round(mass_g),
         height_corrected_permille=round(shrink * 1000),
-        equatorial_um=round((circle_mm if solid.form == "round" else width_mm) * 1000),
+        equatorial_um=round(
+            1000 * (circle_mm if edition < 3 and solid.form == "round" else _equatorial_mm(length_mm, width_mm, form))
+        ),
         roundness_permille=min(1000, round(4000 * area_px / (math.pi * length_px**2))),
         mass_low_g=round(mass_g / spread * (_UNCORRECTED_LOW if camera_height_mm is None else 1.0)),
         mass_high_g=round(mass_g * spread),
-        bands=tuple(sorted((band.name, _share_permille(lab, mask, band)) for band in bands)),
+        bands=_shares(lab, mask, bands),
         marks=tuple(_described(part, depth, mm) for part in _parts(marked)),
     )
 
@@ -172,31 +188,48 @@ def _mass_spread(length_px: float, width_px: float, solid: Solid, error: Error) 
     return math.exp(_NORMAL_90 * math.hypot(scale, outline, solid.shape_permille / 1000))
 
 
-def _share_permille(lab: Floats, mask: Mask, band: Band) -> int:
+def _shares(lab: Floats, mask: Mask, bands: Sequence[Band]) -> tuple[tuple[str, int], ...]:
+    """Return every band's name and share in thousandths, by name."""
+    if not bands:
+        return ()
     light, a, b = (lab[..., channel][mask] for channel in range(3))
-    chroma = np.hypot(a, b)
-    hue = np.degrees(np.arctan2(b, a)) % 360
-    within = (hue - band.hue_from) % 360 < band.hue_to - band.hue_from
-    within &= (chroma >= band.least_chroma) & (chroma < band.most_chroma)
-    within &= (light >= band.least_light) & (light < band.most_light)
-    return round(1000 * int(within.sum()) / len(within))
+    chroma, hue = np.hypot(a, b), np.degrees(np.arctan2(b, a))
+    shares = []
+    for band in bands:
+        # The angle above the band's beginning, 0 to 360; written so because remainders are slow.
+        past = hue - band.hue_from
+        past[past < 0] += 360
+        past[past < 0] += 360
+        past[past >= 360] -= 360
+        within = past < band.hue_to - band.hue_from
+        within &= (chroma >= band.least_chroma) & (chroma < band.most_chroma)
+        within &= (light >= band.least_light) & (light < band.most_light)
+        shares.append((band.name, round(1000 * int(within.sum()) / len(within))))
+    return tuple(sorted(shares))
 
 
-def belt_to_fruit(apparent_mm: float, camera_height_mm: float) -> float:
+def _equatorial_mm(length_mm: float, width_mm: float, form: Form) -> float:
+    return width_mm if form == "long" else (length_mm * width_mm * width_mm) ** (1 / 3)
+
+
+def belt_to_fruit(apparent_mm: float, camera_height_mm: float, *, axis_cosine: float = 1.0) -> float:
     """Return the true diameter of a sphere that lies on the plane and looks `apparent_mm` wide there.
 
-    Pinhole camera at height H straight above, sphere of radius r resting on the plane: the tangent
-    cone meets the plane in a circle of radius R = H r / sqrt(H^2 - 2 H r). Solved for r.
+    Pinhole camera at height H, its axis upright, sphere of radius r resting on the plane, seen under the angle t to
+    the axis: its centre is (H - r) / cos t away, and it fills a cone of half angle a with sin a = r / that. Hence
+    r = H sin a / (cos t + sin a). Off the axis a picture is stretched by 1 / cos^2 t outwards and by 1 / cos t
+    around, so by cos^-1.5 t on the mean; straight below this is R = H r / sqrt(H^2 - 2 H r) solved for r.
     """
-    big_r, h = apparent_mm / 2, camera_height_mm
-    return 2 * (math.sqrt(big_r**4 / h**2 + big_r**2) - big_r**2 / h)
+    half = math.atan(apparent_mm / 2 / camera_height_mm * axis_cosine**1.5)
+    return 2 * camera_height_mm * math.sin(half) / (axis_cosine + math.sin(half))
 
 
 def feret_px(mask: Mask) -> tuple[float, float]:
     """Return the longest and the shortest caliper width of a mask, in pixels."""
-    inner = mask.copy()
-    inner[1:-1, 1:-1] &= ~(mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:])
-    ys, xs = np.nonzero(inner)
+    # The farthest points in any direction are first or last in their row.
+    rows = np.flatnonzero(mask.any(axis=1))
+    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
+    ys, xs = np.concatenate([rows, rows]), np.concatenate([first, last])
     angles = np.arange(_DIRECTIONS) * (np.pi / _DIRECTIONS)
     along = np.outer(np.cos(angles), xs) + np.outer(np.sin(angles), ys)
     # Centres of pixels lie half a pixel inside the outline on both sides.
@@ -223,8 +256,9 @@ def _marks(lab: Floats, mask: Mask) -> tuple[Mask, Floats]:
         return none, depth
     ys, xs = np.nonzero(core)
     terms = _cubic(xs, ys, mask.shape)
-    light = _smoothed(lab[..., 0], mask)[ys, xs]
-    colour = _smoothed(np.hypot(lab[..., 1], lab[..., 2]), mask)[ys, xs]
+    # Nine pixels around each of the core lie within the mask: the core is eroded by more than one.
+    light = _box_sum(lab[..., 0].astype(np.float64), 1)[ys, xs] / 9
+    colour = _box_sum(np.hypot(lab[..., 1], lab[..., 2]).astype(np.float64), 1)[ys, xs] / 9
     sample = slice(None, None, max(1, len(light) // 2500))
     light_surface, sound = _sound_surface(terms[sample], light[sample])
     colour_surface = _fitted(terms[sample][sound], colour[sample][sound])
@@ -235,7 +269,7 @@ def _marks(lab: Floats, mask: Mask) -> tuple[Mask, Floats]:
     found[ys, xs] = is_mark
     depth[ys, xs] = -darker
     # A mark is more than a grain of sensor noise: at least five of nine neighbours.
-    return np.asarray(found & (_box_sum(found.astype(np.float64), 1) >= 5), dtype=bool), depth
+    return np.asarray(found & (_box_sum(found.astype(np.uint8), 1) >= 5), dtype=bool), depth
 
 
 _Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -320,23 +354,21 @@ def _cubic(xs: NDArray[np.intp], ys: NDArray[np.intp], shape: tuple[int, ...]) -
     return np.stack([np.ones_like(x), x, y, xx, x * y, yy, x * xx, xx * y, x * yy, y * yy], axis=1)
 
 
-def _smoothed(values: Floats, mask: Mask) -> Floats:
-    weight = _box_sum(mask.astype(np.float64), 1)
-    total = _box_sum(np.where(mask, values, 0.0).astype(np.float64), 1)
-    return total / np.maximum(weight, 1.0)
-
-
 def _eroded(mask: Mask, radius: int) -> Mask:
     whole = (2 * radius + 1) ** 2
-    return np.asarray(_box_sum(mask.astype(np.float64), radius) >= whole - 0.5, dtype=bool)
+    return np.asarray(_box_sum(mask.astype(np.int32), radius) == whole, dtype=bool)
 
 
-def _box_sum(values: Floats, radius: int) -> Floats:
+def _box_sum(values: NDArray[Any], radius: int) -> NDArray[Any]:
     """Return the sum over the square of side 2 radius + 1 around every element; outside counts nothing."""
-    padded = np.pad(values, radius + 1)
-    sums = padded.cumsum(axis=0).cumsum(axis=1)
-    side = 2 * radius + 1
     h, w = values.shape
+    padded = np.zeros((h + 2 * radius + 2, w + 2 * radius + 2), values.dtype)
+    padded[radius + 1 : radius + 1 + h, radius + 1 : radius + 1 + w] = values
+    if radius == 1:
+        rows = padded[1:-3] + padded[2:-2] + padded[3:-1]
+        return np.asarray(rows[:, 1:-3] + rows[:, 2:-2] + rows[:, 3:-1])
+    sums = padded.cumsum(axis=0, dtype=values.dtype).cumsum(axis=1, dtype=values.dtype)
+    side = 2 * radius + 1
     return np.asarray(
         sums[side : side + h, side : side + w] - sums[:h, side : side + w] - sums[side : side + h, :w] + sums[:h, :w]
     )

@@ -10,16 +10,28 @@ from typing import Any, Final
 from PIL import Image
 
 from grading.calibrate import Coin, Marker
-from grading.camera import MAX_BYTES, Frame, decode
-from grading.detect import ClassicalDetector, Detector
-from grading.errors import CannotGradeError, ImageTooLargeError, NoScaleError, UnreadableFileError
-from grading.grade import NO_CLASS
-from grading.look import Given, Known, Seen, SeenFruit, Setup, look_at, method_of
-from grading.standard import Standard, Tariff, load_tariff
+from grading.camera import MAX_BYTES, Frame, decode, to_lab
+from grading.detect import Detection, Detector
+from grading.detectors import AUTOMATIC, detector_named
+from grading.errors import (
+    CannotGradeError,
+    ImageTooLargeError,
+    NoFruitError,
+    NoScaleError,
+    TiltedScaleError,
+    UnreadableFileError,
+)
+from grading.grade import DOUBTFUL, NO_CLASS
+from grading.look import DOUBTS, Given, Known, Seen, SeenFruit, Setup, look_at, method_of, simplified
+from grading.measure import Measures, measure
+from grading.standard import Standard, Tariff, Text, load_tariff
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-ASSUMED_FOCAL_MM: Final = 36
-"""Focal length (as on 36 x 24 mm film) taken for a hand-held camera that does not tell its own, beside a coin."""
+ASSUMED_FOCAL_MM: Final = 32
+"""Focal length (as on 36 x 24 mm film) taken for a hand-held camera that does not tell its own, beside a coin.
+
+Fitted to photographs of fruit of known volume by one or two telephones (grading/README.md); telephones have 24 to 35.
+"""
 _FILM_DIAGONAL_MM: Final = 43.267
 _EXIF: Final = 0x8769
 _FOCAL_LENGTH_ON_FILM: Final = 0xA405
@@ -47,16 +59,24 @@ def grade_files(
     tariff: Tariff | None = None,
     detector: Detector | None = None,
     brix_tenths: int | None = None,
+    is_from_side: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Yield one report per photograph: what it shows, its fruit, and what was refused and why.
 
     The first of `references` that the photograph has gives its scale. Without `focal_px`, the focal length
-    that the photograph's EXIF tells is used, and beside a coin an ordinary hand-held camera's.
+    that the photograph's EXIF tells is used, and beside a coin an ordinary hand-held camera's. Where none of the
+    references is there, the fruit are still told, without millimetres, grams or class, and left to a person.
     """
     prices = tariff or load_tariff()
-    finder = detector or ClassicalDetector()
+    finder = detector or detector_named(AUTOMATIC)
     for path in paths:
-        yield _report(path, [Setup(standard, prices, each, focal_px, finder, brix_tenths) for each in references])
+        yield _report(
+            path,
+            [
+                Setup(standard, prices, each, focal_px, finder, brix_tenths, is_from_side=is_from_side)
+                for each in references
+            ],
+        )
 
 
 def focal_px_of(data: bytes, *, width: int, height: int) -> int | None:
@@ -84,19 +104,31 @@ def _report(path: Path, setups: list[Setup]) -> dict[str, Any]:
         "fruits": [],
         "refused": [],
         "standard": {"id": setups[0].standard.id, "edition": setups[0].standard.edition},
+        "detector": setups[0].detector.description["name"],
     }
+    frame = None
     try:
         data = _read(path)
         frame = decode(data)
         report |= {"width": frame.width, "height": frame.height}
-        seen, setup = _look(frame, data, setups)
+        seen, setup, told_by = _look(frame, data, setups)
     except CannotGradeError as error:
-        return report | {"refused": [{"what": error.code, "why": str(error)}]}
+        refused = [{"what": error.code, "why": str(error)}]
+        if frame is None or not isinstance(error, NoScaleError | TiltedScaleError):
+            cut = error.cut_boxes if isinstance(error, NoFruitError) else ()
+            return report | {"refused": refused + [_cut(box) for box in cut]}
+        found = setups[0].detector.detect(frame.pixels)
+        return report | {
+            "fruits": [_without_scale(frame, each, setups[0]) for each in found if not each.is_cut],
+            "refused": refused + [_cut(each.box) for each in found if each.is_cut],
+        }
     return report | {
         "scale": {
             "method": method_of(setup.reference),
             "mm_per_px": round(seen.scale.nm_per_px / 1e6, 6),
             "camera_height_mm": None if seen.camera_height_um is None else round(seen.camera_height_um / 1000),
+            "focal_px": setup.focal_px,
+            "focal_from": told_by,
         },
         "fruits": [_fruit(fruit, setup) for fruit in seen.fruit],
         "refused": [_cut(box) for box in seen.cut_boxes],
@@ -105,24 +137,21 @@ def _report(path: Path, setups: list[Setup]) -> dict[str, Any]:
 
 def _fruit(fruit: SeenFruit, setup: Setup) -> dict[str, Any]:
     measures, verdict, detection = fruit.measures, fruit.verdict, fruit.detection
-    stage = setup.standard.stage(measures)
     left, top = detection.x, detection.y
     basis, section = setup.standard.basis_of(verdict.rule)
+    least = setup.standard.content.doubt.least_score_permille
+    doubts = [(f"doubt-{name}", DOUBTS[name]) for name in fruit.doubts]
+    if not doubts and detection.score_permille < least:
+        doubts.append(("doubt-score", _unsure(detection.score_permille, least)))
+    if not doubts and verdict.is_doubtful:
+        doubts.append(("doubt-near", _NEAR_LIMIT))
     return {
-        "box": _corners(detection.box),
-        "polygon": [list(point) for point in fruit.outline],
-        "kind": detection.kind or setup.standard.content.crop,
+        **_seen(detection, measures, setup),
         "diameter_mm": round(measures.equatorial_um / 1000, 1),
         "length_mm": round(measures.length_um / 1000, 1),
+        "sphere_mm": round((6 * measures.volume_mm3 / math.pi) ** (1 / 3), 1),
         "mass_g": measures.mass_g,
         "mass_g_interval": [measures.mass_low_g, measures.mass_high_g],
-        "colour": {
-            "lab": [measures.lab_l_centi / 100, measures.lab_a_centi / 100, measures.lab_b_centi / 100],
-            "bands_percent": {name: share / 10 for name, share in measures.bands},
-            "stage": stage.id if stage else None,
-        },
-        "roundness": measures.roundness_permille / 1000,
-        "defect_percent": measures.blemish_permille / 10,
         "defects": [
             {
                 "kind": mark.kind,
@@ -136,17 +165,82 @@ def _fruit(fruit: SeenFruit, setup: Setup) -> dict[str, Any]:
         "tier": verdict.tier,
         "candidates": list(verdict.candidates),
         "price_fen": verdict.price_fen,
-        "confidence": detection.score_permille / 1000,
         "reasons": [
-            {
-                "rule": verdict.rule,
-                "basis": basis,
-                "section": section,
-                "zh": verdict.reason.zh,
-                "en": verdict.reason.en,
-            }
+            _reason(verdict.rule, verdict.reason, basis=basis, section=section),
+            *(_reason(rule, text) for rule, text in doubts),
         ],
     }
+
+
+def _without_scale(frame: Frame, detection: Detection, setup: Setup) -> dict[str, Any]:
+    """Return what can be said of a fruit whose size is not known: place, kind, colour, share of marks."""
+    x, y, w, h = detection.box
+    # Shares and colours are the same at any scale; every length, area and mass is left out.
+    measures = measure(
+        to_lab(frame.pixels[y : y + h, x : x + w]),
+        detection.mask,
+        mm_per_px=1.0,
+        solid=setup.standard.solid,
+        bands=setup.standard.bands,
+    )
+    return {
+        **_seen(detection, measures, setup),
+        "diameter_mm": None,
+        "length_mm": None,
+        "sphere_mm": None,
+        "mass_g": None,
+        "mass_g_interval": None,
+        "defects": [
+            {"kind": "mark", "box": _corners((x + m.box[0], y + m.box[1], m.box[2], m.box[3])), "area_mm2": None}
+            for m in measures.marks
+        ],
+        "class": None,
+        "size_code": None,
+        "tier": DOUBTFUL,
+        "candidates": list(setup.tariff.tiers),
+        "price_fen": None,
+        "reasons": [_reason("doubt-no-scale", _NO_SCALE)],
+    }
+
+
+def _seen(detection: Detection, measures: Measures, setup: Setup) -> dict[str, Any]:
+    stage = setup.standard.stage(measures)
+    return {
+        "box": _corners(detection.box),
+        "polygon": [list(point) for point in simplified(detection.outline)],
+        "kind": detection.kind or setup.standard.content.crop,
+        "confidence": detection.score_permille / 1000,
+        "colour": {
+            "lab": [measures.lab_l_centi / 100, measures.lab_a_centi / 100, measures.lab_b_centi / 100],
+            "bands_percent": {name: share / 10 for name, share in measures.bands},
+            "stage": stage.id if stage else None,
+        },
+        "roundness": measures.roundness_permille / 1000,
+        "defect_percent": measures.blemish_permille / 10,
+    }
+
+
+def _reason(rule: str, text: Text, *, basis: str = "house", section: str = "") -> dict[str, str]:
+    return {"rule": rule, "basis": basis, "section": section, "zh": text.zh, "en": text.en}
+
+
+def _unsure(score_permille: int, least_permille: int) -> Text:
+    told, least = f"{score_permille / 1000:.2f}", f"{least_permille / 1000:.2f}"
+    return Text(
+        f"不能确定这是果子或轮廓是否正确：把握 {told}，至少要 {least}，请人看",  # noqa: RUF001  # Chinese punctuation
+        f"not sure that this is a fruit, or of its outline: confidence {told}, at least {least} is needed; "
+        "a person decides",
+    )
+
+
+_NO_SCALE: Final = Text(
+    "画面中没有标记或硬币，量不出毫米和克，请人定",  # noqa: RUF001  # Chinese has its own comma
+    "no marker or coin in the picture: neither millimetres nor grams can be told; a person decides",
+)
+_NEAR_LIMIT: Final = Text(
+    "离界限太近，镜头分不清是哪一档，请人定",  # noqa: RUF001  # Chinese has its own comma
+    "too near a limit for the camera to tell the tiers apart; a person decides",
+)
 
 
 def _corners(box: Box) -> list[int]:
@@ -173,21 +267,26 @@ def _read(path: Path) -> bytes:
         raise UnreadableFileError(path, reason) from error
 
 
-def _look(frame: Frame, data: bytes, setups: list[Setup]) -> tuple[Seen, Setup]:
+def _look(frame: Frame, data: bytes, setups: list[Setup]) -> tuple[Seen, Setup, str | None]:
     wanted = []
     for setup in setups:
         try:
-            chosen = _focused(setup, data, frame)
-            return look_at(frame, chosen), chosen
+            chosen, told_by = _focused(setup, data, frame)
+            return look_at(frame, chosen), chosen, told_by
         except NoScaleError as error:
             wanted.append(error.wanted)
     raise NoScaleError(" or ".join(wanted))
 
 
-def _focused(setup: Setup, data: bytes, frame: Frame) -> Setup:
-    if setup.focal_px is not None or isinstance(setup.reference, Given):
-        return setup
+def _focused(setup: Setup, data: bytes, frame: Frame) -> tuple[Setup, str | None]:
+    """Return the setup with the camera's focal length, and who told it: `given`, `exif`, `assumed` or nobody."""
+    if setup.focal_px is not None:
+        return setup, "given"
+    if isinstance(setup.reference, Given):
+        return setup, None
     focal = focal_px_of(data, width=frame.width, height=frame.height)
-    if focal is None and isinstance(setup.reference, Coin):
-        focal = _focal_px(ASSUMED_FOCAL_MM, frame.width, frame.height)
-    return setup.focused(focal)
+    if focal is not None:
+        return setup.focused(focal), "exif"
+    if isinstance(setup.reference, Coin):
+        return setup.focused(_focal_px(ASSUMED_FOCAL_MM, frame.width, frame.height)), "assumed"
+    return setup, None

@@ -1,5 +1,6 @@
 """Kept evidence grades again to the same verdict, and altered evidence does not."""
 
+import dataclasses
 import json
 
 import pytest
@@ -33,16 +34,19 @@ def test_a_record_grades_again_to_the_same_verdict(evidence: tuple[bytes, bytes]
     assert verdict.tier == json.loads(evidence[0])["verdict"]["tier"]
 
 
-def test_a_record_of_the_first_edition_still_grades_again() -> None:
-    given = setup()
+@pytest.mark.parametrize("edition", [1, 2])
+def test_a_record_of_an_older_edition_still_grades_again(edition: int) -> None:
+    given = dataclasses.replace(setup(), focal_px=1700, edition=edition)
     seen = look(tray(7), given)
     crop = "ni:///sha-256;" + "A" * 43
-    old = fruit_record(seen, seen.fruit[2], crop=crop, number=3, run=RUN, setup=given, edition=1)
+    old = fruit_record(seen, seen.fruit[2], crop=crop, number=3, run=RUN, setup=given)
     told = json.loads(old)
-    assert told["format"] == "guoyuan-fruit-record/1"
-    assert set(told["measures"]).isdisjoint({"massLowG", "equatorialUm"})
-    assert "marks" not in told
+    assert told["format"] == f"guoyuan-fruit-record/{edition}"
+    assert set(told["measures"]).isdisjoint({"massLowG", "equatorialUm"}) == (edition == 1)
+    assert ("marks" in told) == (edition == 2)
     assert again(old, tray(7)) == seen.fruit[2].verdict
+    newer = look(tray(7), setup().focused(1700)).fruit[2].measures
+    assert newer.length_um < recorded(told).length_um, "the newest edition knows how far from the middle a fruit lies"
 
 
 def test_a_record_holds_every_measure_that_a_verdict_rests_on(evidence: tuple[bytes, bytes]) -> None:

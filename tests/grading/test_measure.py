@@ -172,10 +172,31 @@ def test_a_mass_lies_in_its_interval_which_grows_with_what_is_unknown(
     assert blind.mass_low_g <= near.mass_low_g, "a camera that may stand close makes fruit look heavy"
 
 
-def test_a_round_fruits_diameter_is_its_circles_and_a_long_ones_its_width() -> None:
+def test_a_round_fruits_diameter_is_its_spheres_and_a_long_ones_its_width() -> None:
     mask = disc(100, 80)
     ball = measure(skin(mask), mask, mm_per_px=0.5, solid=Solid(1000, 1000, "round"))
     long = measure(skin(mask), mask, mm_per_px=0.5, solid=Solid(1000, 1000, "long"))
-    assert ball.equatorial_um == ball.equivalent_diameter_um
+    assert ball.equatorial_um == pytest.approx((ball.length_um * ball.width_um**2) ** (1 / 3), rel=1e-3)
+    assert measure(skin(mask), mask, mm_per_px=0.5, solid=Solid(1000, 1000, "round"), edition=2).equatorial_um == (
+        ball.equivalent_diameter_um
+    ), "as older records have it"
     assert long.equatorial_um == long.width_um == pytest.approx(80_000, rel=0.02)
     assert ball.roundness_permille == pytest.approx(800, rel=0.03)
+
+
+@pytest.mark.parametrize("degrees", [0, 10, 20, 30])
+@pytest.mark.parametrize("radius", [20.0, 45.0])
+def test_a_sphere_anywhere_in_the_picture_keeps_its_size(degrees: float, radius: float) -> None:
+    """A sphere on the plane, drawn by a pinhole camera from the tangent cone itself: what `measure` must take back."""
+    height, focal = 400.0, 800.0
+    tilt = math.radians(degrees)
+    away = (height - radius) / math.cos(tilt)
+    half = math.asin(radius / away)
+    # Outwards the cone meets the picture between tan(tilt - half) and tan(tilt + half); across, at its middle.
+    outwards = focal * (math.tan(tilt + half) - math.tan(tilt - half)) / 2
+    across = focal * math.tan(half) / math.cos(tilt)
+    seen_mm = 2 * math.sqrt(outwards * across) * height / focal
+    found = belt_to_fruit(seen_mm, height, axis_cosine=math.cos(tilt))
+    assert found == pytest.approx(2 * radius, rel=0.006)
+    if degrees >= 20:
+        assert belt_to_fruit(seen_mm, height) > 1.02 * 2 * radius, "without the angle it reads too large"

@@ -18,7 +18,7 @@ from grading.standard import load_standard
 from tests.grading.conftest import target, tray
 
 MANGO = load_standard("mango")
-KEYS = {"image", "width", "height", "scale", "fruits", "refused", "standard"}
+KEYS = {"image", "width", "height", "scale", "fruits", "refused", "standard", "detector"}
 
 
 def test_every_file_gets_its_report_and_a_refusal_says_why(tmp_path: Path) -> None:
@@ -72,10 +72,17 @@ def test_a_picture_with_neither_marker_nor_coin_names_both_and_a_stated_scale_ne
     path = tmp_path / "a.jpg"
     path.write_bytes(to_jpeg(samples.tray(1).pixels[:, 300:]))
     (report,) = grade_files([path], standard=MANGO)
-    (refused,) = report["refused"]
+    refused = report["refused"][0]
     assert refused["what"] == "no_scale"
     assert "marker" in refused["why"]
     assert "coin" in refused["why"]
+    assert report["scale"] is None
+    assert len(report["fruits"]) >= 9, "fruit are told all the same"
+    for fruit in report["fruits"]:
+        assert (fruit["tier"], fruit["class"], fruit["reasons"][0]["rule"]) == ("doubtful", None, "doubt-no-scale")
+        lengths = [fruit[name] for name in ("diameter_mm", "length_mm", "sphere_mm", "mass_g", "mass_g_interval")]
+        assert lengths == [None] * 5, "never a guessed size"
+        assert all(mark["area_mm2"] is None for mark in fruit["defects"])
     (report,) = grade_files([path], standard=MANGO, references=[Given(round(samples.MM_PER_PX * 1e6))])
     assert report["scale"]["method"] == "given"
     assert report["fruits"]

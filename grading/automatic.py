@@ -1,0 +1,242 @@
+"""The detector for photographs nobody has seen: what it trusts depends on the ground the fruit lie on.
+
+On plain ground (a belt, a sheet, a tray) colour gives the sharper outline and misses nothing, and the network says
+which of the spots are fruit. On any other ground colour goes astray, and the network is asked alone; before a busy
+one (leaves) a large photograph is also shown to it in parts, because fruit are small there. Which of the three it
+was follows from the pixels, so the same photograph is always looked at in the same way.
+"""
+
+import math
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from grading.agree import groups, overlap
+from grading.calibrate import Box, Polygon
+from grading.camera import Pixels
+from grading.detect import ClassicalDetector, Detection
+from grading.edges import filled, followed
+from grading.learned import Find, LearnedDetector, Model, find
+
+_SAME_SHAPE: Final = 0.92
+_OTHER_SHAPE: Final = 0.62
+_PLAIN_CHROMA: Final = 14.0
+"""CIE chroma up to which the ground along the picture's edge is grey; fruit may lie on a third of that edge."""
+_PLAIN_PERCENT: Final = 65
+_BUSY_TEXTURE: Final = 6.0
+"""Change of lightness from pixel to pixel along the edge, in a picture 400 pixels wide: tables and belts stay under
+2, leaves over 10."""
+_PART_PX: Final = 540
+_SAME_PLACE: Final = 0.6
+"""Finds in parts that cover each other by this share of the smaller box mean the same thing."""
+_LEAST_EDGE_SHARE: Final = 0.7
+_MOST_CONTACT: Final = 0.2
+"""A round fruit that touches the picture's edge along this share of its width lacks a hundredth of it."""
+
+
+class Ground(StrEnum):
+    """What the fruit lie on."""
+
+    PLAIN = "plain"
+    OTHER = "other"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Last:
+    """The finds in the photograph looked at last: scale, fruit and ground are asked for one after the other."""
+
+    of: list[tuple["weakref.ref[Pixels]", list[Find]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class AutomaticDetector:
+    """Fruit by colour and network on plain ground, by the network alone elsewhere.
+
+    Scores: on plain ground how alike the two outlines are, or the network's own word if it is better; what only
+    colour sees, or the network hardly believes, gets `alone_permille` at most, which no standard here accepts
+    without a person. Kind: the network's. Outline: colour's on plain ground, else the network's with its edge
+    sought in the photograph.
+    """
+
+    learned: LearnedDetector
+    classical: ClassicalDetector = field(default_factory=lambda: ClassicalDetector(most_area_permille=900))
+    alone_permille: int = 300
+    believed_permille: int = 200
+    """From this score of the network on, its find counts as a witness for what colour sees."""
+    _last: _Last = field(default_factory=_Last, compare=False, repr=False)
+
+    @property
+    def description(self) -> Mapping[str, str | int]:
+        """Name, version and the parameters of both, the weights' hash among them."""
+        parts = {
+            f"{who}.{name}": value
+            for who, detector in (("classical", self.classical), ("learned", self.learned))
+            for name, value in detector.description.items()
+        }
+        return {
+            "name": "automatic",
+            "version": "v1",
+            "alonePermille": self.alone_permille,
+            "believedPermille": self.believed_permille,
+            **parts,
+        }
+
+    def detect(self, pixels: Pixels, *, ignore: Sequence[Polygon] = ()) -> list[Detection]:
+        """Return every fruit once, top to bottom and left to right."""
+        finds = self._finds(pixels)
+        outlined = self.learned.outlined(pixels, finds, ignore=ignore)
+        by_learning = [self._sharpened(pixels, each) for each in outlined]
+        # What reaches beyond the picture and is hardly believed is a cable or a plate's rim, not half a fruit.
+        by_learning = [each for each in by_learning if not each.is_cut or each.score_permille >= self.believed_permille]
+        if ground_of(pixels) != Ground.PLAIN:
+            return by_learning
+        coins = [_corners(each.box) for each in finds if each.kind == "coin" and self._is_believed(each)]
+        by_colour = [_cut_or_not(each, pixels) for each in self.classical.detect(pixels, ignore=[*ignore, *coins])]
+        found = [each for group in groups(by_colour, by_learning) for each in self._agreed(*group)]
+        row = max(1, pixels.shape[0] // 8)
+        return sorted(found, key=lambda d: ((d.y + d.mask.shape[0] // 2) // row, d.x))
+
+    def coins(self, pixels: Pixels) -> list[Box]:
+        """Return where coins lie, best first."""
+        return [each.box for each in self._finds(pixels) if each.kind == "coin"]
+
+    def coin_scores(self, pixels: Pixels) -> list[int]:
+        """Return how sure the network is of each of `coins`, in thousandths."""
+        return [each.score_permille for each in self._finds(pixels) if each.kind == "coin"]
+
+    def _finds(self, pixels: Pixels) -> list[Find]:
+        if not self._last.of or self._last.of[0][0]() is not pixels:
+            self._last.of[:] = [(weakref.ref(pixels), _found(pixels, self.learned.model))]
+        return self._last.of[0][1]
+
+    def _is_believed(self, found: Find) -> bool:
+        return found.score_permille >= self.learned.model.card.sure_score_permille
+
+    def _agreed(self, by_colour: list[Detection], by_learning: list[Detection]) -> list[Detection]:
+        believed = [each for each in by_learning if each.score_permille >= self.believed_permille]
+        if len(by_colour) == len(believed) == 1:
+            colour, learning = by_colour[0], believed[0]
+            shared = overlap(colour, learning)
+            alike = round(1000 * min(1.0, max(0.0, (shared - _OTHER_SHAPE) / (_SAME_SHAPE - _OTHER_SHAPE))))
+            if alike > self.alone_permille:
+                # Colour's outline: on plain ground it is exact to the pixel.
+                score = max(alike, learning.score_permille)
+                return [replace(colour, score_permille=score, kind=learning.kind)]
+        if by_colour and len(by_colour) >= len(believed):
+            # Colour counts at least as many: what the network does not confirm one by one is left to a person.
+            kind = believed[0].kind if believed else ""
+            return [
+                replace(each, score_permille=min(each.score_permille, self.alone_permille), kind=each.kind or kind)
+                for each in by_colour
+            ]
+        return by_learning
+
+    def _sharpened(self, pixels: Pixels, fruit: Detection) -> Detection:
+        """Return the fruit with its edge as the photograph shows it."""
+        points = None if fruit.is_cut else followed(pixels, fruit.outline)
+        inside = None if points is None else filled(points, pixels.shape)
+        if inside is None:
+            return _cut_or_not(fruit, pixels)
+        mask, x, y = inside
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        if not contours:
+            return _cut_or_not(fruit, pixels)
+        outline = max(contours, key=cv2.contourArea).reshape(-1, 2) + np.array([x, y])
+        sharp = _cut_or_not(replace(fruit, x=x, y=y, mask=mask, outline=outline.astype(np.int32)), pixels)
+        return sharp if overlap(sharp, fruit) >= _LEAST_EDGE_SHARE else _cut_or_not(fruit, pixels)
+
+
+def ground_of(pixels: Pixels) -> Ground:
+    """Return what the picture's edge, all the way round, says of the ground."""
+    shrink = min(1.0, 400 / max(pixels.shape[:2]))
+    small = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else pixels
+    lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB).astype(np.float32)
+    light = lab[..., 0]
+    texture = np.hypot(cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1)) / 8
+    if float(np.median(_border(texture))) > _BUSY_TEXTURE:
+        return Ground.BUSY
+    chroma = np.hypot(lab[..., 1] - 128, lab[..., 2] - 128)
+    return Ground.PLAIN if float(np.percentile(_border(chroma), _PLAIN_PERCENT)) < _PLAIN_CHROMA else Ground.OTHER
+
+
+def _border(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.concatenate([values[:6].ravel(), values[-6:].ravel(), values[:, :6].ravel(), values[:, -6:].ravel()])
+
+
+def _found(pixels: Pixels, model: Model) -> list[Find]:
+    """Return what the network sees in the photograph, and in its parts where the ground is busy; best first."""
+    whole = find(pixels, model)
+    h, w = pixels.shape[:2]
+    if max(h, w) < 2 * _PART_PX or ground_of(pixels) != Ground.BUSY:
+        return whole
+    found = list(whole)
+    for top in _starts(h):
+        for left in _starts(w):
+            part = np.ascontiguousarray(pixels[top : top + _PART_PX, left : left + _PART_PX])
+            found += [
+                _moved(each, left, top) for each in find(part, model) if not _is_torn(each, part, left, top, pixels)
+            ]
+    kept: list[Find] = []
+    for each in sorted(found, key=lambda one: -one.score_permille):
+        if not any(_inside(each.box, other.box) > _SAME_PLACE for other in kept):
+            kept.append(each)
+    return kept
+
+
+def _starts(length: int) -> list[int]:
+    """Return where parts begin that cover a length and overlap by a quarter or more."""
+    count = max(1, math.ceil((length - _PART_PX) / (_PART_PX * 0.75)) + 1)
+    return [round(index * max(0, length - _PART_PX) / max(1, count - 1)) for index in range(count)]
+
+
+def _moved(found: Find, left: int, top: int) -> Find:
+    x0, y0, x1, y1 = found.box
+    cells = found.cells_per_px
+    return replace(
+        found,
+        box=(x0 + left, y0 + top, x1 + left, y1 + top),
+        corner=(found.corner[0] - left * cells, found.corner[1] - top * cells),
+    )
+
+
+def _is_torn(found: Find, part: Pixels, left: int, top: int, whole: Pixels) -> bool:
+    """Whether a find in a part reaches the part's edge where the photograph goes on."""
+    x0, y0, x1, y1 = found.box
+    h, w = part.shape[:2]
+    return (
+        (x0 < 3 and left > 0)
+        or (y0 < 3 and top > 0)
+        or (x1 > w - 3 and left + w < whole.shape[1])
+        or (y1 > h - 3 and top + h < whole.shape[0])
+    )
+
+
+def _inside(a: Box, b: Box) -> float:
+    """Return how much of the smaller of two boxes the other covers."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return max(0.0, width) * max(0.0, height) / max(1e-6, smaller)
+
+
+def _cut_or_not(fruit: Detection, pixels: Pixels) -> Detection:
+    """Return the fruit, called cut where the picture's edge takes more of it than a hundredth of its width."""
+    h, w = fruit.mask.shape
+    sides = (
+        (fruit.y <= 1, fruit.mask[0], w),
+        (fruit.y + h >= pixels.shape[0] - 1, fruit.mask[-1], w),
+        (fruit.x <= 1, fruit.mask[:, 0], h),
+        (fruit.x + w >= pixels.shape[1] - 1, fruit.mask[:, -1], h),
+    )
+    return replace(fruit, is_cut=any(at and int(line.sum()) > _MOST_CONTACT * along for at, line, along in sides))
+
+
+def _corners(box: Box) -> Polygon:
+    x0, y0, x1, y1 = box
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float32)
