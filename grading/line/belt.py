@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -197,7 +198,7 @@ class Line:
         tracker = self._following(pixels, shot)
         step = tracker.step(found.blobs, number=shot.number, at_s=shot.at_s, belt_um=shot.belt_um)
         self._at_s, self._belt_um = shot.at_s, shot.belt_um
-        if found.is_flooded:
+        if not found.is_lit:
             for track in tracker.tracks:
                 self._of(track).noted.add(Doubt.BAD_LIGHT)
         for sight in step.sights:
@@ -320,7 +321,7 @@ class Line:
         for sight in sights:
             kept, blob = self._of(sight.track), found.blobs[sight.blob]
             box = (round(blob.left), round(blob.top), round(blob.right - blob.left), round(blob.bottom - blob.top))
-            outline = tuple((int(x), int(y)) for x, y in found.outlines[sight.blob])
+            outline = tuple(map(tuple, found.outlines[sight.blob].tolist()))
             passed = kept.passed
             number, tier = (None, None) if passed is None else (passed.number, passed.verdict.tier)
             drawn.append(Drawn(box, outline, number, tier))
@@ -328,8 +329,9 @@ class Line:
 
 
 def _simplified(outline: NDArray[np.int32], box: Box) -> tuple[tuple[int, int], ...]:
-    step = max(1, len(outline) // 48)
-    return tuple((int(x) + box[0], int(y) + box[1]) for x, y in outline[::step])
+    """Return an outline with only the points a screen needs, in the frame's pixels."""
+    points = cv2.approxPolyDP(outline.reshape(-1, 1, 2), 1.2, closed=True).reshape(-1, 2)
+    return tuple((int(x) + box[0], int(y) + box[1]) for x, y in points)
 
 
 def _overlap(find: Detection, blob: Blob) -> float:

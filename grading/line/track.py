@@ -31,7 +31,7 @@ _SLIP: Final = 0.3
 _COLOUR_SPREAD: Final = 25.0
 """A turning fruit shows other colours: only a difference well above this speaks against it."""
 _AREA_SPREAD: Final = 0.35
-_CONVINCING: Final = 0.8
+_CONVINCING: Final = 0.7
 """An expected motion that explains so much of the picture is not put to the vote."""
 _PREFERRED: Final = 0.08
 """How much better another motion must explain the picture than the one expected first."""
@@ -250,10 +250,12 @@ class Tracker:
         fit = _Fit(tracks, seen, self.length)
         scores = [fit.score(motion) for motion in expected]
         best = self._best(scores)
-        if scores[best] < _CONVINCING:
+        # Nobody has told and nothing was seen yet: then there is nothing to prefer.
+        is_new = by_encoder is None and self.speed_px_s is None
+        if scores[best] < _CONVINCING or is_new:
             voted = fit.votes()
             expected += voted
-            scores += [fit.score(motion) for motion in voted]
+            scores += [fit.score(motion) - (0.0 if is_new else _PREFERRED) for motion in voted]
             best = self._best(scores)
         self._judge_encoder(fit, by_encoder, scores[best])
         return expected[best]
@@ -636,8 +638,11 @@ def _offsets(tracks: Sequence[Track], seen: _Seen, moved: float, length: float) 
 
 def _unlike(tracks: Sequence[Track], seen: _Seen) -> Array:
     """Return how different tracks and blobs look: 1 is a difference that speaks against them."""
-    colour = np.stack([t.colour for t in tracks])
-    apart = np.sqrt(((colour[:, None, :] - seen.colour[None, :, :]) ** 2).sum(axis=2)) / _COLOUR_SPREAD
+    colour, now = np.stack([t.colour for t in tracks]), seen.colour
+    if len(tracks) > 3 and len(now) > 3:
+        # When the light changes, it changes for all.
+        colour, now = colour - np.median(colour, axis=0), now - np.median(now, axis=0)
+    apart = np.sqrt(((colour[:, None, :] - now[None, :, :]) ** 2).sum(axis=2)) / _COLOUR_SPREAD
     area = np.array([t.area for t in tracks])[:, None]
     ratio = np.abs(np.log(np.maximum(seen.area[None, :], 1.0) / np.maximum(area, 1.0))) / _AREA_SPREAD
     known = np.array([t.was_whole for t in tracks])[:, None] & seen.is_whole[None, :]

@@ -35,6 +35,8 @@ _LEAST_BRIGHTER: Final = 95
 _LEARNING: Final = 0.25
 """How far the belt's colour follows in one step (8-bit units)."""
 _LEARN_EVERY: Final = 5
+_LIT: Final = (0.6, 1.5)
+"""How bright the belt may be, beside what was learned."""
 _FLOODED: Final = 0.85
 """With so much of the picture unlike the belt, it is the light or the camera that changed."""
 _RELEARN_AFTER: Final = 30
@@ -113,11 +115,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """The blobs of one frame. `is_flooded`: hardly any belt is seen, so blobs mean nothing and there are none."""
+    """The blobs of one frame. `is_flooded`: hardly any belt is seen, so blobs mean nothing and there are none.
+
+    `is_lit`: the belt is about as bright as it was learned.
+    """
 
     blobs: tuple[Blob, ...]
     outlines: tuple[NDArray[np.int32], ...]
     is_flooded: bool
+    is_lit: bool
 
 
 class Finder:
@@ -142,12 +148,12 @@ class Finder:
         if self._cells is None or self._flooded > _RELEARN_AFTER:
             self._begin(lab)
         assert self._ground is not None  # noqa: S101  # `_begin` has set it
-        mask = _foreground(lab, self._ground)
+        mask, gain = _foreground(lab, self._ground)
         covered = cv2.countNonZero(mask) / mask.size
         self._frames += 1
         if covered > _FLOODED:
             self._flooded += 1
-            return Found((), (), is_flooded=True)
+            return Found((), (), is_flooded=True, is_lit=False)
         self._flooded = 0
         if self._frames % _LEARN_EVERY == 1:
             self._learn(lab, mask)
@@ -170,7 +176,7 @@ class Finder:
             for part in parts:
                 blobs.append(self._blob(lab, part, is_joined=len(parts) > 1))
                 outlines.append(np.asarray(part.reshape(-1, 2) * _SHRINK, dtype=np.int32))
-        return Found(tuple(blobs), tuple(outlines), is_flooded=False)
+        return Found(tuple(blobs), tuple(outlines), is_flooded=False, is_lit=_LIT[0] <= gain <= _LIT[1])
 
     def ground_at(self, x: float, y: float) -> Lab8:
         """Return the belt's colour at a place of the frame."""
@@ -306,13 +312,19 @@ def _is_at_edge(contour: Plane, shape: tuple[int, ...]) -> bool:
     return x <= 1 or y <= 1 or x + w >= shape[1] - 1 or y + h >= shape[0] - 1
 
 
-def _foreground(lab: NDArray[np.uint8], ground: NDArray[np.uint8]) -> Plane:
+def _foreground(lab: NDArray[np.uint8], ground: NDArray[np.uint8]) -> tuple[Plane, float]:
+    """Return what lies on the belt, and how bright the belt is beside what was learned."""
     apart = cv2.absdiff(lab, ground)
     _, a, b = cv2.split(apart)
     _, coloured = cv2.threshold(cv2.add(a, b), _LEAST_DISTANCE, 255, cv2.THRESH_BINARY)
-    brighter = cv2.subtract(cv2.extractChannel(lab, 0), cv2.extractChannel(ground, 0))
-    _, bright = cv2.threshold(brighter, _LEAST_BRIGHTER, 255, cv2.THRESH_BINARY)
-    return np.asarray(cv2.morphologyEx(cv2.bitwise_or(coloured, bright), cv2.MORPH_OPEN, _CROSS), np.uint8)
+    light, usual = cv2.extractChannel(lab, 0), cv2.extractChannel(ground, 0)
+    bare = coloured[::8, ::8] == 0
+    gain = float(np.median(light[::8, ::8][bare] / np.maximum(usual[::8, ::8][bare], 1.0))) if bare.any() else 1.0
+    if _LIT[0] <= gain <= _LIT[1]:
+        # In other light than usual only colour tells what lies there.
+        _, bright = cv2.threshold(cv2.subtract(light, usual), _LEAST_BRIGHTER, 255, cv2.THRESH_BINARY)
+        coloured = cv2.bitwise_or(coloured, bright)
+    return np.asarray(cv2.morphologyEx(coloured, cv2.MORPH_OPEN, _CROSS), np.uint8), gain
 
 
 _CROSS: Final = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
