@@ -124,7 +124,8 @@ def parse_card(name: str, data: bytes) -> Card:
         if wrong:
             raise ColourCardError("card_file", f"{name}: {why}")
     chroma = np.hypot(lab[:, 1], lab[:, 2])
-    if int((chroma < 6).sum()) < 3 or lab[:, 0].max() < 80 or int((chroma > 25).sum()) < 6:
+    greys = lab[chroma < 6, 0]
+    if len(greys) < 3 or greys.max() < 85 or int((chroma > 25).sum()) < 6:
         raise ColourCardError("card_file", f"{name}: a card needs a white, two more greys and six colours")
     if any(each is not None and not 20 <= each <= 400 for each in (card.across_mm, card.down_mm)):
         raise ColourCardError("card_file", f"{name}: across_mm and down_mm must be 20 to 400")
@@ -145,22 +146,21 @@ def frame_of(card: Card) -> Frame:
 
 
 def frame_picture(frame: Frame, px_per_mm: int = 14) -> NDArray[np.uint8]:
-    """Return the sheet to print, grey: four markers, the window's edge, notches where the outer patches' middles belong.
+    """Return the sheet to print, grey: four markers, the window, notches where the outer patches' middles belong.
 
     The arrow is at the first patch. It is `2 * MARGIN_MM` wider and higher than the window.
     """
     wide, high = frame.window_mm
-    sheet = np.full(
-        (round((high + 2 * MARGIN_MM) * px_per_mm), round((wide + 2 * MARGIN_MM) * px_per_mm)), 255, np.uint8
-    )
+    shape = [round((each + 2 * MARGIN_MM) * px_per_mm) for each in (high, wide)]
+    sheet = np.full(shape, 255, np.uint8)
 
     def at(x_mm: float, y_mm: float) -> tuple[int, int]:
         return round((x_mm + MARGIN_MM) * px_per_mm), round((y_mm + MARGIN_MM) * px_per_mm)
 
     side = round(MARKER_MM * px_per_mm)
-    for number, (x_mm, y_mm) in zip(MARKERS, frame.markers_mm, strict=True):
-        x, y = at(x_mm, y_mm)
-        sheet[y : y + side, x : x + side] = cv2.aruco.generateImageMarker(_dictionary(), number, side)
+    for number, corner in zip(MARKERS, frame.markers_mm, strict=True):
+        column, row = at(*corner)
+        sheet[row : row + side, column : column + side] = cv2.aruco.generateImageMarker(_dictionary(), number, side)
     cv2.rectangle(sheet, at(0, 0), at(wide, high), 170, max(1, px_per_mm // 5))
     (left, top), (right, bottom) = frame.patches_mm[0], frame.patches_mm[-1]
     notch, thick = 3.0, max(1, px_per_mm // 4)

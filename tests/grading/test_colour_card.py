@@ -96,7 +96,7 @@ def test_lab_goes_there_and_back() -> None:
 
 def test_the_matrix_undoes_a_known_camera() -> None:
     colour = calibrate_colour(photograph(sheet()), CARD)
-    assert colour.before_centi > 1200
+    assert colour.before_centi > 700
     # Cyan lies outside sRGB, and no matrix brings it in.
     assert colour.after_centi < 100
     assert colour.worst_centi < 900
@@ -111,7 +111,7 @@ def test_fruit_colours_come_out_right_through_the_whole_picture_path() -> None:
     right = recoloured(seen, colour)[0][:, ::-1] / 255
     before = delta_e_2000(to_lab(linear(seen[0][:, ::-1] / 255), "D65"), lab)
     after = delta_e_2000(to_lab(linear(right), "D65"), lab)
-    assert before.min() > 8
+    assert before.min() > 4
     assert after.max() < 2.0
 
 
