@@ -1,0 +1,440 @@
+"""A running line: what passes is kept and only then sent to a lane; what must not be graded is not."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from api.line_delivery import Delivery
+from api.line_errors import (
+    BatchOpenError,
+    NoBatchError,
+    OfflineSecondError,
+    RefusedLotError,
+    StoppedLineError,
+    TierError,
+    UndecidedError,
+    UnknownCrateError,
+    WeighingError,
+)
+from api.line_journal import Journal, NewFruit
+from api.line_runtime import LineRuntime
+from grading.line.belt import Drawn, Passed
+from grading.line.lanes import LaneCommand, lanes_for
+from grading.line.sources import Shot, SourceState
+from grading.line.wires import LostCommand, State, WireState
+from grading.line.wiring import Wiring
+from grading.profile import CameraProfile
+from ledger.kernel.clock import SystemClock
+from ledger.kernel.settings import Settings
+from tests.api.line_edge import GRADING, now
+from tests.simulators import belts
+
+LOT = "https://id.gs1.org/01/99521001000218/10/H261122-P01-1"
+OTHER = "https://id.gs1.org/01/99521001000218/10/H261122-P02-1"
+PATIENCE_S = 20.0
+
+
+@cache
+def frames() -> tuple[np.ndarray, ...]:
+    """A few pictures of the belt in good light."""
+    return tuple(rendered.pixels for rendered in belts.BELT.shots(4, first=20))
+
+
+class Camera:
+    """Gives a picture when the test says so."""
+
+    name, dropped, skipped, trouble = "test", 0, {}, "unplugged"  # a simple stand-in
+
+    def __init__(self) -> None:
+        self.state = SourceState.RUNNING
+        self.given = 0
+        self._waiting: queue.Queue[np.ndarray | None] = queue.Queue()
+
+    def give(self, pixels: np.ndarray | None = None) -> None:
+        self.given += 1
+        self._waiting.put(frames()[self.given % len(frames())] if pixels is None else pixels)
+
+    def shots(self) -> Iterator[Shot]:
+        number = 0
+        while (pixels := self._waiting.get()) is not None:
+            number += 1
+            yield Shot(pixels, number, number / 30, now(), None)
+
+    def close(self) -> None:
+        self._waiting.put(None)
+
+
+class Script:
+    """A belt that lets so many fruit pass with each picture, and some more when it is emptied."""
+
+    def __init__(self, first: int, each: int, left: int) -> None:
+        self.next, self.each, self.left = first, each, left
+
+    def feed(self, shot: Shot) -> list[Passed]:
+        return [replace(fruit, at_s=shot.at_s) for fruit in self._go(self.each)]
+
+    def flush(self) -> list[Passed]:
+        left, self.left = self.left, 0
+        return self._go(left)
+
+    def overlay(self) -> Sequence[Drawn]:
+        return ()
+
+    def _go(self, count: int) -> list[Passed]:
+        fruit = belts.passed(self.next, count)
+        self.next += count
+        return fruit
+
+
+class Gates:
+    """Outputs that remember what they were told, and what the journal held then."""
+
+    def __init__(self) -> None:
+        self.sent: list[LaneCommand] = []
+        self.kept_when_sent: list[bool] = []
+        self.journal: Journal | None = None
+        self.emergency_reason: str | None = None
+        self.standing = State.READY
+
+    def send(self, command: LaneCommand) -> None:
+        assert self.journal is not None
+        self.sent.append(command)
+        self.kept_when_sent.append(self.journal.tally.last_number >= command.fruit)
+
+    def emergency(self, reason: str) -> None:
+        self.emergency_reason = reason
+
+    def clear(self) -> None:
+        self.emergency_reason = None
+
+    def forget(self, reason: str) -> None:
+        """Nothing is forgotten."""
+
+    @property
+    def state(self) -> tuple[WireState, ...]:
+        return (WireState("modbus", self.standing, "127.0.0.1:502"),)
+
+    def lost(self) -> list[LostCommand]:
+        return []
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Stand:
+    """A line whose camera, belt and gates are the test's."""
+
+    def __init__(
+        self, folder: Path, *, each: int = 2, left: int = 0, profile: CameraProfile = belts.PROFILE, disk: int = 0
+    ) -> None:
+        self.journal, self.camera, self.gates = Journal(folder), Camera(), Gates()
+        self.gates.journal = self.journal
+        tariff = GRADING.tariff
+        lanes = lanes_for(
+            tariff,
+            {"A": 1, "B": 2, "C": 3, "cull": 0},
+            {1: 10**6, 2: 2 * 10**6, 3: 3 * 10**6},
+            speed_um_s=1000,
+            lead_um=0,
+            spacing_um=0,
+        )
+        grading = replace(GRADING, profile=profile, belt=lambda first: Script(first, each, left))
+        self.delivery = Delivery(self.journal, None, code="", clock=SystemClock())
+        self.line = LineRuntime(
+            settings=Settings(),
+            clock=SystemClock(),
+            name="LINE-1",
+            house="",
+            journal=self.journal,
+            delivery=self.delivery,
+            source=self.camera,
+            wiring=Wiring("LINE-1", lanes, self.gates, None, None, SystemClock()),
+            grading=grading,
+            disk_stop_bytes=disk,
+        )
+        self.line.start()
+
+    def give(self, pictures: int = 1, pixels: np.ndarray | None = None) -> None:
+        """Give pictures, and wait until the line has looked at them and kept what passed."""
+        for _ in range(pictures):
+            self.camera.give(pixels)
+        until(lambda: (latest := self.line._latest) is not None and latest[0].number >= self.camera.given)
+        until(lambda: self.line._pending == 0 or self.line._disk_trouble is not None)
+
+    def alarms(self) -> dict[str, str]:
+        self.line._state = None
+        return {each["kind"]: each["level"] for each in self.line.state()["alarms"]}
+
+    def end(self) -> None:
+        self.line.stop()
+        self.journal.close()
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait until something is true, however slow the machine is."""
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end, "never came true"
+        threading.Event().wait(0.01)
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    """A running line."""
+    made = Stand(tmp_path / "line")
+    yield made
+    made.end()
+
+
+def test_every_fruit_is_kept_before_its_lane_is_told(stand: Stand) -> None:
+    stand.line.open_batch(LOT)
+    stand.give(5)
+    assert stand.journal.tally.fruit == 10
+    until(lambda: len(stand.gates.sent) == 10)
+    assert stand.gates.kept_when_sent == [True] * 10
+    assert [command.fruit for command in stand.gates.sent] == list(range(1, 11))
+    lanes = {"A": 1, "B": 2, "C": 3, "cull": 0}
+    for command, row in zip(stand.gates.sent, reversed(stand.journal.last(10)), strict=True):
+        assert command.lane == (0 if row.camera_tier == "doubtful" else lanes[row.camera_tier])
+    until(lambda: stand.journal.uncommanded() == 0)
+    assert [row.lane for row in stand.journal.last(10)] == [c.lane for c in reversed(stand.gates.sent)]
+
+
+def test_nothing_counts_without_a_batch(stand: Stand) -> None:
+    stand.give(3)
+    state = stand.line.state()
+    assert (state["batch"], state["last"], stand.gates.sent) == (None, [], [])
+    assert stand.line.picture() is not None
+
+
+def test_a_closed_batch_holds_what_was_still_under_the_camera(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "line", each=1, left=2)
+    stand.line.open_batch(LOT)
+    stand.give(2)
+    with pytest.raises(UndecidedError) as refused:
+        stand.line.close_batch(None)
+    assert stand.journal.tally.fruit == 4
+    assert refused.value.fruits == stand.journal.doubtful()
+    for row in stand.journal.queue():
+        stand.line.judge(row.number, row.nominal_tier, "looked", None)
+    stand.line.close_batch(None)
+    assert stand.journal.open_batch is None
+    assert stand.journal.summary()[0]["fruit"] == 4
+    with pytest.raises(NoBatchError):
+        stand.line.close_batch(None)
+    stand.end()
+
+
+def test_numbers_go_on_after_a_restart_and_what_had_no_lane_is_told(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "line")
+    stand.line.open_batch(LOT)
+    stand.give(2)
+    fruit = belts.passed(5, 1)[0]
+    batch = stand.journal.open_batch
+    assert batch is not None
+    from api.line_runtime import new_fruit
+
+    stand.journal.add([new_fruit(fruit, batch.run, now(), GRADING)])  # kept, and then the power went
+    stand.end()
+    again = Stand(tmp_path / "line")
+    assert "output_lost" in again.alarms()
+    again.give(1)
+    assert [row.number for row in again.journal.last()] == [7, 6, 5, 4, 3, 2, 1]
+    again.end()
+
+
+# --- what stops the grading ------------------------------------------------------------------------
+
+
+def test_bad_light_is_told_and_nothing_is_graded_in_it(stand: Stand) -> None:
+    stand.line.open_batch(LOT)
+    stand.give(2)
+    dark = np.zeros_like(frames()[0])
+    stand.give(90, dark)
+    counted = stand.journal.tally.fruit
+    assert stand.alarms().get("too_dark") == "stop"
+    stand.give(10, dark)
+    assert stand.journal.tally.fruit == counted < 2 * 92
+    stand.give(200)
+    assert "too_dark" not in stand.alarms()
+    assert stand.journal.tally.fruit > counted
+
+
+def test_an_ended_calibration_stops_the_grading(tmp_path: Path) -> None:
+    profile = CameraProfile.plain(
+        nm_per_px=belts.PROFILE.nm_per_px,
+        camera_height_um=belts.PROFILE.camera_height_um,
+        made_at=now() - timedelta(hours=2),
+        valid_until=now() - timedelta(hours=1),
+    )
+    stand = Stand(tmp_path / "line", profile=profile)
+    assert stand.alarms() == {"calibration": "stop"}
+    assert stand.line.state()["calibration"]["state"] == "expired"
+    with pytest.raises(StoppedLineError, match="calibration"):
+        stand.line.open_batch(LOT)
+    stand.journal.begin(LOT, GRADING.rules, variety="", received_g=None, now=now())
+    stand.give(3)
+    assert stand.journal.tally.fruit == 0
+    stand.end()
+
+
+@pytest.mark.parametrize("left", [timedelta(minutes=10), timedelta(hours=2)])
+def test_a_calibration_that_ends_soon_is_told_and_graded_by(tmp_path: Path, left: timedelta) -> None:
+    profile = CameraProfile.plain(
+        nm_per_px=belts.PROFILE.nm_per_px,
+        camera_height_um=belts.PROFILE.camera_height_um,
+        made_at=now() - timedelta(hours=2),
+        valid_until=now() + left,
+    )
+    stand = Stand(tmp_path / "line", profile=profile)
+    assert stand.alarms() == ({"calibration": "warning"} if left < timedelta(hours=1) else {})
+    stand.end()
+
+
+def test_lost_gates_stop_the_grading_and_it_goes_on_with_them(stand: Stand) -> None:
+    stand.line.open_batch(LOT)
+    stand.give(1)
+    stand.gates.standing = State.LOST
+    stand.give(3)
+    assert (stand.journal.tally.fruit, stand.alarms()) == (2, {"output_lost": "stop"})
+    stand.gates.standing = State.READY
+    stand.give(1)
+    assert (stand.journal.tally.fruit, stand.alarms()) == (4, {})
+
+
+def test_a_lost_camera_is_told(stand: Stand) -> None:
+    stand.camera.state = SourceState.LOST
+    assert stand.alarms() == {"camera_lost": "stop"}
+    assert stand.line.state()["source"]["state"] == "lost"
+
+
+def test_an_emergency_stops_everything_until_cleared_and_over_a_restart(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "line")
+    stand.line.open_batch(LOT)
+    stand.line.emergency("hand on the belt")
+    stand.give(2)
+    assert (stand.gates.emergency_reason, stand.journal.tally.fruit) == ("hand on the belt", 0)
+    assert stand.alarms() == {"emergency": "stop"}
+    stand.end()
+    again = Stand(tmp_path / "line")
+    assert again.gates.emergency_reason == "hand on the belt"
+    again.line.clear_emergency()
+    again.give(1)
+    assert (again.gates.emergency_reason, again.journal.tally.fruit) == (None, 2)
+    again.end()
+
+
+def test_a_full_disk_stops_the_grading_and_no_lane_is_told_before_it_has_room(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.line.open_batch(LOT)
+    real, is_full = stand.journal.add, threading.Event()
+    is_full.set()
+
+    def add(fruit: Sequence[NewFruit], *, commanded: dict[int, int] | None = None) -> None:
+        if is_full.is_set():
+            raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+        real(fruit, commanded=commanded)
+
+    monkeypatch.setattr(stand.journal, "add", add)
+    stand.give(1)
+    assert stand.alarms() == {"disk": "stop"}
+    stand.give(4)
+    assert (stand.gates.sent, stand.journal.tally.fruit) == ([], 0)
+    is_full.clear()
+    until(lambda: stand.journal.tally.fruit == 2)
+    until(lambda: len(stand.gates.sent) == 2)
+    assert stand.alarms() == {}
+    stand.give(1)
+    assert stand.journal.tally.fruit == 4
+
+
+def test_too_little_room_on_the_disk_stops_before_it_is_full(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "line", disk=1 << 60)
+    with pytest.raises(StoppedLineError, match="disk"):
+        stand.line.open_batch(LOT)
+    stand.end()
+
+
+# --- people ----------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_opened_by_a_lots_code_or_a_known_crate(stand: Stand) -> None:
+    for strange in ("https://id.gs1.org/8003/952100200001CRATE7", "CRATE-7", "", "https://id.gs1.org/01/1"):
+        with pytest.raises(UnknownCrateError):
+            stand.line.open_batch(strange)
+    known = {"lot": LOT, "variety": "Guifei", "state": "received", "received_g": 5000, "crates": ["CRATE-7"]}
+    held = {"lot": OTHER, "variety": "", "state": "held", "received_g": 5000, "crates": ["CRATE-8"]}
+    stand.delivery._known = {"lots": [known, held], "rules": [], "is_sample": False}
+    with pytest.raises(RefusedLotError):
+        stand.line.open_batch("CRATE-8")
+    stand.line.open_batch(" CRATE-7\n")
+    batch = stand.line.state()["batch"]
+    assert (batch["lot"], batch["variety"], batch["received_g"]) == (LOT, "Guifei", 5000)
+    stand.line.open_batch(LOT)
+    with pytest.raises(BatchOpenError):
+        stand.line.open_batch("https://id.gs1.org/01/99521001000218/10/H261122-P03-1")
+
+
+def test_a_decision_moves_the_counters_and_a_better_one_needs_the_house(stand: Stand) -> None:
+    stand.line.open_batch(LOT)
+    stand.give(5)
+    row = next(each for each in stand.journal.last(10) if each.nominal_tier not in {"A", "cull"})
+    before = stand.line.state()["batch"]
+    with pytest.raises(OfflineSecondError) as refused:
+        stand.line.judge(row.number, "A", "looked", "K7Q2-9FMX-3TRB")
+    assert "第二人" in refused.value.detail_zh
+    with pytest.raises(TierError):
+        stand.line.judge(row.number, "S", "looked", None)
+    with pytest.raises(TierError):
+        stand.line.judge(row.number, "cull", "because", None)
+    stand.line.judge(row.number, "cull", "rot", None)
+    stand.line.judge(row.number, "cull", "rot", None)
+    after = stand.line.state()["batch"]
+    assert after["rejected"] == before["rejected"] + 1
+    assert sum(each["fruit"] for each in after["tiers"]) + after["doubtful"] == after["fruit"] == 10
+
+
+def test_weights_are_checked_before_the_batch_is_closed(stand: Stand) -> None:
+    stand.delivery._known = {
+        "lots": [{"lot": LOT, "variety": "", "state": "received", "received_g": 3000, "crates": []}]
+    }
+    stand.line.open_batch(LOT)
+    stand.give(5)
+    for row in stand.journal.queue(100):
+        stand.line.judge(row.number, row.nominal_tier, "looked", None)
+    present = [each["tier"] for each in stand.line.state()["batch"]["tiers"] if each["fruit"]]
+    for weighed in ({"A": 3000, "S": 1}, dict.fromkeys(present, 1), dict.fromkeys(present, 3000)):
+        with pytest.raises(WeighingError):
+            stand.line.close_batch(weighed)
+    share = 2990 // len(present)
+    stand.line.close_batch(dict.fromkeys(present, share))
+    assert stand.journal.open_batch is None
+
+
+def test_what_is_shown_is_what_the_brief_of_the_console_says(stand: Stand) -> None:
+    stand.line.open_batch(LOT)
+    stand.give(5)
+    state = stand.line.state()
+    assert set(state) >= {
+        "as_of", "line", "house", "source", "batch", "queue", "last", "calibration", "alarms", "delivery", "outputs",
+        "reasons",
+    }  # fmt: skip
+    assert set(state["batch"]) >= {
+        "ref", "lot", "crop", "variety", "standard", "opened_at", "received_g", "fruit", "mass_g", "rate_per_min",
+        "doubtful", "rejected", "tiers",
+    }  # fmt: skip
+    for waiting in state["queue"]:
+        assert set(waiting) == {"number", "crops", "candidates", "nominal_tier", "why", "measures", "at"}
+        assert all(stand.line.file(bytes.fromhex(crop.rpartition("/")[2])) for crop in waiting["crops"])
+    assert datetime.fromisoformat(state["as_of"]).tzinfo is not None
+    assert state["delivery"]["waiting"] == 10
