@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from grading.camera import Pixels
 from grading.errors import BoardError
-from grading.profile import Lens, Matrix, Plane
+from grading.profile import Lens, Matrix, Plane, undistorted
 from grading.standard import Text
 
 LEAST_VIEWS: Final = 6
@@ -257,24 +257,6 @@ def belt_plane(view: View, board: Board, lens: Lens, *, thickness_um: int = 0) -
         error_um,
     )
     return Belt(plane, nm_per_px, round(height_mm * 1000))
-
-
-def undistorted(points: Matrix, lens: Lens) -> Matrix:
-    """Return where points of the camera's picture would be without its distortion, in pixels."""
-    k1, k2, p1, p2, k3 = lens.distortion
-    (fx, fy), (cx, cy) = (np.diag(lens.matrix)[:2], lens.matrix[:2, 2])
-    seen = (points - [cx, cy]) / [fx, fy]
-    straight = seen.copy()
-    # OpenCV's own inverse stops after five steps; the name under which it takes more changed between its releases.
-    for _ in range(60):
-        x, y = straight.T
-        square = x * x + y * y
-        radial = 1 + square * (k1 + square * (k2 + square * k3))
-        aside = np.stack(
-            [2 * p1 * x * y + p2 * (square + 2 * x * x), p1 * (square + 2 * y * y) + 2 * p2 * x * y], axis=1
-        )
-        straight = (seen - aside) / radial[:, None]
-    return np.asarray(straight * [fx, fy] + [cx, cy], dtype=np.float64)
 
 
 # --- the views -------------------------------------------------------------------------------------

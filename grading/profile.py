@@ -220,12 +220,40 @@ def parse_profile(data: bytes) -> CameraProfile:
     return profile
 
 
+def straightened(profile: CameraProfile, points: Matrix) -> Matrix:
+    """Return where points (x, y by row) of the camera's picture lie in the corrected one."""
+    if profile.lens is not None:
+        points = undistorted(points, profile.lens)
+    if profile.plane is None:
+        return points
+    seen = np.hstack([points, np.ones((len(points), 1))]) @ profile.plane.matrix.T
+    return np.asarray(seen[:, :2] / seen[:, 2:], dtype=np.float64)
+
+
 def recoloured(pixels: Pixels, colour: Colour) -> Pixels:
     """Return the pixels in neutral light: to linear light, through the matrix, and back to sRGB."""
     light = cv2.LUT(pixels, _TO_LINEAR)
     bgr = colour.matrix[::-1, ::-1] * (len(_TO_SRGB) - 1)
     steps = np.clip(cv2.transform(light, bgr.astype(np.float32)), 0, len(_TO_SRGB) - 1)
     return np.asarray(_TO_SRGB[steps.astype(np.uint16)], dtype=np.uint8)
+
+
+def undistorted(points: Matrix, lens: Lens) -> Matrix:
+    """Return where points of the camera's picture would be without its distortion, in pixels."""
+    k1, k2, p1, p2, k3 = lens.distortion
+    (fx, fy), (cx, cy) = (np.diag(lens.matrix)[:2], lens.matrix[:2, 2])
+    seen = (points - [cx, cy]) / [fx, fy]
+    straight = seen.copy()
+    # OpenCV's own inverse stops after five steps; the name under which it takes more changed between its releases.
+    for _ in range(60):
+        x, y = straight.T
+        square = x * x + y * y
+        radial = 1 + square * (k1 + square * (k2 + square * k3))
+        aside = np.stack(
+            [2 * p1 * x * y + p2 * (square + 2 * x * x), p1 * (square + 2 * y * y) + 2 * p2 * x * y], axis=1
+        )
+        straight = (seen - aside) / radial[:, None]
+    return np.asarray(straight * [fx, fy] + [cx, cy], dtype=np.float64)
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
