@@ -183,9 +183,14 @@ def regrade(
 
 
 def regrade_kept(files: FileStore, record: str, *, looked: Looked | None = None) -> Verdict:
-    """Grade a kept record again with the kept photograph, standard and tariff. Raises EvidenceError."""
+    """Grade a kept record again with the kept photograph or crops, standard and tariff. Raises EvidenceError."""
+    # It reads our `decided`, and only belts need it.
+    from grading.line.record import is_belt_record, regrade_belt  # noqa: PLC0415
+
     try:
         data = files.get(record)
+        if is_belt_record(data):
+            return regrade_belt(data, files.get)
         told = _parsed(data)
         return regrade(
             data,
