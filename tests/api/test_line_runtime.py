@@ -169,6 +169,7 @@ class Stand:
             self.camera.give(pixels)
         until(lambda: (latest := self.line._latest) is not None and latest[0].number >= self.camera.given)
         until(lambda: self.line._pending == 0 or self.line._disk_trouble is not None)
+        self.line._state = None  # what is shown may be a quarter of a second old
 
     def alarms(self) -> dict[str, str]:
         self.line._state = None
