@@ -389,9 +389,8 @@ def _on_one_circle(
 
 _INSIDE: Final = 0.85
 _OUTSIDE: Final = (1.38, 1.72)
-_LIGHT_WEIGHT: Final = 0.05
-"""What lightness counts beside the two colours: hardly, because a shadow is darker too."""
-_LEAST_CONTRAST: Final = 18.0
+_MOST_LEAN: Final = 0.08
+_LEAST_CONTRAST: Final = 12.0
 """How differently coloured coin and table must be; beside less the strongest edge is the better witness."""
 
 
@@ -422,15 +421,18 @@ def _halfway_radius(pixels: Pixels, centre: tuple[float, float], radius: float) 
     xs, ys = (np.ascontiguousarray(at[..., axis], np.float32) for axis in (0, 1))
     along = cv2.remap(lab, xs, ys, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     table = np.median(along[:, shares > _OUTSIDE[0]].reshape(-1, 3), axis=0)
-    away = np.sqrt((((along - table) ** 2) * np.array([_LIGHT_WEIGHT, 1, 1])).sum(axis=2))
+    # Lightness does not count: a shadow is darker too.
+    away = np.hypot(along[..., 1] - table[1], along[..., 2] - table[2])
     ground = float(np.median(away[:, shares > _OUTSIDE[0]]))
     coin = float(np.median(np.median(away[:, shares < _INSIDE], axis=1)))
     if coin - ground < _LEAST_CONTRAST:
         return None
     ends = _last_falls(away, shares, (coin + ground) / 2)
     points, circle = _on_one_circle(rays[ends > 0] * ends[ends > 0, None], of=_RAYS)
-    is_found = circle is not None and len(points) >= _RAYS // 2 and 0.8 < circle[2] < 1.25
-    return circle[2] * radius if circle is not None and is_found else None
+    if circle is None or len(points) < _RAYS // 2 or not 0.8 < circle[2] < 1.25:
+        return None
+    # A circle that leans to one side has a shadow in it.
+    return circle[2] * radius if math.hypot(circle[0], circle[1]) < _MOST_LEAN else None
 
 
 def _last_falls(away: NDArray[np.float64], shares: NDArray[np.float64], level: float) -> NDArray[np.float64]:

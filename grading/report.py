@@ -27,7 +27,7 @@ from grading.measure import Measures, measure
 from grading.standard import Standard, Tariff, Text, load_tariff
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-ASSUMED_FOCAL_MM: Final = 32
+ASSUMED_FOCAL_MM: Final = 29
 """Focal length (as on 36 x 24 mm film) taken for a hand-held camera that does not tell its own, beside a coin.
 
 Fitted to photographs of fruit of known volume by one or two telephones (grading/README.md); telephones have 24 to 35.
