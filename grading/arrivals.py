@@ -33,10 +33,11 @@ from grading.evidence import decided
 from grading.grade import Verdict
 from grading.line.doubts import Doubt
 from grading.line.fusing import Judging, verdict_of
+from grading.line.record import FORMAT
 from grading.look import recorded
 from grading.measure import Measures
 from grading.models import Batch, Calibration, Fruit
-from grading.profile import CameraProfile, parse_profile
+from grading.profile import EDITION, CameraProfile, parse_profile
 from grading.standard import Standard, Tariff, parse_standard, parse_tariff
 from grading.station import Line
 from ledger.canonical import canonical
@@ -47,7 +48,6 @@ from ledger.kernel.ids import DocumentType, LotId, Numbering, PartyId, new_event
 from ledger.kernel.sequences import next_number
 from ledger.log import record
 
-RECORD_FORMAT: Final = "guoyuan-belt-record/1"
 MOST_BYTES: Final = 512 * 1024
 """A crop, record or profile is never larger."""
 MOST_FRUIT: Final = 500
@@ -122,7 +122,8 @@ def _is_ours(data: bytes) -> bool:
 
 
 def _names_format(told: Mapping[str, Any]) -> bool:
-    return str(told.get("format") or told.get("edition") or told.get("detector") or "") != ""
+    """Whether it says that it is a belt fruit's record, a camera profile, or the description of a detector."""
+    return told.get("format") == FORMAT or told.get("edition") == EDITION or isinstance(told.get("detector"), str)
 
 
 # --- opening -------------------------------------------------------------------------------------
@@ -248,14 +249,31 @@ def calibrate_by_profile(
 # --- fruit ---------------------------------------------------------------------------------------
 
 
-def examine(
-    files: FileStore, batch: Batch, rules: tuple[Standard, Tariff], run: str, fruit: Sequence[Delivered]
-) -> list[Examined]:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the records of a line's batch must have been made by. `profile` is an `ni:` name."""
+
+    batch: Batch
+    standard: Standard
+    tariff: Tariff
+    profile: str
+
+
+def rules_of(session: Session, files: FileStore, batch: str) -> Rules:
+    """Return what a line's batch is graded by. Raises UnknownBatchError, OtherRunError where photographs fill it."""
+    row = station.find_batch(session, batch)
+    if row.line_run is None:
+        raise OtherRunError(row.ref, station.filled_by(row))
+    profile = session.get_one(Calibration, row.calibration_id).frame
+    return Rules(row, *station.rules_of(session, files, batch), profile)
+
+
+def examine(files: FileStore, rules: Rules, run: str, fruit: Sequence[Delivered]) -> list[Examined]:
     """Read the records of delivered fruit; needs no session. Raises FruitRefusedError, naming each and why."""
     found, refused = [], {}
     for each in fruit:
         try:
-            found.append(_examined(files, batch, rules, run, each))
+            found.append(_examined(files, rules, run, each))
         except (EvidenceError, MissingFileError) as error:
             refused[each.number] = str(error)
     if refused:
@@ -337,10 +355,8 @@ def judge_delivered(
 # --- parts ---------------------------------------------------------------------------------------
 
 
-def _examined(
-    files: FileStore, batch: Batch, rules: tuple[Standard, Tariff], run: str, delivered: Delivered
-) -> Examined:
-    standard, tariff = rules
+def _examined(files: FileStore, rules: Rules, run: str, delivered: Delivered) -> Examined:
+    batch = rules.batch
     told = _parsed(files.get(delivered.record))
     try:
         if (told["run"], told["number"]) != (run, delivered.number):
@@ -350,12 +366,14 @@ def _examined(
         brix = told["brixTenths"]
         if brix != (-1 if batch.brix_tenths is None else batch.brix_tenths):
             raise EvidenceError("its record was made with another Brix reading than the batch's")
+        if told["profile"] != rules.profile:
+            raise EvidenceError("its record was made with another camera profile than the batch's")
         crops = [view["crop"] for view in told["views"]]
-        for name in (*crops, told["profile"], told["model"]):
+        for name in (*crops, told["model"]):
             if not files.has(name):
                 raise MissingFileError(f"{name}, which its record names, is not kept here")
         measures = recorded(told) if told["measures"] else None
-        verdict = _verdict(told, measures, standard, tariff)
+        verdict = _verdict(told, measures, rules)
         if decided(verdict) != told["verdict"]:
             raise EvidenceError("its verdict is not what its measures come to")
     except (KeyError, TypeError, ValueError) as error:
@@ -363,9 +381,11 @@ def _examined(
     return Examined(delivered, told["model"], crops[0] if crops else "", measures, told["scorePermille"], verdict)
 
 
-def _verdict(told: Mapping[str, Any], measures: Measures | None, standard: Standard, tariff: Tariff) -> Verdict:
+def _verdict(told: Mapping[str, Any], measures: Measures | None, rules: Rules) -> Verdict:
     brix = told["brixTenths"]
-    by = Judging(standard, tariff, 0, across_is_y=True, is_turned=True, brix_tenths=None if brix < 0 else brix)
+    by = Judging(
+        rules.standard, rules.tariff, 0, across_is_y=True, is_turned=True, brix_tenths=None if brix < 0 else brix
+    )
     reasons = tuple(Doubt(reason) for reason in told["reasons"])
     return verdict_of(measures, reasons, by, score_permille=told["scorePermille"])
 
@@ -376,8 +396,8 @@ def _parsed(data: bytes) -> dict[str, Any]:
         is_canonical = isinstance(told, dict) and canonical(told) == data
     except (ValueError, RecursionError, LedgerError) as error:
         raise EvidenceError("its record is not canonical JSON") from error
-    if not is_canonical or told.get("format") != RECORD_FORMAT:
-        raise EvidenceError(f"its record is not {RECORD_FORMAT} in canonical form")
+    if not is_canonical or told.get("format") != FORMAT:
+        raise EvidenceError(f"its record is not {FORMAT} in canonical form")
     found: dict[str, Any] = told
     return found
 

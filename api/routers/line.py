@@ -225,8 +225,8 @@ def deliver_fruit(rt: RuntimeDep, ref: str, body: NewDelivery) -> Counted:
     """
     delivered = [Delivered(each.number, each.at, ni_uri(bytes.fromhex(each.record))) for each in body.fruit]
     with rt.db.read() as session:
-        batch, rules = station.find_batch(session, ref), station.rules_of(session, rt.files, ref)
-    examined = arrivals.examine(rt.files, batch, rules, body.run, delivered)
+        rules = arrivals.rules_of(session, rt.files, ref)
+    examined = arrivals.examine(rt.files, rules, body.run, delivered)
     with rt.db.write() as session:
         ids = arrivals.count(session, ref, body.run, examined, now=rt.clock.now(), gaps=body.gaps, last=body.last)
     return Counted(ref=ref, fruit=[CountedFruit(number=number, id=ids[number]) for number in sorted(ids)])
@@ -237,9 +237,7 @@ def deliver_judgements(rt: RuntimeDep, actor: StationActor, ref: str, body: NewJ
     """Let what people at the line decided count; again changes nothing."""
     judged = [Judged(each.number, each.tier, each.reason, each.at) for each in body.judgements]
     with rt.db.write() as session:
-        ids = arrivals.judge_delivered(
-            session, rt.files, ref, body.run, judged=judged, actor=actor, now=rt.clock.now()
-        )
+        ids = arrivals.judge_delivered(session, rt.files, ref, body.run, judged=judged, actor=actor, now=rt.clock.now())
     return Counted(ref=ref, fruit=[CountedFruit(number=number, id=ids[number]) for number in sorted(ids)])
 
 

@@ -21,11 +21,11 @@ from grading.errors import (
     SecondPersonError,
     StillRunningError,
 )
-from grading.line.belt import Passed
+from grading.line.belt import LineSetup, Passed
 from grading.lot_report import lot_report
 from grading.models import Batch, Fruit
 from grading.profile import CameraProfile
-from grading.regrading import roots
+from grading.regrading import evidence_of, regrade_all, roots
 from grading.station import Line
 from ledger.canonical import canonical, decode_entry
 from ledger.kernel.actors import Actor
@@ -61,13 +61,15 @@ def ref(db: Database, files: FileStore, now: datetime) -> str:
     return open_run(db, files, now)
 
 
-def delivered(files: FileStore, fruit: Sequence[Passed], now: datetime, run: str = RUN) -> list[Delivered]:
+def delivered(
+    files: FileStore, fruit: Sequence[Passed], now: datetime, run: str = RUN, setup: LineSetup = SETUP
+) -> list[Delivered]:
     """Keep the evidence of fruit, and tell of them."""
     arrivals.keep_evidence(files, MODEL)
     for each in fruit:
         for view in each.views:
             arrivals.keep_evidence(files, view.crop)
-    return [Delivered(each.number, now, arrivals.keep_evidence(files, record_of(each, run))) for each in fruit]
+    return [Delivered(each.number, now, arrivals.keep_evidence(files, record_of(each, run, setup))) for each in fruit]
 
 
 def count(
@@ -80,8 +82,8 @@ def count(
     **given: object,
 ) -> dict[int, int]:
     with db.read() as session:
-        batch, rules = station.find_batch(session, ref), station.rules_of(session, files, ref)
-    examined = arrivals.examine(files, batch, rules, run, fruit)
+        rules = arrivals.rules_of(session, files, ref)
+    examined = arrivals.examine(files, rules, run, fruit)
     with db.write() as session:
         return arrivals.count(session, ref, run, examined, now=now, **given)
 
@@ -205,6 +207,7 @@ def altered(fruit: Passed, **changes: object) -> bytes:
         ({"scorePermille": 1}, "not what its measures come to"),
         ({"brixTenths": 120}, "Brix"),
         ({"standard": {"file": ni_uri(bytes(32))}}, "another standard"),
+        ({"profile": ni_uri(bytes(32))}, "another camera profile"),
         ({"views": [{"crop": ni_uri(bytes(32))}]}, "not kept here"),
         ({"verdict": {"tier": "A"}}, "not what its measures come to"),
         ({"measures": {"massG": 1}}, "not complete"),
@@ -238,10 +241,11 @@ def test_fruit_that_passed_after_the_calibration_or_in_the_future_are_refused(
     with pytest.raises(CalibrationExpiredError):
         open_run(db, files, now + timedelta(hours=3), opened_at=now + timedelta(hours=2), profile=name)
     ref = open_run(db, files, now, profile=name)
-    fruit = delivered(files, belts.passed(1, 1), now + timedelta(minutes=61))
+    setup = belts.replace(SETUP, profile=short)
+    fruit = delivered(files, belts.passed(1, 1), now + timedelta(minutes=61), setup=setup)
     with pytest.raises(FruitRefusedError, match="calibration had ended"):
         count(db, files, ref, fruit, now + timedelta(hours=2))
-    fruit = delivered(files, belts.passed(1, 1), now + timedelta(minutes=30))
+    fruit = delivered(files, belts.passed(1, 1), now + timedelta(minutes=30), setup=setup)
     with pytest.raises(FruitRefusedError, match="clock is wrong"):
         count(db, files, ref, fruit, now)
     assert len(count(db, files, ref, fruit, now + timedelta(hours=9))) == 1, "delivered late is not passed late"
@@ -327,6 +331,9 @@ def test_a_batch_closes_when_all_up_to_the_lines_last_have_come(
         (root,) = roots(session, files, [ref])
         report = lot_report(session, files, ref)
     assert (root.state, root.records) == ("agrees", 10)
+    with db.read() as session:
+        again = list(regrade_all(files, evidence_of(session, [ref])))
+    assert [each.why for each in again] == [None] * 10
     assert (report.fruits, report.is_closed, report.doubtful) == (10, True, 0)
     told = manifest(db, files)
     assert (told["lineRun"], told["profile"], told["frames"]) == (RUN, ni_uri(PROFILE.digest), [])

@@ -3,17 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
-from hashlib import sha256
 
-from grading.evidence import decided
 from grading.line.belt import Line, LineSetup, Passed
+from grading.line.record import belt_record, model_of
 from grading.line.sources import Shot
-from grading.look import marks_recorded, measured
 from grading.profile import CameraProfile
 from grading.rendering import Belt
 from grading.standard import load_standard, load_tariff
-from ledger.canonical import canonical
-from ledger.kernel.files import ni_uri
 
 NOW = datetime(2026, 4, 18, 3, 5, tzinfo=UTC)
 BELT = Belt(seed=5, lanes=2, fruit_per_s=12, speed_mm_s=500, fps=15, touching=0.0)
@@ -40,27 +36,9 @@ def passed(first: int, count: int) -> list[Passed]:
     return [replace(drawn[number % len(drawn)], number=number) for number in range(first, first + count)]
 
 
-def record_of(fruit: Passed, run: str) -> bytes:
+def record_of(fruit: Passed, run: str, setup: LineSetup = SETUP) -> bytes:
     """The fruit's record in a run."""
-    return canonical(
-        {
-            "format": "guoyuan-belt-record/1",
-            "run": run,
-            "number": fruit.number,
-            "views": [{"crop": ni_uri(sha256(view.crop).digest())} for view in fruit.views],
-            "measures": None if fruit.measures is None else measured(fruit.measures),
-            "marks": [] if fruit.measures is None else marks_recorded(fruit.measures),
-            "bands": {} if fruit.measures is None else dict(fruit.measures.bands),
-            "scorePermille": fruit.score_permille,
-            "reasons": [str(reason) for reason in fruit.reasons],
-            "brixTenths": -1,
-            "standard": {"file": ni_uri(SETUP.standard.digest)},
-            "tariff": {"file": ni_uri(SETUP.tariff.digest)},
-            "profile": ni_uri(PROFILE.digest),
-            "model": ni_uri(sha256(MODEL).digest()),
-            "verdict": decided(fruit.verdict),
-        }
-    )
+    return belt_record(fruit, setup, run=run)
 
 
-MODEL = canonical({"detector": "stand-in"})
+MODEL = model_of(SETUP)
