@@ -7,24 +7,32 @@ fruit into a command and sends it, and rejects whatever cannot be aimed for cert
 import threading
 import tomllib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
-from grading.errors import WiringError
-from grading.line.encoder import TimedEncoder, parse_speed
-from grading.line.lanes import NO_PLACE, REJECT, LaneCommand, Lanes, lanes_for
-from grading.line.wires import Encoder, LostCommand, Outputs, Scale, State, WireState
+from grading.errors import ScaleFrameError, WiringError
+from grading.line.broker import Listener, MqttOutputs, broker_address, without_password
+from grading.line.encoder import CountedEncoder, Odometer, TimedEncoder, parse_speed
+from grading.line.lanes import NO_PLACE, REJECT, TOO_CLOSE, LaneCommand, Lanes, lanes_for
+from grading.line.modbus import POLL_S, ModbusOutputs, Registers, parse_address, whole_number
+from grading.line.scales import FedScale, Format, Joined, Reading, Rest, TcpFrames, joined, parse_payload
+from grading.line.wires import Encoder, LostCommand, Outputs, Scale, State, Trouble, Weighing, WireState
 from grading.standard import Tariff
 from ledger.kernel.clock import Clock, SystemClock
 
 REMEMBERED: Final = 64
 """Commands kept to see whether the next fruit lies too close: more than lie on any belt within the spacing."""
+
+PLC_ENCODER_S: Final = 0.02
+"""How often a counter is read: at a metre a second the belt goes 20 mm in between, and is carried on from there."""
+TAKEN_BACK: Final = Trouble("too_close", TOO_CLOSE)
 
 Millimetres = Annotated[int, Meta(ge=0, le=100_000)]
 
@@ -37,7 +45,44 @@ class _Belt(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Encoder(Struct, frozen=True, forbid_unknown_fields=True):
+    """`from` is speed:250mm/s, plc, modbus://host:502/1 or mqtt://host; the rest is for the last two."""
+
     from_: str = msgspec.field(name="from")
+    bits: Literal[16, 32] = 32
+    nm_per_count: Annotated[int, Meta(ge=-10_000_000, le=10_000_000)] = 1000
+    most_mm_per_s: Annotated[int, Meta(ge=1, le=20_000)] | None = None
+    register: Annotated[int, Meta(ge=0, le=65_534)] | None = None
+    registers: Literal["input", "holding"] = "input"
+    low_word_first: bool = False
+    topic: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+
+class _Modbus(Struct, frozen=True, forbid_unknown_fields=True):
+    address: str
+    first_register: Annotated[int, Meta(ge=0, le=65_000)] = 0
+
+
+class _Mqtt(Struct, frozen=True, forbid_unknown_fields=True):
+    url: str
+
+
+class _Scale(Struct, frozen=True, forbid_unknown_fields=True):
+    """`from` is tcp://host:port, modbus://host:502/1 or mqtt://host."""
+
+    from_: str = msgspec.field(name="from")
+    least_g: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
+    behind_mm: Millimetres | None = None
+    tolerance_mm: Millimetres = 20
+    format: Format = "line"
+    unit: Literal["kg", "g"] = "kg"
+    weight_register: Annotated[int, Meta(ge=0, le=65_534)] | None = None
+    stable_register: Annotated[int, Meta(ge=0, le=65_535)] | None = None
+    stable_bit: Annotated[int, Meta(ge=0, le=15)] = 0
+    bits: Literal[16, 32] = 32
+    mg_per_count: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    registers: Literal["input", "holding"] = "input"
+    low_word_first: bool = False
+    topic: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +92,9 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
     gates_mm: Mapping[str, Annotated[int, Meta(ge=1, le=100_000)]]
     doubtful: Annotated[int, Meta(ge=0, le=65_535)] = REJECT
     encoder: _Encoder | None = None
+    modbus: _Modbus | None = None
+    mqtt: _Mqtt | None = None
+    scale: _Scale | None = None
 
 
 @dataclass(slots=True)
@@ -59,7 +107,11 @@ class Wiring:
     encoder: Encoder | None
     scale: Scale | None
     clock: Clock
+    scale_um: int | None = None
+    """How far the scale stands behind the camera's line; None where it weighs lots."""
+    scale_tolerance_um: int = 0
     _recent: deque[LaneCommand] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _taken_back: list[LostCommand] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def direct(
@@ -101,7 +153,20 @@ class Wiring:
                     (old for old in self._recent if (old.run, old.fruit) != (each.run, each.fruit)), maxlen=REMEMBERED
                 )
                 self._recent.append(each)
+            self._taken_back += [LostCommand(each, TAKEN_BACK) for each in sent[:-1]]
             return sent[-1]
+
+    def lost(self) -> list[LostCommand]:
+        """Return the fruit that go to reject after all, since the last call: sent in vain, or taken back."""
+        with self._lock:
+            taken_back, self._taken_back = self._taken_back, []
+        return [*taken_back, *self.outputs.lost()]
+
+    def weighed(self, fruit: Mapping[int, int], weighings: Sequence[Weighing]) -> Joined:
+        """Return which weighing is of which fruit, by where the belt was when each left the picture."""
+        if self.scale_um is None:
+            return Joined({}, unweighed=tuple(fruit), strangers=tuple(weighings))
+        return joined(fruit, weighings, distance_um=self.scale_um, tolerance_um=self.scale_tolerance_um)
 
     def states(self) -> tuple[WireState, ...]:
         """Return how every wire stands."""
@@ -153,6 +218,56 @@ class NoOutputs:
         """Nothing is open."""
 
 
+class AllOutputs:
+    """Several outputs told the same: a PLC and a broker."""
+
+    def __init__(self, outputs: Sequence[Outputs]) -> None:
+        self._outputs = tuple(outputs)
+
+    def send(self, command: LaneCommand) -> None:
+        """Tell each."""
+        for each in self._outputs:
+            each.send(command)
+
+    def emergency(self, reason: str) -> None:
+        """Tell each."""
+        for each in self._outputs:
+            each.emergency(reason)
+
+    def clear(self) -> None:
+        """Tell each."""
+        for each in self._outputs:
+            each.clear()
+
+    def forget(self, reason: str) -> None:
+        """Tell each."""
+        for each in self._outputs:
+            each.forget(reason)
+
+    @property
+    def emergency_reason(self) -> str | None:
+        """The first there is: one output's emergency is the line's."""
+        return next((each.emergency_reason for each in self._outputs if each.emergency_reason is not None), None)
+
+    @property
+    def state(self) -> tuple[WireState, ...]:
+        """Each one's."""
+        return tuple(state for each in self._outputs for state in each.state)
+
+    def lost(self) -> list[LostCommand]:
+        """Lost to any of them: each fruit once."""
+        found: dict[tuple[str, int], LostCommand] = {}
+        for each in self._outputs:
+            for lost in each.lost():
+                found.setdefault((lost.command.run, lost.command.fruit), lost)
+        return list(found.values())
+
+    def close(self) -> None:
+        """Leave each."""
+        for each in self._outputs:
+            each.close()
+
+
 def open_wiring(path: Path, tariff: Tariff, *, clock: Clock | None = None) -> Wiring:
     """Return the line that a wiring file describes, its machines being connected in the background.
 
@@ -160,8 +275,207 @@ def open_wiring(path: Path, tariff: Tariff, *, clock: Clock | None = None) -> Wi
     """
     file = parse_wiring(path)
     lanes = _lanes(file, tariff)
-    encoder = TimedEncoder(parse_speed(file.encoder.from_)) if file.encoder is not None else None
-    return Wiring(file.line, lanes, NoOutputs(), encoder, None, clock or SystemClock())
+    time_by = clock or SystemClock()
+    plc = None if file.modbus is None else parse_address("modbus.address", file.modbus.address)
+    if file.mqtt is not None:
+        broker_address("mqtt.url", file.mqtt.url)
+    encoder = _encoder(file)
+    where = encoder.belt_um if encoder is not None else _nowhere
+    scale = None if file.scale is None else _scale(file.scale, time_by, where)
+    # From here on every key has been looked at, and threads begin.
+    outputs: list[Outputs] = []
+    if plc is not None and file.modbus is not None:
+        is_its_own = file.encoder is not None and file.encoder.from_ == "plc"
+        by_modbus = ModbusOutputs(
+            plc,
+            lanes,
+            time_by,
+            where=where,
+            seen=encoder.seen if is_its_own and isinstance(encoder, CountedEncoder) else None,
+            by_position=encoder is not None and encoder.is_counted,
+            first_register=file.modbus.first_register,
+            poll_s=PLC_ENCODER_S if is_its_own else POLL_S,
+        )
+        outputs.append(by_modbus)
+        by_modbus.start()
+    if file.mqtt is not None:
+        by_mqtt = MqttOutputs(file.mqtt.url, file.line, lanes, time_by, where=where)
+        outputs.append(by_mqtt)
+        by_mqtt.start()
+    everywhere: Outputs = NoOutputs() if not outputs else outputs[0] if len(outputs) == 1 else AllOutputs(outputs)
+    if isinstance(encoder, CountedEncoder):
+        encoder.on_jump = everywhere.forget
+        _feed_encoder(file, encoder)
+    if file.scale is not None and scale is not None:
+        _feed_scale(file.scale, scale)
+    behind_mm = file.scale.behind_mm if file.scale is not None else None
+    return Wiring(
+        file.line,
+        lanes,
+        everywhere,
+        encoder,
+        scale,
+        time_by,
+        scale_um=None if behind_mm is None else behind_mm * 1000,
+        scale_tolerance_um=0 if file.scale is None else file.scale.tolerance_mm * 1000,
+    )
+
+
+def _nowhere() -> None:
+    return None
+
+
+def _encoder(file: _File) -> CountedEncoder | TimedEncoder | None:
+    """Return the encoder, not fed yet. Raises WiringError for keys that do not fit together."""
+    given = file.encoder
+    if given is None:
+        return None
+    if given.from_.startswith("speed:"):
+        return TimedEncoder(parse_speed(given.from_))
+    most_mm_per_s = given.most_mm_per_s or 3 * file.belt.speed_mm_per_s
+    if given.nm_per_count == 0:
+        raise WiringError("encoder.nm_per_count", "is 0; measure how far the belt runs for one count")
+    if given.from_ == "plc":
+        if file.modbus is None:
+            raise WiringError("encoder.from", "is plc, but there is no [modbus]")
+        # The map gives micrometres in 32 bits.
+        return CountedEncoder(Odometer(bits=32, nm_per_count=1000, most_um_per_s=most_mm_per_s * 1000), "plc")
+    if given.from_.startswith("modbus://"):
+        parse_address("encoder.from", given.from_)
+        if given.register is None:
+            raise WiringError("encoder.register", "is missing: which register holds the count?")
+    elif given.from_.startswith(("mqtt://", "mqtts://")):
+        broker_address("encoder.from", given.from_)
+        if given.topic is None:
+            raise WiringError("encoder.topic", "is missing: where is the count published?")
+    else:
+        raise WiringError(
+            "encoder.from", f"is {given.from_!r}; it reads speed:250mm/s, plc, modbus://host:502/1 or mqtt://host"
+        )
+    odometer = Odometer(bits=given.bits, nm_per_count=given.nm_per_count, most_um_per_s=most_mm_per_s * 1000)
+    return CountedEncoder(odometer, without_password(given.from_))
+
+
+def _feed_encoder(file: _File, encoder: CountedEncoder) -> None:
+    given = file.encoder
+    if given is None or given.from_ == "plc":
+        return
+    if given.from_.startswith("modbus://"):
+        registers = Registers(
+            parse_address("encoder.from", given.from_),
+            given.register or 0,
+            given.bits // 16,
+            is_input=given.registers == "input",
+            every_s=PLC_ENCODER_S,
+            on_words=lambda words: encoder.seen(whole_number(words, is_low_first=given.low_word_first)),
+            on_failure=encoder.failed,
+        )
+        encoder.closing(registers.close)
+        return
+
+    def payload(data: bytes) -> None:
+        try:
+            encoder.seen(parse_count(data, given.bits))
+        except WiringError as error:
+            encoder.failed(str(error))
+
+    listener = Listener(given.from_, given.topic or "", on_payload=payload, on_failure=encoder.failed)
+    encoder.closing(listener.close)
+
+
+class _Count(Struct, frozen=True, forbid_unknown_fields=True):
+    count: Annotated[int, Meta(ge=0)]
+
+
+def parse_count(data: bytes, bits: int) -> int:
+    """Return the counter in `{"count": 12345}`. Raises WiringError for anything else."""
+    try:
+        count = msgspec.json.decode(data, type=_Count).count
+    except (msgspec.DecodeError, ValueError) as error:
+        raise WiringError("encoder.topic", f"carries no count: {error}") from error
+    if count >> bits:
+        raise WiringError("encoder.bits", f"is {bits}, but the count reads {count}")
+    return count
+
+
+def _scale(given: _Scale, clock: Clock, where: Callable[[], int | None]) -> FedScale:
+    """Return the scale, not fed yet. Raises WiringError for keys that do not fit together."""
+    if given.from_.startswith("tcp://"):
+        _tcp_address(given.from_)
+    elif given.from_.startswith("modbus://"):
+        parse_address("scale.from", given.from_)
+        if given.weight_register is None:
+            raise WiringError("scale.weight_register", "is missing: which register holds the weight?")
+        if given.stable_register is None:
+            raise WiringError("scale.stable_register", "is missing: which register tells that the load is at rest?")
+        if not 0 <= _scale_block(given)[1] <= 100:
+            raise WiringError("scale.stable_register", "lies too far from weight_register to be read with it")
+    elif given.from_.startswith(("mqtt://", "mqtts://")):
+        broker_address("scale.from", given.from_)
+        if given.topic is None:
+            raise WiringError("scale.topic", "is missing: where is the weight published?")
+    else:
+        raise WiringError(
+            "scale.from",
+            f"is {given.from_!r}; it reads tcp://host:port, modbus://host:502/1 or mqtt://host "
+            "(a serial port needs a serial server)",
+        )
+    return FedScale(without_password(given.from_), clock, least_g=given.least_g, where=where)
+
+
+def _scale_block(given: _Scale) -> tuple[int, int]:
+    """Return the first register and how many to read for weight and status together."""
+    weight, stable = given.weight_register or 0, given.stable_register or 0
+    first = min(weight, stable)
+    return first, max(weight + given.bits // 16, stable + 1) - first
+
+
+def _feed_scale(given: _Scale, scale: FedScale) -> None:
+    if given.from_.startswith("tcp://"):
+        host, port = _tcp_address(given.from_)
+        unit_mg = 1_000_000 if given.unit == "kg" else 1_000
+        scale.closing(TcpFrames(host, port, given.format, unit_mg, scale).close)
+        return
+    if given.from_.startswith("modbus://"):
+        first, count = _scale_block(given)
+        weight, stable = (given.weight_register or 0) - first, (given.stable_register or 0) - first
+
+        def words(found: list[int]) -> None:
+            part = found[weight : weight + given.bits // 16]
+            value = whole_number(part, is_low_first=given.low_word_first, is_signed=True)
+            is_stable = bool(found[stable] >> given.stable_bit & 1)
+            scale.seen(Reading(value * given.mg_per_count, Rest.STABLE if is_stable else Rest.UNSTABLE))
+
+        registers = Registers(
+            parse_address("scale.from", given.from_),
+            first,
+            count,
+            is_input=given.registers == "input",
+            every_s=POLL_S,
+            on_words=words,
+            on_failure=scale.failed,
+        )
+        scale.closing(registers.close)
+        return
+
+    def payload(data: bytes) -> None:
+        try:
+            scale.seen(parse_payload(data))
+        except ScaleFrameError as error:
+            scale.refused(error)
+
+    scale.closing(Listener(given.from_, given.topic or "", on_payload=payload, on_failure=scale.failed).close)
+
+
+def _tcp_address(text: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise WiringError("scale.from", f"is no address: {error}") from error
+    if not parts.hostname or not port or parts.path.strip("/"):
+        raise WiringError("scale.from", f"is {text!r}; a scale on the network reads tcp://host:4001")
+    return parts.hostname, port
 
 
 def parse_wiring(path: Path) -> _File:
