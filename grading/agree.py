@@ -12,7 +12,7 @@ from typing import Final
 from grading.calibrate import Polygon
 from grading.camera import Pixels
 from grading.detect import ClassicalDetector, Detection, Detector
-from grading.learned import LearnedDetector, find
+from grading.learned import SURE_COIN_PERMILLE, LearnedDetector, find
 
 _TOUCHING: Final = 0.5
 """Two masks speak of the same thing when they share at least this part of the smaller."""
@@ -46,9 +46,8 @@ class CrossCheckedDetector:
 
     def detect(self, pixels: Pixels, *, ignore: Sequence[Polygon] = ()) -> list[Detection]:
         """Return every fruit that either finds, once, top to bottom and left to right."""
-        card = self.learned.model.card
         finds = find(pixels, self.learned.model)
-        coins = [each for each in finds if each.kind == "coin" and each.score_permille >= card.sure_score_permille]
+        coins = [each for each in finds if each.kind == "coin" and each.score_permille >= SURE_COIN_PERMILLE]
         by_colour = [
             each
             for each in self.classical.detect(pixels, ignore=ignore)

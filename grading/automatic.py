@@ -22,7 +22,7 @@ from grading.calibrate import Box, Polygon
 from grading.camera import Pixels
 from grading.detect import ClassicalDetector, Detection
 from grading.edges import filled, followed
-from grading.learned import Find, LearnedDetector, Model, find
+from grading.learned import SURE_COIN_PERMILLE, Find, LearnedDetector, Model, find
 
 _SAME_SHAPE: Final = 0.92
 _OTHER_SHAPE: Final = 0.62
@@ -97,7 +97,8 @@ class AutomaticDetector:
         by_learning = [each for each in by_learning if not each.is_cut or each.score_permille >= self.believed_permille]
         if ground_of(pixels) != Ground.PLAIN:
             return by_learning
-        coins = [_corners(each.box) for each in finds if each.kind == "coin" and self._is_believed(each)]
+        sure = [each for each in finds if each.kind == "coin" and each.score_permille >= SURE_COIN_PERMILLE]
+        coins = [_corners(each.box) for each in sure]
         by_colour = [_cut_or_not(each, pixels) for each in self.classical.detect(pixels, ignore=[*ignore, *coins])]
         found = [each for group in groups(by_colour, by_learning) for each in self._agreed(*group)]
         row = max(1, pixels.shape[0] // 8)
@@ -115,9 +116,6 @@ class AutomaticDetector:
         if not self._last.of or self._last.of[0][0]() is not pixels:
             self._last.of[:] = [(weakref.ref(pixels), _found(pixels, self.learned.model))]
         return self._last.of[0][1]
-
-    def _is_believed(self, found: Find) -> bool:
-        return found.score_permille >= self.learned.model.card.sure_score_permille
 
     def _agreed(self, by_colour: list[Detection], by_learning: list[Detection]) -> list[Detection]:
         believed = [each for each in by_learning if each.score_permille >= self.believed_permille]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from grading.camera import Pixels, decode
 from grading.dataset import Photo
 from grading.errors import DatasetError
-from grading.learned import Find, LearnedDetector, Model, find
+from grading.learned import LEAST_COIN_PERMILLE, SURE_COIN_PERMILLE, Find, LearnedDetector, Model, find
 from grading.scores import Curve, believed, fitted, least_for_recall
 
 MATCH: Final = 0.5
@@ -89,18 +89,25 @@ def tally(photos: Sequence[Photo], model: Model, *, progress: Progress | None = 
 def halves(photos: Sequence[Photo]) -> tuple[list[Photo], list[Photo]]:
     """Return held-out photographs to choose scores by, and the others to report on; no fruit is in both.
 
-    By the number of a fruit's photographs and its name alone: the next one goes to the smaller half.
+    By kind and number of photographs alone: two fruit of one kind part, and the halves are about as large.
     """
     counted: dict[str, int] = {}
+    kinds: dict[str, str] = {}
     for photo in photos:
         counted[photo.fruit] = counted.get(photo.fruit, 0) + 1
-    first: set[str] = set()
-    balance = 0
-    for fruit in sorted(counted, key=lambda fruit: (-counted[fruit], fruit)):
-        if balance <= 0:
-            first.add(fruit)
-        balance += counted[fruit] if balance <= 0 else -counted[fruit]
-    return [p for p in photos if p.fruit in first], [p for p in photos if p.fruit not in first]
+        of_fruit = [photo.names[number] for number, _ in photo.labels if photo.names[number] != "coin"]
+        kinds.setdefault(photo.fruit, of_fruit[0] if of_fruit else "")
+    of_kind: dict[str, int] = {}
+    for fruit, kind in kinds.items():
+        of_kind[kind] = of_kind.get(kind, 0) + counted[fruit]
+    sides: tuple[list[str], list[str]] = ([], [])
+    for fruit in sorted(counted, key=lambda each: (-of_kind[kinds[each]], kinds[each], -counted[each], each)):
+        smaller = min(
+            (0, 1),
+            key=lambda side: (sum(kinds[e] == kinds[fruit] for e in sides[side]), sum(counted[e] for e in sides[side])),
+        )
+        sides[smaller].append(fruit)
+    return [p for p in photos if p.fruit in sides[0]], [p for p in photos if p.fruit in sides[1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +182,8 @@ def card(
             "kind_right": round(sum(e.kind == e.truth for e in right) / max(1, len(right)), 3),
             "by_score": [_at(fruit, of_fruit, score) for score in range(_STEP, 1000, _STEP)],
         },
-        "coin": _at(coins, found.labelled.get("coin", 0), told.least_score_permille) if coins else None,
+        "coin": _at(coins, found.labelled.get("coin", 0), LEAST_COIN_PERMILLE) if coins else None,
+        "coin_at_sure_score": _at(coins, found.labelled.get("coin", 0), SURE_COIN_PERMILLE) if coins else None,
         "size_error_permille": {
             "mean": round(float(errors.mean())), "mean_absolute": round(float(np.abs(errors).mean())),
             "p90_absolute": round(float(np.percentile(np.abs(errors), 90))),
