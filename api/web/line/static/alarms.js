@@ -57,7 +57,7 @@ export function showAlarms(alarms, more, moreKey) {
   const stops = standing.filter((alarm) => alarm.level === "stop");
   const warnings = standing.filter((alarm) => alarm.level !== "stop");
   document.body.classList.toggle("alarmed", stops.length > 0 || more.length > 0);
-  fill(place, ...more, ...stops.slice(0, 1).map(stopBand), ...stops.slice(1).map(slimBand), ...warnings.map(slimBand));
+  fill(place, ...more, ...stops.slice(0, 1).map(stopBand), slimBands([...stops.slice(1), ...warnings]));
 }
 
 /** @param {Alarm} alarm */
@@ -88,7 +88,7 @@ function stopBand(alarm) {
         "p",
         {},
         words(alarm.text),
-        " ",
+        " · ",
         el("time", { class: "num" }, t("line.js.alarm.since", { time: formatClock(alarm.since) })),
       ),
     ),
@@ -100,6 +100,19 @@ function stopBand(alarm) {
         )
       : null,
     isQuiet ? null : hush,
+  );
+}
+
+const ABREAST = 3;
+
+/** The lesser alarms side by side: more of them must not push the picture away. @param {Alarm[]} alarms */
+function slimBands(alarms) {
+  const rest = alarms.length - ABREAST;
+  return el(
+    "div",
+    { class: "chips" },
+    ...alarms.slice(0, ABREAST).map(slimBand),
+    rest > 0 ? el("p", { class: "band band-slim band-warning more num" }, `+${rest}`) : null,
   );
 }
 

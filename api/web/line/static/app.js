@@ -6,7 +6,7 @@ import { el, fill, formatClock, formatNumber, icon, need, pageData, t } from "/w
 import { isSoundOn, setSound, showAlarms } from "./alarms.js";
 import { end, scan, startPanel, typeCode } from "./batch.js";
 import { showCounters, showLast } from "./counters.js";
-import { ask, button, wordOr } from "./desk.js";
+import { ask, button, wordOr, words } from "./desk.js";
 import {
   confirmEmergency,
   emergencyButton,
@@ -62,11 +62,11 @@ function draw() {
   );
   showAlarms(state.alarms, topBands(), JSON.stringify([isThere === false && away_since, isUnconfirmed()]));
   region("side", batch ? judgeStanding(batch) : null, () => {
-    const panel = batch ? (judgePanel(batch) ?? calmPanel(batch)) : startPanel();
+    const panel = batch ? (judgePanel(batch) ?? calmPanel()) : startPanel();
     const line = unsentLine();
     fillSide(...(line ? [line] : []), panel);
   });
-  region("foot", [batch?.ref, isEmergency(state), isUnconfirmed()], foot);
+  region("foot", [batch?.opened_at, isEmergency(state), isUnconfirmed()], foot);
   showCounters(state);
   showLast(state);
   showPicture(state, isThere !== false);
@@ -272,6 +272,11 @@ function system() {
             ]),
         ),
       ];
+      for (const alarm of state.alarms)
+        rows.push([
+          wordOr(`line.js.alarm.${alarm.kind}`, alarm.kind),
+          `${words(alarm.text)} · ${t("line.js.alarm.since", { time: formatClock(alarm.since) })}`,
+        ]);
       return [
         el(
           "dl",

@@ -2,7 +2,8 @@
 // the fruit that passed last. Minutes the page did not see are gaps in the line, not a straight line across them.
 
 import { el, fill, formatClock, formatNumber, formatYuan, icon, need, svg, t } from "/web/shared/kit.js";
-import { ask, formatCrates, mark, wordOr, words } from "./desk.js";
+import { ask, button, formatCrates, mark, wordOr, words } from "./desk.js";
+import { correct } from "./judge.js";
 
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Batch} Batch */
@@ -13,6 +14,7 @@ const EVERY_MS = 5000;
 const GAP_MS = 16_000;
 const KEPT = "guoyuan.line.rates";
 const LAST_MS = 1000;
+const LAST_MOST = 16;
 
 /** @type {{batch: string, points: [number, number][]}} */
 let rates = loadRates();
@@ -66,6 +68,7 @@ export function showCounters(state) {
 /** @param {Batch} batch */
 function counters(batch) {
   const all = batch.tiers.reduce((sum, each) => sum + each.fruit, 0);
+  const isWired = batch.tiers.some((each) => each.lane !== null);
   return el(
     "ul",
     { class: `counters counters-${Math.min(6, batch.tiers.length)}` },
@@ -80,8 +83,16 @@ function counters(batch) {
           mark(each.tier, "lg", words(each.name)),
           el("span", {}, words(each.name)),
           each.lane === null
-            ? el("span", { class: "lane lane-none" }, t("line.js.no_lane"))
-            : el("span", { class: "lane num" }, icon("arrow-right", 16), t("line.js.lane", { n: each.lane })),
+            ? isWired
+              ? el("span", { class: "lane lane-none" }, t("line.js.no_lane"))
+              : null
+            : el(
+                "span",
+                { class: "lane num" },
+                icon("arrow-right", 16),
+                el("span", { class: "lane-long" }, t("line.js.lane", { n: each.lane })),
+                el("span", { class: "lane-short", "aria-hidden": "true" }, each.lane),
+              ),
         ),
         el("b", { class: "num counter-big" }, formatNumber(each.fruit)),
         el(
@@ -100,7 +111,7 @@ function counters(batch) {
           "p",
           { class: "counter-more num" },
           el("span", {}, formatCrates(each.mass_g)),
-          each.price_fen ? el("span", { class: "quiet" }, formatYuan(each.price_fen)) : null,
+          each.price_fen ? el("span", { class: "quiet" }, `¥${formatNumber(Math.round(each.price_fen / 100))}`) : null,
         ),
       );
     }),
@@ -109,7 +120,7 @@ function counters(batch) {
 
 /** @param {State} state */
 function remember(state) {
-  const ref = state.batch?.ref ?? "";
+  const ref = state.batch?.opened_at ?? "";
   if (rates.batch !== ref) rates = { batch: ref, points: [] };
   if (!state.batch) return;
   const at = Date.parse(state.as_of);
@@ -211,12 +222,20 @@ for (const name of ["pointerup", "pointercancel"])
     }, 400),
   );
 
+/** How many fruit the strip shows whole; a phone scrolls. */
+function room() {
+  const card = place.querySelector("li")?.clientWidth || 92;
+  return innerWidth <= 760 || !place.clientWidth
+    ? LAST_MOST
+    : Math.min(LAST_MOST, Math.floor((place.clientWidth - 16) / card));
+}
+
 /** A strip that changes once a second, and not under a finger. @param {State} state */
 export function showLast(state) {
   const now = performance.now();
   if (isTouched || (now - last_at < LAST_MS && drawn.get("#last") !== "[]")) return;
   last_at = now;
-  const rows = state.batch ? [...state.last].sort((a, b) => b.number - a.number).slice(0, 16) : [];
+  const rows = state.batch ? [...state.last].sort((a, b) => b.number - a.number).slice(0, room()) : [];
   region("#last", rows, () =>
     rows.length ? [el("ul", { class: "last-row" }, ...rows.map((fruit) => el("li", {}, passed(fruit, state))))] : [],
   );
@@ -240,32 +259,37 @@ function passed(fruit, state) {
       mark(fruit.tier, "", name),
     ),
     el("b", { class: "num" }, fruit.price_fen === null ? "–" : formatYuan(fruit.price_fen)),
-    el("small", { class: "num" }, fruit.lane === null ? t("line.js.no_lane") : t("line.js.lane", { n: fruit.lane })),
+    el("small", { class: "num" }, fruit.lane === null ? "" : t("line.js.lane", { n: fruit.lane })),
   );
-  card.addEventListener("click", () =>
-    ask(t("line.js.judge.fruit", { n: fruit.number }), () => [
-      fruit.crop ? el("img", { class: "passed-large", src: fruit.crop, alt: "" }) : null,
-      el(
-        "p",
-        { class: "passed-tier" },
-        mark(fruit.tier, "lg", name),
-        el("b", {}, name),
-        fruit.lane === null ? "" : t("line.js.lane", { n: fruit.lane }),
-      ),
-      el(
-        "p",
-        { class: "num" },
-        [
-          fruit.mass_g === null ? "" : `${formatNumber(fruit.mass_g)}\u00a0g`,
-          fruit.price_fen === null ? "" : formatYuan(fruit.price_fen),
-          formatClock(fruit.at),
-        ]
-          .filter(Boolean)
-          .join(" · "),
-      ),
-      el("p", {}, words(fruit.reason)),
-    ]),
-  );
+  card.addEventListener("click", async () => {
+    const isWrong = await ask(
+      t("line.js.judge.fruit", { n: fruit.number }),
+      (/** @type {(isWrong: boolean) => void} */ finish) => [
+        fruit.crop ? el("img", { class: "passed-large", src: fruit.crop, alt: "" }) : null,
+        el(
+          "p",
+          { class: "passed-tier" },
+          mark(fruit.tier, "lg", name),
+          el("b", {}, name),
+          fruit.lane === null ? "" : t("line.js.lane", { n: fruit.lane }),
+        ),
+        el(
+          "p",
+          { class: "num" },
+          [
+            fruit.mass_g === null ? "" : `${formatNumber(fruit.mass_g)}\u00a0g`,
+            fruit.price_fen === null ? "" : formatYuan(fruit.price_fen),
+            formatClock(fruit.at),
+          ]
+            .filter(Boolean)
+            .join(" · "),
+        ),
+        el("p", {}, words(fruit.reason)),
+        button(t("line.js.judge.correct"), () => finish(true), { kind: "push-line", icon: "edit" }),
+      ],
+    );
+    if (isWrong) correct(fruit);
+  });
   return card;
 }
 

@@ -104,7 +104,7 @@ export function emergencyButton(isOn) {
         kind: "hold-stop",
         mark: "stop",
         words: t("line.js.emergency.trigger"),
-        hint: t("line.js.hold.seconds", { n: 1 }),
+        hint: t("line.js.hold.emergency", { n: 1 }),
         hold_ms: TRIGGER_MS,
         done: trigger,
       });

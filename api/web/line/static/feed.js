@@ -2,7 +2,7 @@
 // while nothing changes, so silence is checked, not believed. The program may be restarted at any time: the page
 // stays, knocks every second, and goes on with what it holds.
 
-import { request } from "/web/shared/kit.js";
+import { Problem, request } from "/web/shared/kit.js";
 
 const SILENCE_MS = 5000;
 const KNOCK_MS = 1000;
@@ -47,7 +47,9 @@ export function follow(onState, onThere) {
     isAsking = true;
     try {
       hear(await request("GET", "/state", undefined, { timeout_ms: 3000 }));
-    } catch {
+    } catch (error) {
+      // A line started anew has forgotten who signed in; what is half made stays on this computer meanwhile.
+      if (error instanceof Problem && error.status === 401) location.assign("/sign-in");
       there(false);
     } finally {
       isAsking = false;

@@ -2,10 +2,10 @@
 // The fruit on the screen stays until it is decided; when the next one comes, the buttons wait half a second, so
 // that a second tap of the same finger does not judge a fruit nobody looked at.
 
-import { el, fill, formatNumber, icon, need, t } from "/web/shared/kit.js";
+import { el, fill, formatNumber, icon, need, request, t } from "/web/shared/kit.js";
 import { chime } from "./alarms.js";
 import { ask, askCode, button, mark, refusal, say, wordOr, words } from "./desk.js";
-import { countUnsent, decide, draftOf, isDecided, keepDraft, keyOf, sendUnsent, settle } from "./unsent.js";
+import { countUnsent, decide, draftOf, isDecided, keepDraft, keyOf, runOf, sendUnsent, settle } from "./unsent.js";
 
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Batch} Batch */
@@ -52,7 +52,7 @@ export function takeQueue(now, isThere) {
   settle(now, (judgement, isTaken) =>
     say(t(isTaken ? "line.js.judge.had" : "line.js.judge.gone", { n: judgement.number }), isTaken ? "ok" : "wait"),
   );
-  const keys = new Set(now.queue.map((fruit) => keyOf(now.batch?.ref ?? "", fruit.number)));
+  const keys = new Set(now.queue.map((fruit) => keyOf(now.batch ? runOf(now.batch) : "", fruit.number)));
   if ([...keys].some((key) => !seen.has(key))) chime();
   seen = keys;
   send();
@@ -67,14 +67,15 @@ function send() {
     },
     (judgement, error) => {
       draw();
-      if (error.code === "second_person") askSecond(judgement.number, refusal(error));
+      const isCode = error.code === "second_person" || (judgement.second_code && error.code === "line_house_refused");
+      if (isCode) askSecond(judgement.number, refusal(error));
       else say(refusal(error), "bad");
     },
   ).then(draw);
 }
 
 /** @param {Batch} batch */
-const open = (batch) => state.queue.filter((fruit) => !isDecided(keyOf(batch.ref, fruit.number)));
+const open = (batch) => state.queue.filter((fruit) => !isDecided(keyOf(runOf(batch), fruit.number)));
 
 /** @param {number} number */
 function choose(number) {
@@ -97,11 +98,11 @@ export function judgeStanding(batch) {
     chosen,
     side,
     fruit,
-    fruit && draftOf(keyOf(batch.ref, fruit.number)),
+    fruit && draftOf(keyOf(runOf(batch), fruit.number)),
     waiting.length,
     waiting.slice(0, 4).map((each) => [each.number, each.crops[0]]),
     countUnsent(),
-    batch.ref,
+    runOf(batch),
     batch.tiers.map((each) => [each.tier, each.name]),
     state.reasons,
   ];
@@ -112,7 +113,7 @@ export function judgePanel(batch) {
   const waiting = open(batch);
   const fruit = waiting.find((each) => each.number === chosen);
   if (!fruit) return null;
-  const draft = draftOf(keyOf(batch.ref, fruit.number));
+  const draft = draftOf(keyOf(runOf(batch), fruit.number));
   return el(
     "div",
     { class: "judge", "data-fruit": fruit.number },
@@ -130,7 +131,6 @@ export function unsentLine() {
 /** @param {Waiting} fruit @param {Waiting[]} waiting */
 function head(fruit, waiting) {
   const others = waiting.filter((each) => each.number !== fruit.number).slice(0, 3);
-  const rest = waiting.length - 1 - others.length;
   return el(
     "header",
     { class: "judge-head" },
@@ -138,7 +138,14 @@ function head(fruit, waiting) {
       "h2",
       {},
       t("line.js.judge.title"),
-      el("small", { class: "num" }, t("line.js.judge.fruit", { n: fruit.number })),
+      el(
+        "small",
+        { class: "num" },
+        t(waiting.length > 1 ? "line.js.judge.waiting" : "line.js.judge.fruit", {
+          n: fruit.number,
+          all: waiting.length,
+        }),
+      ),
     ),
     others.length
       ? el(
@@ -155,14 +162,13 @@ function head(fruit, waiting) {
             go.addEventListener("click", () => choose(each.number));
             return el("li", {}, go);
           }),
-          rest > 0 ? el("li", { class: "queue-rest num" }, `+${rest}`) : null,
         )
       : null,
   );
 }
 
-/** @param {Waiting} fruit */
-function photographs(fruit) {
+/** The side that was chosen, large; pressed, all sides open. @param {Waiting} fruit */
+function photograph(fruit) {
   const at = Math.min(side, Math.max(0, fruit.crops.length - 1));
   const large = el("button", {
     type: "button",
@@ -177,14 +183,20 @@ function photographs(fruit) {
   else large.append(el("span", { class: "quiet" }, t("line.js.judge.no_picture")));
   large.append(el("span", { class: "suspect-more" }, icon("expand", 20)));
   large.addEventListener("click", () => closer(fruit));
-  if (fruit.crops.length < 2) return [large];
+  return large;
+}
+
+/** @param {Waiting} fruit */
+function photographs(fruit) {
+  const large = photograph(fruit);
+  if (fruit.crops.length < 2) return el("div", { class: "photographs" }, large);
   const sides = fruit.crops.slice(0, 6).map((crop, i) => {
     const one = el(
       "button",
       {
         type: "button",
         class: "side-one",
-        "aria-pressed": String(i === at),
+        "aria-pressed": String(i === side),
         "aria-label": t("line.js.judge.side", { n: i + 1, all: fruit.crops.length }),
         "data-focus": `side-${i}`,
       },
@@ -196,7 +208,7 @@ function photographs(fruit) {
     });
     return one;
   });
-  return [large, el("div", { class: "sides" }, ...sides)];
+  return el("div", { class: "photographs" }, large, el("div", { class: "sides" }, ...sides));
 }
 
 /** @param {Waiting} fruit */
@@ -250,7 +262,7 @@ function question(batch, fruit) {
     el(
       "div",
       { class: "look" },
-      ...photographs(fruit),
+      photographs(fruit),
       el("ul", { class: "why" }, ...fruit.why.map((text) => el("li", {}, words(text)))),
       measures(fruit),
     ),
@@ -281,7 +293,12 @@ function answer(batch, fruit, tier) {
     mark(tier, "xxl", tierName(batch, tier)),
     el("b", {}, tierName(batch, tier)),
     needsSecond
-      ? el("small", {}, icon("people", 16), t("line.js.judge.two"))
+      ? el(
+          "small",
+          {},
+          icon("people", 16),
+          t(state.delivery.state === "offline" ? "line.js.judge.two_offline" : "line.js.judge.two"),
+        )
       : tier === fruit.nominal_tier
         ? el("small", {}, t("line.js.judge.nominal"))
         : null,
@@ -295,9 +312,8 @@ function answer(batch, fruit, tier) {
 
 /** @param {Batch} batch @param {Waiting} fruit */
 function override(batch, fruit) {
-  const draft = draftOf(keyOf(batch.ref, fruit.number));
-  const tiers = batch.tiers.map((each) => each.tier);
-  if (!tiers.includes("cull")) tiers.push("cull");
+  const draft = draftOf(keyOf(runOf(batch), fruit.number));
+  const tiers = tiersOf(batch);
   const toggle = (
     /** @type {"tier" | "reason"} */ what,
     /** @type {string} */ value,
@@ -334,7 +350,7 @@ function override(batch, fruit) {
       el(
         "div",
         { class: "small-look" },
-        ...photographs(fruit).slice(0, 1),
+        photograph(fruit),
         el(
           "div",
           {},
@@ -379,7 +395,7 @@ const reasonName = (reason) => wordOr(`line.js.reason.${reason}`, reason);
 
 /** @param {Batch} batch @param {Waiting} fruit @param {Partial<import("./unsent.js").Draft> | null} part */
 function change(batch, fruit, part) {
-  const key = keyOf(batch.ref, fruit.number);
+  const key = keyOf(runOf(batch), fruit.number);
   keepDraft(key, part && { ...draftOf(key), ...part });
   draw();
 }
@@ -394,37 +410,120 @@ function finish(batch, fruit, tier, reason) {
 
 /** @param {number} number @param {string} [wrong] */
 async function askSecond(number, wrong) {
-  const code = await askCode({
-    title: t("line.js.second.title"),
-    body: t("line.js.second.body"),
-    label: t("line.js.second.label"),
-    ok: t("line.js.second.ok"),
-    isSecret: true,
-    wrong,
-  });
+  const code = await askCode({ ...secondPerson(), wrong });
   const batch = state.batch;
   if (!code || !batch) return;
-  const { tier, reason } = draftOf(keyOf(batch.ref, number));
+  const { tier, reason } = draftOf(keyOf(runOf(batch), number));
   if (tier && reason) commit(batch, number, tier, reason, code);
   else say(t("line.js.judge.gone", { n: number }), "wait");
 }
 
 /** @param {Batch} batch @param {number} number @param {string} tier @param {string} reason @param {string | null} second_code */
 function commit(batch, number, tier, reason, second_code) {
-  decide({ batch: batch.ref, number, tier, reason, second_code });
+  decide({ batch: runOf(batch), number, tier, reason, second_code });
   draw();
   send();
 }
 
-/** Says that nothing waits. @param {Batch} batch */
-export function calmPanel(batch) {
+/**
+ * A fruit the camera graded and a person sees otherwise: tier and reason, and the second person where it is better.
+ * @param {import("./types.js").Passed} fruit
+ */
+export async function correct(fruit) {
+  const batch = state.batch;
+  if (!batch) return;
+  /** @type {{tier: string, reason: string} | null} */
+  const chosen = await ask(t("line.js.judge.fruit", { n: fruit.number }), (finish) => {
+    /** @type {Record<string, string | null>} */
+    const draft = { tier: null, reason: null };
+    const place = el("div", { class: "stack" });
+    const show = () => {
+      const pick = (
+        /** @type {string} */ what,
+        /** @type {string} */ value,
+        /** @type {(Node | string)[]} */ ...inside
+      ) => {
+        const one = el(
+          "button",
+          { type: "button", class: `pick pick-${what}`, "aria-pressed": String(draft[what] === value) },
+          ...inside,
+        );
+        one.addEventListener("click", () => {
+          draft[what] = value;
+          show();
+        });
+        return one;
+      };
+      const { tier, reason } = draft;
+      fill(
+        place,
+        el(
+          "fieldset",
+          {},
+          el("legend", {}, t("line.js.judge.tier")),
+          el(
+            "div",
+            { class: "picks" },
+            ...tiersOf(batch).map((each) =>
+              pick("tier", each, mark(each, "lg", tierName(batch, each)), el("span", {}, tierName(batch, each))),
+            ),
+          ),
+        ),
+        el(
+          "fieldset",
+          {},
+          el("legend", {}, t("line.js.judge.reason")),
+          el(
+            "div",
+            { class: "picks" },
+            ...state.reasons.map((each) => pick("reason", each, el("span", {}, reasonName(each)))),
+          ),
+        ),
+        button(
+          tier && reason
+            ? t("line.js.judge.confirm", { tier: tierName(batch, tier), reason: reasonName(reason) })
+            : t("line.js.judge.choose"),
+          () => tier && reason && finish({ tier, reason }),
+          { kind: "push-main", icon: "check", disabled: !(tier && reason) },
+        ),
+      );
+    };
+    show();
+    return [place];
+  });
+  if (!chosen) return;
+  const second_code = isBetter(batch, chosen.tier, fruit.tier) ? await askCode(secondPerson()) : null;
+  if (isBetter(batch, chosen.tier, fruit.tier) && !second_code) return;
+  try {
+    await request("POST", `/fruit/${fruit.number}/judge`, { ...chosen, second_code }, { timeout_ms: 8000 });
+    say(t("line.js.judge.done", { n: fruit.number, tier: tierName(batch, chosen.tier) }));
+  } catch (error) {
+    say(refusal(error), "bad");
+  }
+}
+
+/** @param {Batch} batch */
+function tiersOf(batch) {
+  const tiers = batch.tiers.map((each) => each.tier);
+  return tiers.includes("cull") ? tiers : [...tiers, "cull"];
+}
+
+const secondPerson = () => ({
+  title: t("line.js.second.title"),
+  body: t("line.js.second.body"),
+  label: t("line.js.second.label"),
+  ok: t("line.js.second.ok"),
+  isSecret: true,
+});
+
+/** Says that nothing waits. */
+export function calmPanel() {
   return el(
     "div",
     { class: "calm" },
     icon("check", 32),
     el("h2", {}, t("line.js.calm.title")),
     el("p", { class: "quiet" }, t("line.js.calm.body")),
-    batch.doubtful ? el("p", { class: "num" }, t("line.js.calm.so_far", { n: batch.doubtful })) : null,
   );
 }
 

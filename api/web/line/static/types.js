@@ -22,6 +22,8 @@
  *   last: Passed[], calibration: Calibration, alarms: Alarm[], delivery: Delivery, outputs: Output[],
  *   reasons: string[]}} State
  *
+ * `price_fen` of a tier is the sum over its fruit; that of a fruit is its own.
+ *
  * What a person decided of a fruit and has not sent yet, or has sent without an answer.
  * @typedef {{batch: string, number: number, tier: string, reason: string, second_code: string | null}} Judgement
  */

@@ -25,6 +25,9 @@ let tried_at = Number.NEGATIVE_INFINITY;
 /** @param {string} batch @param {number} number */
 export const keyOf = (batch, number) => `${number} ${batch}`;
 
+/** What stays the same for as long as a lot is on the line; its `ref` does not. @param {import("./types.js").Batch} batch */
+export const runOf = (batch) => batch.opened_at;
+
 load();
 
 function load() {
@@ -88,15 +91,15 @@ export function decide(judgement) {
  */
 export function settle(state, told) {
   if (!state.batch) return;
-  const ref = state.batch.ref;
-  const asked = new Set(state.queue.map((fruit) => keyOf(ref, fruit.number)));
+  const run = runOf(state.batch);
+  const asked = new Set(state.queue.map((fruit) => keyOf(run, fruit.number)));
   const before = drafts.size + unsent.size;
   for (const key of drafts.keys()) if (!asked.has(key)) drafts.delete(key);
   for (const key of taken) if (!asked.has(key)) taken.delete(key);
   for (const [key, judgement] of unsent) {
     if (isSending || asked.has(key)) continue;
     unsent.delete(key);
-    told(judgement, judgement.batch === ref && unanswered.delete(key));
+    told(judgement, judgement.batch === run && unanswered.delete(key));
   }
   if (drafts.size + unsent.size !== before) keep();
 }

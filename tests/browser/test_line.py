@@ -1,0 +1,652 @@
+"""The touch console of a belt: every state of the line on a panel, worked by scanner, thumb and keyboard."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from api.i18n import LANGUAGES, WEB
+from tests.browser.line_stand import EMERGENCY, TOO_DARK, Stand, alarm, doubtful_fruit, idle, running, scenes
+
+pytestmark = pytest.mark.browser
+
+READY = "html[data-ready]"
+SIZES = {"panel": (1280, 800), "small": (1024, 768), "large": (1920, 1080), "phone": (390, 844)}
+SCENES = scenes()
+
+
+@pytest.fixture(scope="module")
+def served_stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stand, str]]:
+    stand = Stand(tmp_path_factory.mktemp("line"))
+    with stand.serving() as address:
+        yield stand, address
+
+
+@pytest.fixture
+def stand(served_stand: tuple[Stand, str]) -> Stand:
+    """The line program, with nothing on it and nothing posted yet."""
+    served_stand[0].reset()
+    return served_stand[0]
+
+
+@pytest.fixture
+def site(served_stand: tuple[Stand, str]) -> str:
+    return served_stand[1]
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Stand:
+    """One that a test starts and stops by itself."""
+    return Stand(tmp_path)
+
+
+@pytest.fixture
+def panel(browser: Browser, site: str) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB", base_url=site)
+    yield context
+    context.close()
+
+
+def console(context: BrowserContext, address: str = "/") -> Page:
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector(READY)
+    return page
+
+
+def scan(page: Page, code: str, gap_ms: int = 0) -> bool:
+    """Type as a scanner does, and press Enter; return whether the page kept that Enter from what has the focus.
+
+    The keys are dispatched in the page: sent one by one from here, a busy machine would type as slowly as a person.
+    """
+    return bool(
+        page.evaluate(
+            """async ([keys, gap]) => {
+              let isKept = false;
+              for (const key of keys) {
+                const event = new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true });
+                isKept = !document.activeElement.dispatchEvent(event);
+                if (gap) await new Promise((resolve) => setTimeout(resolve, gap));
+              }
+              return isKept;
+            }""",
+            [[*code, "Enter"], gap_ms],
+        )
+    )
+
+
+def answer(page: Page, tier: str) -> Locator:
+    return page.locator(f'.answer[data-tier="{tier}"]')
+
+
+def press_when_ready(page: Page, button: Locator) -> None:
+    """Press after the half second in which a new fruit takes no answer."""
+    expect(button).to_be_visible()
+    page.wait_for_timeout(550)
+    button.click()
+
+
+def hold_until(page: Page, button: Locator, shown: Locator) -> None:
+    """Hold a button until something shows."""
+    button.hover()
+    page.mouse.down()
+    expect(shown).to_be_visible()
+    page.mouse.up()
+
+
+def brush(page: Page, selector: str) -> None:
+    """Touch and let go, as a sleeve does."""
+    page.evaluate(
+        """(selector) => {
+          const button = document.querySelector(selector);
+          button.setPointerCapture = () => {};
+          button.dispatchEvent(new PointerEvent("pointerdown", { button: 0, pointerId: 1, bubbles: true }));
+          button.dispatchEvent(new PointerEvent("pointerup", { button: 0, pointerId: 1, bubbles: true }));
+          button.click();
+        }""",
+        selector,
+    )
+
+
+# --- what stands is shown -------------------------------------------------------------------------
+
+
+def test_a_running_line_shows_its_counters_lanes_rate_and_live_picture(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    page = console(panel)
+    first = page.locator(".counter").first
+    expect(first).to_contain_text("5,218")
+    expect(first).to_contain_text("2,271 kg")
+    expect(first).to_contain_text("Lane 1")
+    expect(page.locator(".pace-now")).to_contain_text("1,710")
+    expect(page.locator(".caption")).to_contain_text("Live")
+    expect(page.locator("#veil")).to_be_hidden()
+    expect(page.locator(".passed").first).to_contain_text("¥12.40")
+    assert page.locator("#picture").evaluate("each => each.width") == 640
+    stand.state = running() | {"batch": running()["batch"] | {"rate_per_min": 1333}}
+    expect(page.locator(".pace-now")).to_contain_text("1,333")
+
+
+SAID = [
+    ("idle", "#side", "Scan a crate to start"),
+    ("running", "#side", "No doubtful fruit"),
+    ("queue", "#side", "Fruit 17 · 6 waiting"),
+    ("stop", ".band-stop", "Too dark"),
+    ("stop", ".band-steps", "See that all lamps are on"),
+    ("stop", "#veil", "Not grading"),
+    ("drift", ".band-warning", "Light or camera drifts"),
+    ("offline", ".cell-delivery", "42 waiting, grading goes on"),
+    ("refused", ".cell-delivery", "refused, 3 kept here"),
+    ("emergency", ".band-stop", "Everything goes to reject"),
+    ("emergency", "#foot", "Resume grading"),
+    ("expired", ".cell-calibration", "expired"),
+    ("camera-lost", "#veil", "Camera lost since"),
+    ("camera-lost", ".caption", "Not live"),
+    ("outputs-lost", ".cell-outputs", "modbus lost"),
+    ("many", ".chips", "Disk is filling up"),
+]
+
+
+def test_every_state_says_so_in_words(stand: Stand, panel: BrowserContext):
+    page = console(panel)
+    for scene, place, words in SAID:
+        stand.state = SCENES[scene]
+        expect(page.locator(place).first, scene).to_contain_text(words)
+        if scene == "offline":
+            expect(page.locator(".band"), "being offline is no alarm").to_have_count(0)
+    assert {scene for scene, _, _ in SAID} == set(SCENES)
+
+
+def test_the_first_view_is_true_without_scripts(stand: Stand, browser: Browser, site: str):
+    stand.state = SCENES["stop"]
+    context = browser.new_context(java_script_enabled=False, base_url=site, locale="en-GB")
+    page = context.new_page()
+    page.goto("/")
+    expect(page.locator(".counter").first).to_contain_text("5,218")
+    expect(page.locator(".band-stop")).to_contain_text("Brightness 71")
+    expect(page.locator(".cell-lot")).to_contain_text("0618-07")
+    assert page.locator("img.picture").evaluate("each => each.naturalWidth") == 640
+    expect(page.locator("#bands .band-warning")).to_contain_text("red switch")
+    context.close()
+
+
+def test_alarms_are_read_aloud_once(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    page = console(panel)
+    stand.state = running() | {"alarms": [alarm(*TOO_DARK)]}
+    expect(page.locator("#aloud")).to_contain_text("Too dark")
+    assert page.locator("#aloud").get_attribute("aria-live") == "assertive"
+    page.evaluate("document.querySelector('#aloud').textContent = ''")
+    page.wait_for_timeout(1500)
+    assert page.locator("#aloud").text_content() == ""
+
+
+# --- the picture ----------------------------------------------------------------------------------
+
+
+def test_single_pictures_take_over_where_the_stream_does_not_come(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    stand.has_stream = False
+    page = console(panel)
+    expect(page.locator(".caption")).to_contain_text("Single pictures")
+    assert page.locator("#picture").evaluate("each => each.width") == 640
+
+
+def test_a_picture_that_stands_still_says_how_old_it_is(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    page = console(panel)
+    expect(page.locator(".caption")).to_contain_text("Live")
+    stand.is_frozen = True
+    expect(page.locator("#veil")).to_contain_text(re.compile(r"The picture is \d+ s old"))
+
+
+# --- scanning -------------------------------------------------------------------------------------
+
+
+def test_a_scanned_crate_starts_a_lot_wherever_the_focus_is(stand: Stand, panel: BrowserContext):
+    page = console(panel)
+    page.locator("#system").focus()
+    assert scan(page, "https://id.gs1.org/8003/0695012345678"), "the scanner's Enter presses no button"
+    expect(page.locator(".cell-lot")).to_contain_text("0618-07")
+    assert stand.posts("/batches") == [{"scanned": "https://id.gs1.org/8003/0695012345678"}]
+    assert page.locator("dialog").count() == 0
+
+
+def test_slow_typing_is_not_a_scan(stand: Stand, panel: BrowserContext):
+    page = console(panel)
+    assert not scan(page, "CRATE-1", gap_ms=160)
+    assert stand.posted == []
+
+
+def test_a_code_is_typed_on_the_panels_own_keys(stand: Stand, panel: BrowserContext):
+    page = console(panel)
+    page.locator("#type-code").click()
+    for key in "C7-1":
+        page.locator(".letters .key", has_text=re.compile(f"^{key}$")).click()
+    page.get_by_role("button", name="OK").click()
+    expect(page.locator(".cell-lot")).to_contain_text("0618-07")
+    assert stand.posts("/batches") == [{"scanned": "C7-1"}]
+
+
+def test_a_refused_crate_is_answered_in_the_readers_language(stand: Stand, panel: BrowserContext):
+    stand.answers["batches"] = (404, {"title": "x", "detail": "no such crate", "detail_zh": "没有这个筐"})
+    page = console(panel, "/?lang=zh")
+    scan(page, "CRATE-404")
+    expect(page.locator("#say")).to_have_text("没有这个筐")
+    page.goto("/?lang=en")
+    page.wait_for_selector(READY)
+    scan(page, "CRATE-404")
+    expect(page.locator("#say")).to_have_text("no such crate")
+
+
+def test_a_scan_with_a_lot_on_the_line_asks_before_it_ends_it(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    page = console(panel)
+    scan(page, "CRATE-99")
+    dialog = page.locator("dialog")
+    expect(dialog).to_contain_text("End lot 0618-07?")
+    expect(dialog).to_contain_text("CRATE-99")
+    scan(page, "CRATE-98")
+    expect(page.locator("dialog")).to_have_count(1)
+    assert stand.posted == []
+    page.locator("#end-next").click()
+    expect(page.locator("#say")).to_contain_text("The lot is on the line")
+    assert stand.posted == [("/batches/close", {"weighed_g": None}), ("/batches", {"scanned": "CRATE-99"})]
+
+
+def test_a_lot_ends_with_the_weights_of_its_tiers(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    page = console(panel)
+    page.locator("#end-lot").click()
+    page.locator("#end-weigh").click()
+    expect(page.locator("#end-weighed")).to_be_disabled()
+    for tier, kilograms in (("A", "2250.5"), ("B", "1400"), ("C", "250"), ("cull", "38.2")):
+        page.locator(f'.weight[data-tier="{tier}"]').click()
+        for key in kilograms:
+            page.locator(".keys .key", has_text=re.compile(f"^{re.escape(key)}$")).click()
+    expect(page.locator(".typed-verdict")).to_contain_text("3,938.7")
+    page.locator("#end-weighed").click()
+    expect(page.locator("#say")).to_contain_text("Lot 0618-07 has ended")
+    weighed = {"A": 2_250_500, "B": 1_400_000, "C": 250_000, "cull": 38_200}
+    assert stand.posts("/batches/close") == [{"weighed_g": weighed}]
+
+
+# --- judging --------------------------------------------------------------------------------------
+
+
+def test_one_press_judges_a_doubtful_fruit_and_the_next_one_comes(stand: Stand, panel: BrowserContext):
+    stand.state = running(2)
+    page = console(panel)
+    expect(page.locator(".why")).to_contain_text("Marks of 3.1 cm²")
+    expect(page.locator(".measures")).to_contain_text("71.2mm")
+    expect(page.locator(".side-one")).to_have_count(5)
+    press_when_ready(page, answer(page, "B"))
+    expect(page.locator('.judge[data-fruit="21"]')).to_be_visible()
+    assert stand.posts("/fruit/17/judge") == [{"tier": "B", "reason": "looked", "second_code": None}]
+
+
+def test_a_second_tap_of_the_same_finger_does_not_judge_the_next_fruit(stand: Stand, panel: BrowserContext):
+    stand.state = running(2)
+    page = console(panel)
+    page.wait_for_timeout(550)
+    page.evaluate(
+        """() => { const tap = () => document.querySelector('.answer[data-tier="B"]').click();
+                   tap(); tap(); tap(); }"""
+    )
+    expect(page.locator('.judge[data-fruit="21"]')).to_be_visible()
+    page.wait_for_timeout(600)
+    assert [path for path, _ in stand.posted] == ["/fruit/17/judge"]
+
+
+def test_a_tier_better_than_the_numbers_takes_a_second_person(stand: Stand, panel: BrowserContext):
+    stand.state = running(1)
+    page = console(panel)
+    expect(answer(page, "A")).to_contain_text("two people")
+    press_when_ready(page, answer(page, "A"))
+    page.get_by_label("Second person's code").fill("K7Q2")
+    assert stand.posted == []
+    page.get_by_role("button", name="We both agree").click()
+    expect(page.locator("#say")).to_contain_text("Fruit 17 is Tier A")
+    assert stand.posts("/fruit/17/judge") == [{"tier": "A", "reason": "looked", "second_code": "K7Q2"}]
+    assert "K7Q2" not in page.evaluate("JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
+
+
+def test_a_wrong_second_code_is_asked_for_again(stand: Stand, panel: BrowserContext):
+    stand.state = running(1)
+    stand.answers["fruit/17/judge"] = (403, {"code": "second_person", "detail": "that is your own code"})
+    page = console(panel)
+    press_when_ready(page, answer(page, "A"))
+    page.get_by_label("Second person's code").fill("OWN")
+    page.get_by_role("button", name="We both agree").click()
+    expect(page.locator(".wrong-words")).to_have_text("that is your own code")
+    stand.answers.clear()
+    page.get_by_label("Second person's code").fill("OTHER")
+    page.get_by_role("button", name="We both agree").click()
+    expect(page.locator("#say")).to_contain_text("Fruit 17 is Tier A")
+
+
+def test_another_tier_wants_a_reason_and_a_half_made_judgement_survives_a_reload(stand: Stand, panel: BrowserContext):
+    stand.state = running(1)
+    page = console(panel)
+    press_when_ready(page, page.get_by_role("button", name="Another tier, with a reason"))
+    page.locator('[data-focus="tier-C"]').click()
+    expect(page.get_by_role("button", name="Choose tier and reason")).to_be_disabled()
+    page.reload()
+    page.wait_for_selector(READY)
+    expect(page.locator('[data-focus="tier-C"]')).to_have_attribute("aria-pressed", "true")
+    press_when_ready(page, page.locator('[data-focus="reason-bruise"]'))
+    page.get_by_role("button", name="Tier C: Bruise").click()
+    expect(page.locator("#side")).to_contain_text("No doubtful fruit")
+    assert stand.posts("/fruit/17/judge") == [{"tier": "C", "reason": "bruise", "second_code": None}]
+
+
+def test_a_half_made_judgement_stays_when_the_house_names_the_batch(stand: Stand, panel: BrowserContext):
+    stand.state = running(1)
+    page = console(panel)
+    press_when_ready(page, page.get_by_role("button", name="Another tier, with a reason"))
+    page.locator('[data-focus="tier-C"]').click()
+    stand.state = stand.state | {"batch": stand.state["batch"] | {"ref": "GB-2026-0007", "lot": "named"}}
+    expect(page.locator(".cell-lot b")).to_have_text("named")
+    expect(page.locator('[data-focus="tier-C"]')).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_fruit_the_camera_graded_is_corrected_with_a_reason(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    page = console(panel)
+    page.get_by_role("button", name="Fruit 9706 · Tier A").click()
+    expect(page.locator("dialog")).to_contain_text("Large and clean enough for tier A")
+    page.get_by_role("button", name="Correct this fruit").click()
+    page.get_by_role("button", name="Rot").click()
+    page.locator("dialog .pick-tier").last.click()
+    page.get_by_role("button", name="Cull: Rot").click()
+    expect(page.locator("#say")).to_contain_text("Fruit 9706 is Cull")
+    assert stand.posts("/fruit/9706/judge") == [{"tier": "cull", "reason": "rot", "second_code": None}]
+
+
+def test_without_a_network_the_panel_says_beforehand_that_two_people_need_it(stand: Stand, panel: BrowserContext):
+    stand.state = SCENES["offline"] | {"queue": running(1)["queue"]}
+    expect(answer(console(panel), "A")).to_contain_text("needs network")
+
+
+def test_a_line_that_forgot_who_signed_in_asks_again(stand: Stand, panel: BrowserContext):
+    stand.state = running(1)
+    page = console(panel)
+    stand.is_shut = True
+    page.wait_for_url("**/sign-in")
+
+
+def test_a_new_doubtful_fruit_does_not_push_away_the_one_being_looked_at(stand: Stand, panel: BrowserContext):
+    stand.state = running(2)
+    page = console(panel)
+    page.locator(".queue-one").first.click()
+    expect(page.locator('.judge[data-fruit="21"]')).to_be_visible()
+    page.evaluate("document.querySelector('.answer').marked = true")
+    stand.state = running(2) | {"queue": [doubtful_fruit(3), *running(2)["queue"]]}
+    expect(page.locator(".judge h2")).to_contain_text("3 waiting")
+    assert page.locator(".judge").get_attribute("data-fruit") == "21"
+
+
+# --- the program dies -----------------------------------------------------------------------------
+
+
+def test_the_page_outlives_the_program_and_sends_what_was_judged_meanwhile_once(mortal: Stand, browser: Browser):
+    mortal.state = running(2)
+    with mortal.serving() as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB", base_url=address)
+        page = console(context)
+        page.evaluate("window.sameDocument = true")
+        expect(page.locator(".caption")).to_contain_text("Live")
+    expect(page.locator(".band-stop")).to_contain_text("The line program does not answer")
+    expect(page.locator("#veil")).to_contain_text("No new pictures")
+    press_when_ready(page, answer(page, "B"))
+    expect(page.locator(".unsent")).to_contain_text("1 judgement kept")
+    expect(page.locator('.judge[data-fruit="21"]')).to_be_visible()
+    assert mortal.posted == []
+    with mortal.serving():
+        expect(page.locator(".unsent")).to_have_count(0)
+        expect(page.locator(".band")).to_have_count(0)
+        expect(page.locator(".caption")).to_contain_text("Live")
+        page.wait_for_timeout(1800)
+        assert mortal.posts("/fruit/17/judge") == [{"tier": "B", "reason": "looked", "second_code": None}]
+        assert page.evaluate("window.sameDocument")
+        context.close()
+
+
+def test_a_judgement_whose_answer_was_lost_is_not_sent_twice(mortal: Stand, browser: Browser):
+    """The program takes it and dies before it answers; started again, it no longer asks about the fruit."""
+    mortal.state = running(2)
+    mortal.swallows.add("fruit/17/judge")
+    with mortal.serving() as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB", base_url=address)
+        page = console(context)
+        press_when_ready(page, answer(page, "B"))
+        expect(page.locator(".unsent")).to_be_visible()
+    mortal.state = running(2) | {"queue": running(2)["queue"][1:]}
+    mortal.swallows.clear()
+    with mortal.serving():
+        expect(page.locator("#say")).to_contain_text("The judgement of fruit 17 had arrived")
+        page.wait_for_timeout(1800)
+        assert len(mortal.posts("/fruit/17/judge")) == 1
+        context.close()
+
+
+def test_a_judgement_of_a_lot_that_ended_meanwhile_is_not_sent_to_the_next(mortal: Stand, browser: Browser):
+    mortal.state = running(1)
+    with mortal.serving() as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB", base_url=address)
+        page = console(context)
+    expect(page.locator(".band-stop")).to_be_visible()
+    press_when_ready(page, answer(page, "B"))
+    mortal.state = running(1) | {"batch": running()["batch"] | {"ref": "B-OTHER", "lot": "0618-08"}}
+    with mortal.serving():
+        expect(page.locator("#say")).to_contain_text("this judgement was not used")
+        expect(page.locator('.judge[data-fruit="17"]')).to_be_visible()
+        page.wait_for_timeout(1800)
+        assert mortal.posted == []
+        context.close()
+
+
+# --- emergency ------------------------------------------------------------------------------------
+
+
+def test_everything_to_reject_is_held_not_brushed_and_cleared_by_holding(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    page = console(panel)
+    brush(page, "#emergency")
+    page.wait_for_timeout(1200)
+    assert stand.posted == []
+    hold_until(page, page.locator("#emergency"), page.locator("#clear"))
+    expect(page.locator(".band-stop")).to_contain_text("Everything goes to reject")
+    assert stand.posts("/emergency") == [{"reason": "console"}]
+    brush(page, "#clear")
+    page.wait_for_timeout(2400)
+    assert stand.posts("/emergency/clear") == []
+    hold_until(page, page.locator("#clear"), page.locator("#emergency"))
+    expect(page.locator(".band")).to_have_count(0)
+    assert len(stand.posts("/emergency/clear")) == 1
+
+
+def test_an_emergency_is_sent_until_the_program_takes_it(mortal: Stand, browser: Browser):
+    mortal.state = running()
+    with mortal.serving() as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB", base_url=address)
+        page = console(context)
+    hold_until(page, page.locator("#emergency"), page.locator('[data-kind="unconfirmed"]'))
+    expect(page.locator('[data-kind="unconfirmed"]')).to_contain_text("Press the red switch on the belt")
+    with mortal.serving():
+        expect(page.locator('.band[data-kind="emergency"]')).to_be_visible()
+        expect(page.locator('[data-kind="unconfirmed"]')).to_have_count(0)
+        assert mortal.posts("/emergency") == [{"reason": "console"}]
+        context.close()
+
+
+def test_the_emergency_button_is_held_by_keyboard_too(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    page = console(panel)
+    page.locator("#emergency").focus()
+    page.evaluate(
+        """() => ["keydown", "keyup"].forEach((name) =>
+          document.activeElement.dispatchEvent(new KeyboardEvent(name, { key: "Enter", bubbles: true })))"""
+    )
+    page.wait_for_timeout(1200)
+    assert stand.posted == []
+    page.keyboard.down(" ")
+    expect(page.locator("#clear")).to_be_visible()
+    page.keyboard.up(" ")
+    assert stand.posts("/emergency") == [{"reason": "console"}]
+
+
+def test_an_emergency_pressed_elsewhere_shows_here(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    page = console(panel)
+    stand.state = running() | {"alarms": [alarm(*EMERGENCY)]}
+    expect(page.locator("#clear")).to_be_visible()
+
+
+# --- hands, eyes, languages -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_no_state_overflows_and_every_target_is_large(stand: Stand, browser: Browser, site: str, lang: str, size: str):
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height}, base_url=site)
+    page = console(context, f"/?lang={lang}")
+    for name, scene in SCENES.items():
+        stand.state = scene if scene["batch"] is None else scene | {"batch": scene["batch"] | {"lot": name}}
+        expect(page.locator(".cell-lot b")).to_have_text(name if scene["batch"] else NO_LOT[lang])
+        assert page.evaluate(_OVERFLOW, size != "phone") == [], (name, size, lang)
+        assert page.evaluate(_SMALL) == [], (name, size, lang)
+    context.close()
+
+
+NO_LOT = {"zh": "线上无果", "en": "none on the line"}
+_OVERFLOW = """(isPanel) => {
+  const wrong = [];
+  const page = document.documentElement;
+  if (page.scrollWidth > innerWidth) wrong.push(`page is ${page.scrollWidth} wide`);
+  if (isPanel && page.scrollHeight > innerHeight) wrong.push(`page is ${page.scrollHeight} high`);
+  for (const each of document.querySelectorAll(".floor > *, .counter, .pace > *, .answers, .foot > *, .judge > *")) {
+    const box = each.getBoundingClientRect();
+    if (!box.width) continue;
+    const isOut = box.right > innerWidth + 1 || (isPanel && box.bottom > innerHeight + 1);
+    if (isOut) wrong.push(`${each.className} leaves the screen`);
+  }
+  for (const each of document.querySelectorAll(".counter, .answer, .hold, .push, .pace, .cell-lot, .judge-head"))
+    if (each.scrollWidth > each.clientWidth + 1) wrong.push(`${each.className} is cut: ${each.textContent}`);
+  return wrong;
+}"""
+_SMALL = """() => [...document.querySelectorAll("button, a")].filter((each) => {
+  if (each.closest(".skip")) return false;
+  const { width, height } = each.getBoundingClientRect();
+  const least = each.matches(".answer, .hold, .foot .push, .pick-tier, .judge > .push") ? 71.5 : 43.5;
+  return width > 0 && each.checkVisibility() && (height < least || width < 43.5);
+}).map((each) => `${each.className} ${each.getBoundingClientRect().width}x${each.getBoundingClientRect().height}`)"""
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_words_stand_out_from_their_ground(stand: Stand, browser: Browser, site: str, theme: str):
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=site)
+    context.add_cookies([{"name": "guoyuan_line_theme", "value": theme, "url": site}])
+    page = console(context)
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    for name in ("idle", "queue", "stop", "drift", "offline", "emergency", "expired", "many"):
+        stand.state = SCENES[name]
+        page.wait_for_timeout(400)
+        assert page.evaluate(_PALE) == [], (name, theme)
+    context.close()
+
+
+_PALE = """() => {
+  const parse = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const style = getComputedStyle(at);
+      if (style.backgroundImage !== "none") {
+        const stops = style.backgroundImage.match(/rgba?\\([^)]*\\)/g) ?? [];
+        return stops.map(parse);
+      }
+      const colour = parse(style.backgroundColor);
+      if (colour.length === 3 || colour[3] > 0.8) return [colour];
+    }
+    return [[255, 255, 255]];
+  };
+  const wrong = new Set();
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode.parentElement;
+    if (!walk.currentNode.data.trim() || !node.checkVisibility({ opacityProperty: true })) continue;
+    if (node.closest("script, .visually-hidden, .skip, .say, [disabled], .veil:not(.wrong)")) continue;
+    const style = getComputedStyle(node);
+    const size = parseFloat(style.fontSize);
+    const least = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 600) ? 3 : 4.5;
+    const ink = light(parse(style.color));
+    for (const colour of ground(node)) {
+      const other = light(colour);
+      const ratio = (Math.max(ink, other) + 0.05) / (Math.min(ink, other) + 0.05);
+      const words = walk.currentNode.data.trim().slice(0, 24);
+      if (ratio < least) wrong.add(`${node.className || node.tagName}: ${ratio.toFixed(2)} ${words}`);
+    }
+  }
+  return [...wrong];
+}"""
+
+
+def test_theme_and_language_are_switched_on_the_page_and_kept(stand: Stand, panel: BrowserContext):
+    stand.state = running(1)
+    page = console(panel)
+    page.locator("#system").click()
+    page.get_by_role("button", name="Light colours").click()
+    page.keyboard.press("Escape")
+    page.locator("#tongue").click()
+    page.wait_for_selector(READY)
+    expect(page.locator(".judge h2")).to_contain_text("请您判定")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_the_keyboard_reaches_what_matters_in_order(stand: Stand, panel: BrowserContext):
+    stand.state = running(1)
+    page = console(panel)
+    reached = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.dataset.focus || document.activeElement.className"
+            )
+        )
+    order = [reached.index(name) for name in ("skip", "system", "tongue", "answer-A", "answer-B", "emergency")]
+    assert order == sorted(order)
+
+
+def test_nothing_moves_where_reduced_motion_is_asked_for(stand: Stand, browser: Browser, site: str):
+    stand.state = running()
+    context = browser.new_context(reduced_motion="reduce", base_url=site)
+    page = console(context)
+    assert page.locator("#say").evaluate("each => getComputedStyle(each).transitionDuration") in ("0s", "0s, 0s")
+    context.close()
+
+
+def test_every_alarm_kind_has_a_name_in_both_languages():
+    kinds = (
+        "too_dark too_bright blurred colour_shift frozen drift camera_lost output_lost encoder_lost calibration disk"
+    )
+    for lang in LANGUAGES:
+        known = json.loads((WEB / "line" / "messages" / f"{lang}.json").read_text(encoding="utf-8"))
+        for kind in (*kinds.split(), "delivery", "emergency"):
+            assert f"line.js.alarm.{kind}" in known
+            assert f"line.js.do.{kind}.1" in known
+
+
+def test_an_idle_line_is_calm(stand: Stand, panel: BrowserContext):
+    stand.state = idle()
+    page = console(panel)
+    expect(page.locator(".band")).to_have_count(0)
+    expect(page.locator("#end-lot")).to_have_count(0)
+    expect(page.locator("#emergency")).to_be_visible()
