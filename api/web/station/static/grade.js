@@ -37,6 +37,7 @@ export function gradeRegions(view) {
             "camera",
             "station.js.no_batch",
             button(t("station.js.to_dock"), () => go("dock"), { kind: "push-main", mark: "crate" }),
+            el("p", { class: "nothing-more" }, t("station.js.no_batch.line")),
           ),
       ],
     ];
