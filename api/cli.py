@@ -13,9 +13,11 @@ import typer
 from api import (
     anchor_commands,
     auditing,
+    camera_commands,
     chain_commands,
     epcis_commands,
     grading_commands,
+    line_commands,
     log_commands,
     proof_commands,
     recall_commands,
@@ -42,6 +44,8 @@ app.add_typer(people_app, name="people")
 anchor_commands.join(chain_commands.app)
 app.add_typer(chain_commands.app, name="chain")
 app.add_typer(epcis_commands.app, name="epcis")
+app.add_typer(line_commands.app, name="line")
+app.add_typer(camera_commands.app, name="camera")
 
 
 # --- running ---------------------------------------------------------------------------------------

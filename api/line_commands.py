@@ -1,0 +1,229 @@
+"""The commands of a line: run it with its console, say how it stands, deliver what waits."""
+
+import webbrowser
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from api.terminal import OK, UNREACHABLE, WRONG, AsJson, command, print_json, say, table
+from ledger.kernel.settings import Settings
+
+if TYPE_CHECKING:
+    from api.line_delivery import Delivery
+    from api.line_runtime import Grading
+    from grading.line.wiring import Wiring
+    from grading.profile import CameraProfile
+    from grading.standard import Tariff
+
+app = typer.Typer(help="A line: its camera, its console, its deliveries.", no_args_is_help=True)
+
+StateDir = Annotated[Path, typer.Option("--state", metavar="DIR", help="Where this line keeps what it counted.")]
+Server = Annotated[str, typer.Option(metavar="URL", help="The house's server; without, nothing is delivered.")]
+Code = Annotated[str, typer.Option(help="The station's printed code.", envvar="GUOYUAN_STATION_CODE")]
+DEFAULT_STATE: Final = Path(".run/line")
+
+
+@command(app)
+def run(  # noqa: PLR0917  # options, not positions
+    source: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCE", help="usb:0, rtsp://..., http://... (MJPEG), video:PATH, folder:PATH, rendered:"
+        ),
+    ],
+    profile: Annotated[
+        Path | None, typer.Option(help="The camera's profile; a drawn belt brings its own.", exists=True)
+    ] = None,
+    server: Server = "",
+    code: Code = "",
+    pin: Annotated[str, typer.Option(help="Opens the console from other machines instead of the code.")] = "",
+    wiring: Annotated[Path | None, typer.Option(help="Gates, encoder, scale: line.toml.", exists=True)] = None,
+    standard: Annotated[str, typer.Option(metavar="NAME", help="A standard's name, a crop, or a TOML file.")] = "mango",
+    prices: Annotated[str, typer.Option(metavar="FILE", help="Price tiers; empty: the sample shipped.")] = "",
+    brix: Annotated[
+        float | None, typer.Option(min=0, max=50, help="A meter's reading of the lot, degrees Brix.")
+    ] = None,
+    detector: Annotated[
+        str, typer.Option(metavar="classical|both", help="Colour alone, or checked by a network.")
+    ] = "classical",
+    host: Annotated[str, typer.Option(help="Address of the console; only this machine's own asks for no code.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the console.")] = 8090,
+    state: StateDir = DEFAULT_STATE,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Show the console.")] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Run a line until SIGTERM or Ctrl-C: camera, grading, gates, console, deliveries."""
+    from api.line_app import LOOPBACK, Door, create_app
+    from api.line_delivery import Delivery, House
+    from api.line_journal import opened
+    from api.line_rehearsal import SCHEME, RenderedSource, rendered_profile
+    from api.line_runtime import LineRuntime
+    from api.line_serving import serve
+    from grading.line.sources import open_source
+    from grading.profile import parse_profile
+
+    is_rehearsal = source.startswith(SCHEME)
+    if profile is None and not is_rehearsal:
+        raise typer.BadParameter("a camera needs its profile; make one with: guoyuan camera", param_hint="--profile")
+    if server and not code:
+        raise typer.BadParameter("the server asks for the station's code", param_hint="--code")
+    if host not in LOOPBACK and not (code or pin):
+        raise typer.BadParameter("other machines need a code or a PIN to come in", param_hint="--pin")
+    if detector not in {"classical", "both"}:
+        raise typer.BadParameter(f"{detector!r} is neither classical nor both", param_hint="--detector")
+    settings = _settings(is_rehearsal=is_rehearsal)
+    camera = rendered_profile() if profile is None else parse_profile(profile.read_bytes())
+    with ExitStack() as stack:
+        journal = stack.enter_context(opened(state))
+        house = stack.enter_context(closing(House(server))) if server else None
+        delivery = Delivery(journal, house, code=code, clock=settings.clock, is_rehearsal=is_rehearsal)
+        delivery.step()  # whoever is reached is asked now: a wrong code or another standard is told before fruit run
+        grading = _grading(camera, standard, prices, brix=brix, detector=detector)
+        _refuse_other_rules(delivery, grading)
+        wires = _wiring(wiring, grading.tariff)
+        opened_source = (
+            RenderedSource(source, settings.clock) if is_rehearsal else open_source(source, encoder=wires.encoder)
+        )
+        line = LineRuntime(
+            settings=settings,
+            clock=settings.clock,
+            name=wires.line,
+            house=str((delivery.known or {}).get("house", "")),
+            journal=journal,
+            delivery=delivery,
+            source=opened_source,
+            wiring=wires,
+            grading=grading,
+            is_sample=is_rehearsal,
+        )
+        if is_rehearsal and not server and journal.open_batch is None:
+            line.open_batch(PRACTICE_LOT)
+        line.start()
+        stack.callback(line.stop)
+        secret = pin or code
+        door = Door(None if host in LOOPBACK else lambda typed: _is_same(typed, secret))
+        hosts = LOOPBACK if host in LOOPBACK else ("*",)
+        address = f"http://{host}:{port}"
+        if browser and not as_json:
+            webbrowser.open(address)
+        return serve(create_app(line, door=door, hosts=hosts), host=host, port=port, as_json=as_json)
+
+
+@command(app)
+def status(state: StateDir = DEFAULT_STATE, as_json: AsJson = False) -> int:
+    """Say what a line has counted and what of it the house has; the line may run meanwhile."""
+    from api.line_journal import Journal
+
+    if not (state / "line.db").exists():
+        raise FileNotFoundError(2, "no line has run here", str(state))
+    with closing(Journal(state, is_alone=False)) as journal:
+        batches = journal.summary()
+        waiting = journal.waiting()
+    if as_json:
+        print_json({"state": str(state), "waiting": waiting, "batches": batches})
+        return OK
+    rows = table("lot", "fruit", "delivered", "doubtful", "opened", "closed", "house's batch", "refused")
+    for batch in batches:
+        rows.add_row(*(str("" if value is None else value) for value in batch.values()))
+    say(rows)
+    say(f"{waiting} wait to be delivered")
+    return OK
+
+
+@command(app)
+def deliver(server: Server, code: Code, state: StateDir = DEFAULT_STATE, as_json: AsJson = False) -> int:
+    """Deliver what waits and end. Exit code 1 where the house refuses something, 3 where it is not reached."""
+    from api.line_delivery import Delivery, House
+    from api.line_journal import opened
+
+    with opened(state) as journal, closing(House(server)) as house:
+        delivery = Delivery(journal, house, code=code, clock=_settings(is_rehearsal=False).clock)
+        before = journal.waiting()
+        while delivery.step():
+            pass
+        standing = delivery.standing()
+    error = None if standing.error is None else {"code": standing.error[0], "detail": standing.error[1]}
+    if as_json:
+        print_json({"delivered": before - standing.waiting, "waiting": standing.waiting, "error": error})
+    else:
+        say(f"{before - standing.waiting} delivered, {standing.waiting} wait")
+        if error is not None:
+            typer.echo(f"guoyuan: {error['code']}: {error['detail']}", err=True)
+    return {"offline": UNREACHABLE, "refused": WRONG}.get(standing.state, OK)
+
+
+PRACTICE_LOT: Final = "https://id.gs1.org/01/99521001000218/10/SAMPLE-1"
+
+
+def _settings(*, is_rehearsal: bool) -> Settings:
+    """Return this machine's settings; a rehearsal shows SAMPLE on every page."""
+    from ledger.kernel.settings import Environment
+
+    settings = Settings.load()
+    return settings.model_copy(update={"environment": Environment.DEMO}) if is_rehearsal else settings
+
+
+def _grading(camera: "CameraProfile", standard: str, prices: str, *, brix: float | None, detector: str) -> "Grading":
+    from grading.line.record import belt_record, model_of
+
+    from api.line_runtime import Grading
+    from grading.learned import LearnedDetector, shipped
+    from grading.line.belt import Line, LineSetup
+    from grading.standard import load_standard, load_tariff
+
+    brix_tenths = None if brix is None else round(brix * 10)
+    setup = LineSetup(
+        load_standard(standard),
+        load_tariff(prices) if prices else load_tariff(),
+        camera,
+        learned=LearnedDetector(shipped()) if detector == "both" else None,
+        brix_tenths=brix_tenths,
+    )
+    return Grading(
+        standard=setup.standard,
+        tariff=setup.tariff,
+        profile=camera,
+        belt=lambda first: Line(setup, first=first),
+        record=lambda passed, run: belt_record(passed, setup, run=run),
+        model=(model_of(setup),),
+        brix_tenths=brix_tenths,
+    )
+
+
+def _wiring(file: Path | None, tariff: "Tariff") -> "Wiring":
+    """Return the wired line, or one where people sort by what the screen shows."""
+    from grading.line.lanes import REJECT, lanes_for
+    from grading.line.wiring import NoOutputs, Wiring, open_wiring
+    from ledger.kernel.clock import SystemClock
+
+    if file is not None:
+        return open_wiring(file, tariff)
+    lanes = lanes_for(tariff, dict.fromkeys(tariff.tiers, REJECT), {}, speed_um_s=1, lead_um=0, spacing_um=0)
+    return Wiring("LINE-1", lanes, NoOutputs(), None, None, SystemClock())
+
+
+def _refuse_other_rules(delivery: "Delivery", grading: "Grading") -> None:
+    """Raise OtherStandardError where the house is known to grade this crop otherwise."""
+    from api.line_errors import OtherStandardError
+
+    rules = grading.rules
+    known = next((each for each in (delivery.known or {}).get("rules", ()) if each["crop"] == rules.crop), None)
+    if known is None:
+        return
+    if known["standard_file"] != rules.standard_file:
+        raise OtherStandardError("standard", rules.standard, known["standard"])
+    if known["tariff_file"] != rules.tariff_file:
+        raise OtherStandardError("price book", rules.tariff_file[:12], known["tariff_file"][:12])
+
+
+def _is_same(typed: str, secret: str) -> bool:
+    import hmac
+
+    def plain(text: str) -> bytes:
+        return "".join(text.upper().split()).replace("-", "").encode()
+
+    return hmac.compare_digest(plain(typed), plain(secret))
