@@ -25,6 +25,8 @@ from grading.standard import Standard, Tariff, Text
 
 _LEAST_MM: Final = 20
 """What is smaller lies on the belt but is no fruit."""
+_LAST_VIEW: Final = 0.85
+"""The last view is taken when a fruit has come so far on the way on which it is wholly seen."""
 _SAME: Final = 0.4
 """A network's box and a blob mean the same thing when they share this part of both together."""
 
@@ -130,8 +132,10 @@ class Passed:
     belt_um: int | None
     at_s: float
     reasons: tuple[Doubt, ...] = ()
-    noted: tuple[Doubt, ...] = field(default=())
+    noted: tuple[Doubt, ...] = ()
     """Those of the reasons that its way along the belt gave, not its pictures."""
+    across_um: int = 0
+    """Where across the belt it lies, from the picture's top (its left, where the belt runs up or down)."""
 
     @property
     def doubts(self) -> tuple[Text, ...]:
@@ -154,7 +158,6 @@ class _Followed:
     """What a line keeps of a track beside where it is."""
 
     views: list[View] = field(default_factory=list)
-    joined: int = 0
     network_saw: int = 0
     network_missed: int = 0
     noted: set[Doubt] = field(default_factory=set)
@@ -240,13 +243,12 @@ class Line:
         track, kept = sight.track, self._of(sight.track)
         if not sight.is_whole:
             return
-        way = max(1.0, length - 2 * track.along)
-        due = int((track.s - track.along) / way * self.setup.views + 1)
-        taken = len(kept.views)
-        # What touches another fruit is looked at only where it does not come free in time.
-        if taken >= min(due, self.setup.views) - (0 if sight.is_clean else 1):
+        way = (track.s - track.along) / max(1.0, length - 2 * track.along)
+        last = self.setup.views - 1
+        due = min(last, int(way / _LAST_VIEW * last)) + 1
+        # What touches another fruit may come free before its next view is due; the last one cannot wait.
+        if len(kept.views) >= due - (not sight.is_clean and way < _LAST_VIEW):
             return
-        kept.joined += not sight.is_clean
         kept.views.append(self._view(blob, pixels, shot))
 
     def _view(self, blob: Blob, pixels: Pixels, shot: Picture) -> View:
@@ -312,6 +314,7 @@ class Line:
             at_s=self._at_s + (crossing.ahead_px / speed if speed is not None and speed > 1 else 0.0),
             reasons=judged.reasons,
             noted=listed,
+            across_um=round(track.c * self.setup.profile.nm_per_px / 1000),
         )
         self._next += 1
         return kept.passed
