@@ -90,8 +90,7 @@ class Lanes:
         row = 1 if across_um is None and len(self.rows_um) <= 1 else self.row_at(across_um or 0)
         if row is None or (across_um is None and len(self.rows_um) > 1):
             lane, row, why = REJECT, 1, NO_ROW
-        # A reject is certain once it has passed the last gate.
-        distance_um = self.gates_um[lane] if lane else max(self.gates_um.values(), default=0)
+        distance_um = self._distance_um(lane)
         seconds = distance_um / (speed_um_s or self.speed_um_s)
         return LaneCommand(
             run=run,
@@ -107,7 +106,14 @@ class Lanes:
 
     def rejected(self, command: LaneCommand, why: Text) -> LaneCommand:
         """Return the same fruit sent to the reject lane, and why."""
-        return replace(command, lane=REJECT, why=why)
+        further_um = self._distance_um(REJECT) - self._distance_um(command.lane)
+        return replace(
+            command,
+            lane=REJECT,
+            belt_um=None if command.belt_um is None else command.belt_um + further_um,
+            at=command.at + timedelta(seconds=further_um / self.speed_um_s),
+            why=why,
+        )
 
     def left_um(self, command: LaneCommand, *, belt_um: int | None, now: datetime) -> int:
         """Return how much belt is left before the command's gate; negative once it has passed.
@@ -146,13 +152,14 @@ class Lanes:
 
     def _apart_um(self, one: LaneCommand, other: LaneCommand) -> int:
         """Return how far apart two fruit lie on the belt."""
-        apart_um = self._distance_um(other) - self._distance_um(one)
+        apart_um = self._distance_um(other.lane) - self._distance_um(one.lane)
         if one.belt_um is not None and other.belt_um is not None:
             return abs(other.belt_um - one.belt_um - apart_um)
         return abs(int((other.at - one.at).total_seconds() * self.speed_um_s) - apart_um)
 
-    def _distance_um(self, command: LaneCommand) -> int:
-        return self.gates_um[command.lane] if command.lane else max(self.gates_um.values(), default=0)
+    def _distance_um(self, lane: int) -> int:
+        """Return where a lane begins; a reject is certain once it has passed the last gate."""
+        return self.gates_um[lane] if lane else max(self.gates_um.values(), default=0)
 
 
 def lanes_for(
