@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from grading.camera import Pixels
 from grading.errors import CalibrationExpiredError, ProfileError
 from ledger.canonical import canonical
+from ledger.errors import EventError
 from ledger.kernel.clock import TimeError, format_time, parse_time
 
 EDITION: Final = "guoyuan-camera-profile/1"
@@ -185,7 +186,7 @@ def parse_profile(data: bytes) -> CameraProfile:
         raise ProfileError("the file", f"has {len(data)} bytes; a profile has at most {MOST_BYTES}")
     try:
         raw = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProfileError("the file", f"is no JSON: {error}") from error
     if not isinstance(raw, dict):
         raise ProfileError("the file", "is no JSON object")
@@ -213,7 +214,11 @@ def parse_profile(data: bytes) -> CameraProfile:
         file.light,
     )
     _demand_sense(profile)
-    if (right := _sealed(_document(profile))["sha256"]) != file.sha256:
+    try:
+        right = _sealed(_document(profile))["sha256"]
+    except EventError as error:
+        raise ProfileError("the file", f"holds what no JSON can: {error}") from error
+    if right != file.sha256:
         raise ProfileError(
             "sha256", f"does not fit what the file says ({right[:12]}...): it was altered; calibrate again"
         )
