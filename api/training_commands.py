@@ -264,7 +264,8 @@ def export_corrections(
 ) -> int:
     """Write what people decided at the station as a data set that `guoyuan train` reads.
 
-    Photographs on which a person judged a fruit, with all outlines; what was called not a fruit becomes ground.
+    Photographs on which a person judged a fruit, with all outlines, and judged fruit of a belt, view by view. What
+    was called not a fruit becomes ground.
     Says nothing of who decided. What can be seen in the photographs stays in them.
     """
     from grading.corrections import export
@@ -272,11 +273,11 @@ def export_corrections(
     with installation() as rt, rt.db.read() as session:
         told = export(session, rt.files, out, batches=batch or [])
     if as_json:
-        left_out = [{"why": why, "photographs": count} for why, count in told.left_out]
-        counted = {"photographs": told.photographs, "fruit": told.fruit, "not_fruit": told.not_fruit}
+        left_out = [{"why": why, "count": count} for why, count in told.left_out]
+        counted = {"pictures": told.pictures, "fruit": told.fruit, "not_fruit": told.not_fruit}
         print_json({"folder": str(out), **counted, "left_out": left_out})
     else:
-        say(f"{out}: {told.photographs} photographs, {told.fruit} fruit, {told.not_fruit} that are none")
+        say(f"{out}: {told.pictures} pictures, {told.fruit} fruit, {told.not_fruit} that are none")
         for why, count in told.left_out:
             say(f"left out {count}: {why}")
     return OK

@@ -19,7 +19,9 @@ from grading.station import Line
 from ledger.kernel.actors import Actor
 from ledger.kernel.database import Database
 from ledger.kernel.files import FileStore
+from tests.grading import test_arrivals
 from tests.grading.conftest import NUMBERING, lot_named, receive, tray
+from tests.simulators import belts
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_what_is_exported_is_what_training_reads_and_not_a_fruit_is_ground(
     with db.read() as session:
         told = export(session, files, out)
         fruit = session.exec(select(Fruit)).all()
-    assert (told.photographs, told.fruit, told.not_fruit, told.left_out) == (3, len(fruit) - 1, 1, ())
+    assert (told.pictures, told.fruit, told.not_fruit, told.left_out) == (3, len(fruit) - 1, 1, ())
     photos = read_folder(out)
     assert [photo.fruit for photo in photos] == batches  # one batch is never both learned from and measured on
     assert sum(len(photo.labels) for photo in photos) == len(fruit) - 1
@@ -105,7 +107,7 @@ def test_what_a_telephone_notes_in_a_photograph_is_not_passed_on(
         last = session.exec(select(Fruit).where(Fruit.batch == batches[0]).order_by(Fruit.number.desc())).first()
         station.judge(session, files, last.id, "cull", worker, now=now)
     with db.read() as session:
-        assert export(session, files, tmp_path / "out").photographs == 2
+        assert export(session, files, tmp_path / "out").pictures == 2
     pictures = list((tmp_path / "out" / "images").iterdir())
     assert b"Li Hong" in noted
     assert not any(b"Li Hong" in picture.read_bytes() for picture in pictures)
@@ -143,7 +145,7 @@ def test_a_photograph_on_which_a_fruit_waits_is_left_out_and_counted(
         station.judge(session, files, rows[0].id, "cull", worker, now=now)
     with db.read() as session:
         told = export(session, files, tmp_path / "out")
-    assert (told.photographs, told.left_out) == (1, (("a fruit waits for a person", 1),))
+    assert (told.pictures, told.left_out) == (1, (("a fruit waits for a person", 1),))
 
 
 def test_nothing_to_export_and_a_folder_in_use_are_refused(
@@ -158,3 +160,32 @@ def test_nothing_to_export_and_a_folder_in_use_are_refused(
         (tmp_path / "kept.txt").write_text("x")
         with pytest.raises(DatasetError, match="is not empty"):
             export(session, files, tmp_path, batches=batches)
+
+
+def test_a_belts_fruit_are_exported_view_by_view(
+    db: Database, files: FileStore, worker: Actor, now: datetime, tmp_path: Path
+) -> None:
+    with db.write() as session:
+        receive(session, test_arrivals.LOT, now=now)
+    ref = test_arrivals.open_run(db, files, now)
+    passed = belts.passed(1, 3)
+    test_arrivals.count(db, files, ref, test_arrivals.delivered(files, passed, now), now)
+    with db.write() as session:
+        rows = session.exec(select(Fruit).where(Fruit.batch == ref).order_by(Fruit.number)).all()
+        for row, reason in zip(rows, ("bruise", NOT_A_FRUIT), strict=False):
+            station.judge(session, files, row.id, "cull", worker, now=now, reason=reason)
+    with db.read() as session:
+        told = export(session, files, tmp_path / "out")
+    assert (told.fruit, told.not_fruit, told.left_out) == (1, 1, ())
+    views = [len(each.views) for each in passed[:2]]
+    assert 2 < told.pictures <= sum(views)
+    photos = read_folder(tmp_path / "out")
+    assert {photo.fruit for photo in photos} == {ref}
+    outlined = [photo for photo in photos if photo.labels]
+    assert len(outlined) <= views[0] < len(photos)
+    for photo in outlined:
+        pixels, (label,) = photo.read()
+        inside = cv2.fillPoly(np.zeros(pixels.shape[:2], np.uint8), [label.outline.astype(np.int32)], (1,)) > 0
+        ground = np.median(pixels[:6].reshape(-1, 3), axis=0)
+        apart = np.abs(pixels.astype(int) - ground).max(axis=2) > 25
+        assert (inside & apart).sum() / inside.sum() > 0.8
