@@ -10,6 +10,7 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -33,6 +34,8 @@ RETRY_S: Final = 0.2
 MAX_RETRY_S: Final = 5.0
 CONNECT_S: Final = 5.0
 POLL_S: Final = 0.05
+REMEMBERED: Final = 256
+"""Commands kept after their gate, for followers that say late that they missed one."""
 
 _log = logging.getLogger(__name__)
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
@@ -82,13 +85,24 @@ class EmergencyMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
+class MissedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`{line}/missed`, QoS 1, from whoever follows: a command it could not obey. Its fruit went to reject."""
+
+    v: Literal[1]
+    session: int
+    run: str
+    fruit: int
+    why: Literal["late", "no_lane", "no_row"]
+
+
 def schemas() -> dict[str, Any]:
-    """Return the JSON Schema of what is published on each topic, by the topic's last word."""
+    """Return the JSON Schema of each topic's messages, by the topic's last word."""
     kinds = {
         "command": CommandMessage,
         "state": StateMessage,
         "heartbeat": HeartbeatMessage,
         "emergency": EmergencyMessage,
+        "missed": MissedMessage,
     }
     return {word: msgspec.json.schema(kind) for word, kind in kinds.items()}
 
@@ -112,6 +126,7 @@ class MqttOutputs:
         self._wake = threading.Condition()
         self._entries: list[_Entry] = []
         self._lost: list[LostCommand] = []
+        self._gone: deque[LaneCommand] = deque(maxlen=REMEMBERED)
         self._session = self._sequence = self._beats = 0
         self._number, self._told_number = 0, -1
         self._reason: str | None = None
@@ -335,7 +350,7 @@ class MqttOutputs:
             with self._wake:
                 if session == self._session and not reason.is_failure:
                     self._is_connected = True
-            client.subscribe(f"{self._topic}/emergency", qos=1)
+            client.subscribe([(f"{self._topic}/emergency", 1), (f"{self._topic}/missed", 1)])
 
         def on_subscribe(*_: Any) -> None:
             with self._wake:
@@ -356,6 +371,9 @@ class MqttOutputs:
 
         def on_message(_client: Any, _data: Any, message: paho.MQTTMessage) -> None:
             try:
+                if message.topic.endswith("/missed"):
+                    self._missed(msgspec.json.decode(message.payload, type=MissedMessage))
+                    return
                 found = msgspec.json.decode(message.payload, type=EmergencyMessage)
             except (msgspec.DecodeError, ValueError):
                 _log.warning("unreadable: %s", message.topic)
@@ -368,6 +386,19 @@ class MqttOutputs:
         client.on_connect, client.on_subscribe, client.on_disconnect = on_connect, on_subscribe, on_disconnect
         client.on_publish, client.on_message = on_publish, on_message
         return client
+
+    def _missed(self, message: MissedMessage) -> None:
+        """Lose what a follower could not obey, if it is of this session."""
+        with self._wake:
+            if message.session != self._session:
+                return
+            for command in (*(entry.command for entry in self._entries), *self._gone):
+                if (command.run, command.fruit) == (message.run, message.fruit):
+                    self._lost.append(LostCommand(command, MISSED[message.why]))
+                    break
+            self._entries = [
+                e for e in self._entries if (e.command.run, e.command.fruit) != (message.run, message.fruit)
+            ]
 
     # --- under the lock -----------------------------------------------------------------------------
 
@@ -404,6 +435,7 @@ class MqttOutputs:
             entry.is_taken = entry.is_taken or (entry.message is not None and entry.message in self._confirmed)
             if entry.is_taken and self._lanes.left_um(entry.command, belt_um=belt_um, now=now) < 0:
                 self._confirmed.discard(entry.message or 0)
+                self._gone.append(entry.command)
                 continue
             kept.append(entry)
         self._entries = kept
@@ -487,6 +519,13 @@ IN_EMERGENCY: Final = Trouble("emergency", Text("紧急剔除中，果全部送�
 LATE: Final = Trouble(
     "too_late", Text("命令来不及，果送到剔除道", "the command could not come in time; the fruit goes to reject")
 )
+MISSED: Final = {
+    "late": Trouble(
+        "gate_too_late", Text("命令到闸门时果已过去", "the fruit had passed its gate when the command came")
+    ),
+    "no_lane": Trouble("gate_no_lane", Text("没有这条道的闸门", "there is no gate for this lane")),
+    "no_row": Trouble("gate_no_row", Text("没有这一列的闸门", "there is no gate for this row")),
+}
 UNSURE: Final = Trouble(
     "unsure",
     Text("过闸门时连接断开，不知落在本道还是剔除道", "it passed its gate while nobody listened: its lane, or reject"),

@@ -16,7 +16,9 @@ from tests.simulators.plc import Belt, Order
 class Gates:
     """Connects, follows, and acts when the belt is where a command says."""
 
-    def __init__(self, belt: Belt, port: int, topic: str, *, follow_s: float = 1.5, minds_sessions: bool = True) -> None:
+    def __init__(
+        self, belt: Belt, port: int, topic: str, *, follow_s: float = 1.5, minds_sessions: bool = True
+    ) -> None:
         self.belt, self.topic, self.follow_s, self.minds_sessions = belt, topic, follow_s, minds_sessions
         self.lock = threading.RLock()
         self.session = 0
@@ -83,3 +85,6 @@ class Gates:
         self.orders.pop((said["run"], said["fruit"]), None)
         if said["lane"] and said["belt_um"] >= self.belt.read_um:
             self.orders[said["run"], said["fruit"]] = Order(said["lane"], said["row"], said["belt_um"])
+        elif said["lane"]:
+            missed = {"v": 1, "session": said["session"], "run": said["run"], "fruit": said["fruit"], "why": "late"}
+            self._client.publish(f"{self.topic}/missed", json.dumps(missed), qos=1)
