@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.cli import app
+from grading.samples import single
 
 
 def run(*arguments: str) -> Result:
@@ -96,3 +97,18 @@ def test_corrections_of_a_house_where_nobody_judged_are_refused(
 @pytest.mark.usefixtures("extra")
 def test_a_side_the_network_cannot_have_is_refused(data: Path, tmp_path: Path) -> None:
     assert "multiple of 32" in run(str(data), "--out", str(tmp_path / "out"), "--side", "100").stderr
+
+
+@pytest.mark.usefixtures("extra")
+def test_defects_are_learned_from_outlines_and_boxes_are_refused(data: Path, tmp_path: Path) -> None:
+    (data / "data.yaml").write_text("names: [defect, orange]\n")
+    for file in (data / "images").iterdir():
+        file.write_bytes(single(3).jpeg)
+    told = run(str(data), "--out", str(tmp_path / "out"), "--what", "defects", "--scenes", "0").stderr
+    assert "outlines are needed" in told
+
+
+@pytest.mark.usefixtures("extra")
+def test_what_defects_cannot_be_asked_is_refused(data: Path, tmp_path: Path) -> None:
+    told = run(str(data), "--out", str(tmp_path / "out"), "--what", "defects", "--leave-out", "coin").stderr
+    assert "--from and --leave-out are for fruit" in " ".join(told.replace("│", " ").split())
