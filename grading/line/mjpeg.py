@@ -1,16 +1,20 @@
 """MJPEG over HTTP (multipart/x-mixed-replace), read with bounds: no header, part or silence without end."""
 
+import io
 import time
 from collections.abc import Iterator
 from email.message import Message
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+import cv2
 import httpx
+import numpy as np
+from PIL import Image
 
-from grading.camera import Pixels, decode
-from grading.errors import CameraLostError, CannotGradeError, SkippedError
-from grading.line.seeing import SourceSettings
+from grading.camera import Pixels
+from grading.errors import CameraLostError, SkippedError
+from grading.line.seeing import SourceSettings, demand_size
 
 MOST_PART_BYTES: Final = 8_000_000
 _MOST_HEAD_BYTES: Final = 8_192
@@ -47,10 +51,7 @@ class HttpCamera:
             raise CameraLostError(f"the camera broke off: {error}") from error
         if data is None:
             raise CameraLostError("the camera ended its answer")
-        try:
-            return decode(data, max_bytes=MOST_PART_BYTES, max_pixels=self._most_pixels).pixels
-        except CannotGradeError as error:
-            raise SkippedError(error.code, str(error)) from error
+        return decoded(data, most_pixels=self._most_pixels)
 
     def close(self) -> None:
         """Hang up."""
@@ -71,6 +72,27 @@ class HttpCamera:
             answer.close()
             raise CameraLostError(f"the camera answers {answer.status_code} {answer.reason_phrase}")
         return answer
+
+
+def decoded(data: bytes, *, most_pixels: int) -> Pixels:
+    """Return the picture in JPEG bytes. Raises SkippedError for one too large or small, broken, or ending early.
+
+    Cheaper than `grading.camera.decode`, thirty times a second: it does not look for bits that changed on the way,
+    which TCP does, and does not turn pictures.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            width, height = image.size
+    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, TypeError) as error:
+        raise SkippedError("image_broken", "a part of the stream is no JPEG") from error
+    demand_size(width, height, most_pixels)
+    if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise SkippedError("image_broken", "a picture ends early")
+    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    # OpenCV's stubs do not say that it gives None for what it cannot read.
+    if np.asarray(pixels).shape != (height, width, 3):
+        raise SkippedError("image_broken", "a picture cannot be decoded")
+    return np.asarray(pixels, dtype=np.uint8)
 
 
 def parts(chunks: Iterator[bytes], boundary: bytes, silence_s: float) -> Iterator[bytes]:

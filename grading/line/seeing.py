@@ -112,16 +112,21 @@ class Camera(Protocol):
 def checked(pixels: Pixels, size: tuple[int, ...] | None, settings: SourceSettings) -> tuple[int, ...]:
     """Return the size that the source keeps to. Raises SkippedError for a picture the line cannot use."""
     height, width = pixels.shape[:2]
-    if height * width > settings.most_pixels:
-        raise SkippedError("image_too_large", f"a picture of {width} x {height}; at most {settings.most_pixels} pixels")
-    if min(height, width) < MIN_SIDE:
-        raise SkippedError("image_too_small", f"a picture of {width} x {height}; at least {MIN_SIDE} on each side")
+    demand_size(width, height, settings.most_pixels)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         raise SkippedError("image_not_colour", "a picture without three colours")
     if size is not None and (height, width) != size:
         # The calibration is for one size: a camera that changes it must be told back, or calibrated again.
         raise SkippedError("size_changed", f"a picture of {width} x {height} where {size[1]} x {size[0]} came before")
     return height, width
+
+
+def demand_size(width: int, height: int, most_pixels: int) -> None:
+    """Raise SkippedError for a picture of a size that no line uses."""
+    if height * width > most_pixels:
+        raise SkippedError("image_too_large", f"a picture of {width} x {height}; at most {most_pixels} pixels")
+    if min(height, width) < MIN_SIDE:
+        raise SkippedError("image_too_small", f"a picture of {width} x {height}; at least {MIN_SIDE} on each side")
 
 
 def belt_now(encoder: Encoder | None) -> int | None:

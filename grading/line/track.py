@@ -253,7 +253,9 @@ class Tracker:
         # Nobody has told and nothing was seen yet: then there is nothing to prefer.
         is_new = by_encoder is None and self.speed_px_s is None
         if scores[best] < _CONVINCING or is_new:
-            voted = fit.votes()
+            # A motion by which hardly anything should be seen explains what is seen too easily: more must fit as well.
+            least = fit.fitting(expected[best]) + (0.0 if is_new else 1.0)
+            voted = [motion for motion in fit.votes() if fit.fitting(motion) > least]
             expected += voted
             scores += [fit.score(motion) - (0.0 if is_new else _PREFERRED) for motion in voted]
             best = self._best(scores)
@@ -586,6 +588,14 @@ class _Fit:
 
     def score(self, moved: float) -> float:
         """Return what share of the fruit that should be seen after this motion is seen, 0 to 1."""
+        fitting, wanted = self._explained(moved)
+        return fitting / wanted if wanted else 0.0
+
+    def fitting(self, moved: float) -> float:
+        """Return how many tracks and blobs fit each other after this motion."""
+        return self._explained(moved)[0]
+
+    def _explained(self, moved: float) -> tuple[float, int]:
         after = self._s + moved * self._ratio
         visible = (after + 0.3 * self._along > 0) & (after - 0.3 * self._along < self._length)
         off = _offsets(self._tracks, self._seen, moved, self._length) / self._half
@@ -593,10 +603,8 @@ class _Fit:
         # Blobs far from the edge where things come in should be explained as well.
         middle = (self._seen.start + self._seen.end) / 2
         old = middle > max(0.0, moved) + self._along.mean() if moved >= 0 else middle < self._length + moved
-        wanted = int(visible.sum()) + int(old.sum())
-        if not wanted:
-            return 0.0
-        return float(near[visible].max(axis=1).sum() + near[:, old].max(axis=0).sum()) / wanted
+        fitting = float(near[visible].max(axis=1).sum() + near[:, old].max(axis=0).sum())
+        return fitting, int(visible.sum()) + int(old.sum())
 
     def votes(self) -> list[float]:
         """Return the motions that most pairs of track and blob agree on, best first."""
