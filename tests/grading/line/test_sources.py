@@ -6,15 +6,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from grading.camera import Pixels
-from grading.errors import CameraLostError, SourceError
+from grading.camera import Pixels, decode
+from grading.errors import CameraLostError, SkippedError, SourceError
 from grading.line import live, mjpeg
 from grading.line.seeing import Camera
 from grading.line.sources import Shot, Source, SourceSettings, SourceState, open_source
@@ -285,7 +288,7 @@ def test_rtsp_is_asked_for_over_tcp() -> None:
 
 def test_broken_pictures_in_a_stream_are_named_and_left_out() -> None:
     with MjpegServer() as server:
-        huge = cv2.imencode(".png", np.zeros((8000, 8000), np.uint8))[1].tobytes()
+        huge = cv2.imencode(".jpg", np.zeros((4000, 4000), np.uint8))[1].tobytes()
         bad = {3: b"\xff\xd8 no picture", 5: jpeg(bars()(5))[:700], 7: huge, 9: jpeg(bars(64, 64)(0))}
         server.parts = bad.get
         source = open_source(server.url, settings=QUICK)
@@ -410,6 +413,30 @@ def test_a_small_picture_is_not_held_back_until_more_come() -> None:
         first, second = taken(source, 2)
         assert second.at_s - first.at_s > 0.3
         source.close()
+
+
+def test_a_jpeg_that_announces_a_gigantic_picture_is_not_unpacked() -> None:
+    data = bytearray(jpeg(bars()(1)))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = b"\xff\xff\xff\xff"
+    with pytest.raises(SkippedError) as refused:
+        mjpeg.decoded(bytes(data), most_pixels=12_000_000)
+    assert refused.value.kind == "image_too_large"
+
+
+@given(st.binary(max_size=200), st.integers(0, 4000), st.integers(0, 255))
+@settings(max_examples=80, deadline=None)
+def test_any_bytes_are_a_picture_or_skipped_by_name(data: bytes, at: int, byte: int) -> None:
+    damaged = bytearray(jpeg(bars()(1)))
+    damaged[at % len(damaged)] = byte
+    for each in (data, b"\xff\xd8" + data, bytes(damaged)):
+        with suppress(SkippedError):
+            assert mjpeg.decoded(each, most_pixels=12_000_000).ndim == 3
+
+
+def test_a_picture_decoded_for_the_line_is_the_picture() -> None:
+    data = jpeg(bars(640, 480)(7), 95)
+    assert mjpeg.decoded(data, most_pixels=10**6).tobytes() == decode(data).pixels.tobytes()
 
 
 def test_parts_come_out_whole_however_they_are_cut() -> None:
