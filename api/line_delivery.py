@@ -15,10 +15,12 @@ from datetime import datetime
 from typing import Any, Final
 
 import httpx
+from sqlalchemy.exc import DatabaseError
 
 from api.bundles import BUNDLE, bundled
 from api.line_errors import ServerError
-from api.line_journal import DELIVERED, WAITING, Journal, LineBatch, LineFruit
+from api.line_journal import Journal
+from api.line_tables import DELIVERED, WAITING, LineBatch, LineFruit
 from ledger.kernel.clock import Clock, format_time
 
 _log = logging.getLogger(__name__)
@@ -241,6 +243,10 @@ class Delivery:
                 return True
             except RefusedError as refusal:
                 self._is_offline, self._error = False, (refusal.code, str(refusal))
+            except (DatabaseError, KeyError, TypeError, ValueError) as error:
+                # An answer that is not ours, or a disk that is full: told, and tried again, for the line goes on.
+                _log.exception("a delivery failed")
+                self._is_offline, self._error = False, ("unexpected", f"{type(error).__name__}: {error}")
             else:
                 self._is_offline, self._error = False, None
                 return more

@@ -19,111 +19,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Column, Index, LargeBinary, MetaData, Text, UniqueConstraint
-from sqlmodel import Field, Session, SQLModel, col, delete, func, insert, select, update
+from sqlmodel import Session, col, delete, func, insert, select, update
 
 from api.line_errors import BatchOpenError, NoBatchError, StateFolderError, UnknownNumberError
+from api.line_tables import DELIVERED, REFUSED, WAITING, Kept, LineBatch, LineFile, LineFruit, LineNote
 from grading.grade import DOUBTFUL
 from ledger.kernel.clock import format_time
-from ledger.kernel.columns import UtcTime
 from ledger.kernel.database import Database
 
-WAITING: Final = 0
-DELIVERED: Final = 1
-REFUSED: Final = 2
-"""How a row stands with the house."""
-
 _LAST: Final = 12
-
-
-class _Kept(SQLModel):
-    """Tables of the station's own file; the house's database has none of them."""
-
-    metadata = MetaData()
-
-
-class LineBatch(_Kept, table=True):
-    """One lot on its way over this line."""
-
-    __tablename__ = "line_batch"
-
-    id: int = Field(default=None, primary_key=True)
-    run: str = Field(unique=True)
-    """The name of this batch here and in its records: made when it was opened, without asking anybody."""
-    lot: str
-    crop: str
-    variety: str
-    standard: str
-    edition: str
-    standard_file: str
-    tariff_file: str
-    profile_file: str
-    """SHA-256 in hexadecimal of what the batch is graded by."""
-    brix_tenths: int | None = None
-    received_g: int | None = None
-    opened_at: datetime = Field(sa_type=UtcTime)
-    closed_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    weighed_g: str = Field(default="null", sa_type=Text)
-    """Grams per tier as JSON, where the tiers were weighed."""
-    server_ref: str | None = None
-    delivered_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    refused: str | None = Field(default=None, sa_type=Text)
-    """Why the house does not take it, as JSON; asked again from time to time."""
-
-
-class LineFruit(_Kept, table=True):
-    """One fruit as it passed, and what a person said of it."""
-
-    __tablename__ = "line_fruit"
-    __table_args__ = (
-        UniqueConstraint("batch_id", "number", name="line_fruit_number"),
-        Index("line_fruit_state", "batch_id", "state", "number"),
-        Index("line_fruit_judgement", "batch_id", "judgement_state"),
-    )
-
-    id: int = Field(default=None, primary_key=True)
-    batch_id: int = Field(foreign_key="line_batch.id")
-    number: int
-    at: datetime = Field(sa_type=UtcTime)
-    tier: str
-    """What counts now; `camera_tier` is what the camera said."""
-    camera_tier: str
-    nominal_tier: str
-    mass_g: int
-    price_fen: int
-    lane: int | None = None
-    files: str = Field(sa_type=Text)
-    """SHA-256 of its record, then of its crops, separated by spaces."""
-    shown: str = Field(sa_type=Text)
-    """What the console shows of it, as JSON."""
-    is_commanded: bool = False
-    state: int = WAITING
-    server_id: int | None = None
-    refused: str | None = Field(default=None, sa_type=Text)
-    judged_reason: str | None = None
-    judged_at: datetime | None = Field(default=None, sa_type=UtcTime)
-    judgement_state: int | None = None
-
-
-class LineFile(_Kept, table=True):
-    """Crops, records, profiles. They stand in the same file as the rows that name them: one commit keeps both."""
-
-    __tablename__ = "line_file"
-    __table_args__ = (Index("line_file_batch", "batch_id", "state"),)
-
-    sha256: str = Field(primary_key=True)
-    batch_id: int
-    state: int = WAITING
-    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-
-
-class LineNote(_Kept, table=True):
-    """Small things to remember over a restart, by name, as JSON."""
-
-    __tablename__ = "line_note"
-
-    name: str = Field(primary_key=True)
-    text: str = Field(sa_type=Text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +94,7 @@ class Journal:
             self._lock_file.close()
             raise StateFolderError(str(folder), "another process runs this line") from error
         self.db = Database(f"sqlite:///{(folder / 'line.db').resolve()}")
-        _Kept.metadata.create_all(self.db.engine)
+        Kept.metadata.create_all(self.db.engine)
         os.chmod(folder / "line.db", 0o600)  # noqa: PTH101  # it holds the session's token
         self._lock = threading.RLock()
         self._open: LineBatch | None = None
@@ -248,6 +152,12 @@ class Journal:
                 session.add(batch)
             self._open, self.tally = None, Tally()
             return batch
+
+    def has_closed(self, lot: str) -> bool:
+        """Return whether this line has graded and closed a lot before."""
+        with self.db.read() as session:
+            own = (LineBatch.lot == lot, col(LineBatch.closed_at).is_not(None))
+            return session.exec(select(LineBatch.id).where(*own)).first() is not None
 
     def settle(self, lot: str, *, variety: str, received_g: int | None) -> None:
         """Put in what the house knows of a lot that was opened without it."""

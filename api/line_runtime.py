@@ -7,7 +7,6 @@ the encoder lost, with a full disk, in an emergency. Fruit that pass meanwhile g
 and are not counted; they can be laid on the belt again.
 """
 
-import json
 import logging
 import queue
 import threading
@@ -16,12 +15,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from hashlib import sha256
 from typing import Any, Final, Protocol
 
 from sqlalchemy.exc import DatabaseError
 
+from api import line_alarms as alarms
+from api.line_alarms import Alarm, Level
 from api.line_delivery import Delivery, OfflineError, RefusedError, lot_of
 from api.line_errors import (
     BatchOpenError,
@@ -35,17 +34,17 @@ from api.line_errors import (
     UnknownCrateError,
     WeighingError,
 )
-from api.line_journal import Journal, LineFruit, NewFruit, Rules
+from api.line_journal import Journal, NewFruit, Rules
+from api.line_shown import batch_shown, fruit_shown, passed_shown, queued_shown
+from api.line_tables import LineFruit
 from grading.errors import GradingError, SecondPersonError
-from grading.grade import DOUBTFUL
 from grading.line.belt import Drawn, Passed
-from grading.line.light import Kind, Watch
+from grading.line.light import Watch
 from grading.line.picture import annotated
 from grading.line.sources import Shot, Source, SourceState
-from grading.line.wires import State
 from grading.line.wiring import NoOutputs, Wiring
 from grading.profile import CameraProfile
-from grading.standard import CULL, Standard, Tariff, Text
+from grading.standard import Standard, Tariff
 from grading.station import JUDGEMENT_REASONS
 from ledger.kernel.clock import Clock, format_time
 from ledger.kernel.errors import IdentifierError
@@ -54,9 +53,6 @@ from ledger.kernel.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-CALIBRATION_WARNING: Final = timedelta(minutes=30)
-OFFLINE_WARNING_S: Final = 30.0
-DISK_WARNING_BYTES: Final = 2 * 1024**3
 DISK_STOP_BYTES: Final = 256 * 1024**2
 _RATE_S: Final = 60.0
 _PATIENCE_S: Final = 20.0
@@ -64,23 +60,6 @@ _STATE_S: Final = 0.25
 _GROUP: Final = 32
 """How many fruit one commit holds at most: at thirty a second a commit of a tenth of a second holds three."""
 _EMERGENCY_NOTE: Final = "emergency"
-
-
-class Level(StrEnum):
-    """Whether an alarm stops the grading."""
-
-    WARNING = "warning"
-    STOP = "stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """Something that must not be missed. `id` stays the same as long as it is the same thing."""
-
-    id: str
-    kind: str
-    level: Level
-    text: Text
 
 
 class Belt(Protocol):
@@ -126,6 +105,21 @@ class Grading:
             tariff_file=self.tariff.digest.hex(),
             profile=self.profile.data,
             brix_tenths=self.brix_tenths,
+        )
+
+    def kept(self, passed: Passed, run: str, at: datetime) -> NewFruit:
+        """Return a passed fruit as the journal keeps it: its record, its crops, what the console shows of it."""
+        verdict, measures = passed.verdict, passed.measures
+        return NewFruit(
+            number=passed.number,
+            at=at,
+            tier=verdict.tier,
+            nominal_tier=verdict.nominal_tier,
+            mass_g=measures.mass_g if measures else 0,
+            price_fen=verdict.price_fen,
+            record=self.record(passed, run),
+            crops=(*(view.crop for view in passed.views), *self.model),
+            shown=fruit_shown(passed),
         )
 
 
@@ -226,7 +220,7 @@ class LineRuntime:
             raise UnknownCrateError(scanned.strip())
         if known is not None and known["state"] in {"held", "recalled", "consumed"}:
             raise RefusedLotError(lot, known["state"])
-        if any(batch.lot == lot and batch.closed_at is not None for batch in self._journal.undelivered()):
+        if self._journal.has_closed(lot):
             raise RefusedLotError(lot, "closed")
         standing = self._journal.open_batch
         if standing is not None and standing.lot != lot:
@@ -312,8 +306,8 @@ class LineRuntime:
 
     def _look_up(self) -> dict[str, Any]:
         now = self._clock.now()
-        alarms = self._alarms(now)
-        self._since = {each.id: self._since.get(each.id, now) for each in alarms}
+        standing_alarms = self._all_alarms(now)
+        self._since = {each.id: self._since.get(each.id, now) for each in standing_alarms}
         standing = self._delivery.standing()
         return {
             "as_of": format_time(now),
@@ -322,9 +316,13 @@ class LineRuntime:
             "is_sample": self._is_sample,
             "source": self._source_state(now),
             "batch": self._batch_state(),
-            "queue": [_queued(row) for row in self._journal.queue()],
-            "last": [_passed(row) for row in self._journal.last()],
-            "calibration": self._calibration_state(now),
+            "queue": [queued_shown(row) for row in self._journal.queue()],
+            "last": [passed_shown(row) for row in self._journal.last()],
+            "calibration": {
+                "state": alarms.calibration_state(self._grading.profile, now),
+                "valid_until": format_time(self._grading.profile.valid_until),
+                "name": self._grading.profile.name,
+            },
             "alarms": [
                 {
                     "id": each.id,
@@ -333,7 +331,7 @@ class LineRuntime:
                     "since": format_time(self._since[each.id]),
                     "text": {"zh": each.text.zh, "en": each.text.en},
                 }
-                for each in alarms
+                for each in standing_alarms
             ],
             "delivery": {
                 "state": standing.state,
@@ -416,7 +414,7 @@ class LineRuntime:
         self._keep_commands()
 
     def _keep(self, group: Sequence[_Graded]) -> None:
-        new = [new_fruit(each.passed, each.run, each.at, self._grading) for each in group]
+        new = [self._grading.kept(each.passed, each.run, each.at) for each in group]
         is_kept = self._written(new)
         while not is_kept and not self._stopping.wait(1.0):
             is_kept = self._written(new)
@@ -491,125 +489,41 @@ class LineRuntime:
         return next((each for each in self._own_alarms(self._clock.now()) if each.level is Level.STOP), None)
 
     def _own_alarms(self, now: datetime) -> list[Alarm]:
+        self._lost_commands += len(self._wiring.outputs.lost())
         return [
-            *self._emergency_alarms(),
-            *self._calibration_alarms(now),
-            *self._camera_alarms(),
-            *self._wire_alarms(),
-            *self._disk_alarms(),
+            *alarms.emergency(self._wiring.outputs.emergency_reason),
+            *alarms.calibration(self._grading.profile, now),
+            *alarms.camera(is_lost=self._source.state is SourceState.LOST, trouble=self._source.trouble),
+            *alarms.light(self._watch.troubles, self._surprise),
+            *alarms.wires(self._wiring.states(), self._lost_commands),
+            *alarms.disk(self._journal.free_bytes(), self._disk_stop_bytes, self._disk_trouble),
         ]
 
-    def _alarms(self, now: datetime) -> list[Alarm]:
-        found = [*self._own_alarms(now), *self._delivery_alarms()]
-        if self._left_open:
-            found.append(
-                Alarm(
-                    "restart",
-                    "output_lost",
-                    Level.WARNING,
-                    Text(
-                        f"上次停机时有 {self._left_open} 个果可能没有分道，请检查剔除道",
-                        f"{self._left_open} fruit were counted just before the last stop and may have had no lane; "
-                        "look in the reject lane",
-                    ),
-                )
-            )
-        return found
-
-    def _emergency_alarms(self) -> list[Alarm]:
-        reason = self._wiring.outputs.emergency_reason
-        if reason is None:
-            return []
-        text = Text(f"紧急剔除：{reason}", f"emergency, everything is rejected: {reason}")
-        return [Alarm("emergency", "emergency", Level.STOP, text)]
-
-    def _calibration_alarms(self, now: datetime) -> list[Alarm]:
-        state = self._calibration_state(now)["state"]
-        texts = {
-            "expired": (Level.STOP, Text("标定已过期，请重新标定", "the calibration has ended; calibrate again")),
-            "missing": (
-                Level.STOP,
-                Text("标定时间在未来，请检查时钟", "the calibration lies ahead; look at the clock"),
-            ),
-            "expires_soon": (Level.WARNING, Text("标定即将过期", "the calibration ends soon")),
-        }
-        if state not in texts:
-            return []
-        level, text = texts[state]
-        return [Alarm("calibration", "calibration", level, text)]
-
-    def _camera_alarms(self) -> list[Alarm]:
-        found = []
-        if self._source.state is SourceState.LOST:
-            text = Text(f"相机断开：{self._source.trouble}", f"the camera is lost: {self._source.trouble}")
-            found.append(Alarm("camera", "camera_lost", Level.STOP, text))
-        if self._surprise is not None:
-            text = Text(f"画面无法分级：{self._surprise}", f"a picture could not be graded: {self._surprise}")
-            found.append(Alarm("picture", "camera_lost", Level.WARNING, text))
-        for trouble in self._watch.troubles:
-            level = Level.WARNING if trouble.kind is Kind.DRIFT else Level.STOP
-            found.append(Alarm(f"light-{trouble.kind.value}", trouble.kind.value, level, trouble.text))
-        return found
-
-    def _wire_alarms(self) -> list[Alarm]:
-        found = []
-        for wire in self._wiring.states():
-            if wire.trouble is None and wire.state is not State.LOST:
-                continue
-            kind = {"encoder": "encoder_lost", "scale": "scale_lost"}.get(wire.name, "output_lost")
-            told = wire.trouble.text if wire.trouble else Text("断开", "lost")
-            text = Text(f"{wire.name}：{told.zh}", f"{wire.name}: {told.en}")
-            # What passes without gates ends in the reject lane: counted as well, it would be counted twice.
-            is_stop = wire.state is State.LOST and wire.name != "scale"
-            found.append(Alarm(f"wire-{wire.name}", kind, Level.STOP if is_stop else Level.WARNING, text))
-        self._lost_commands += len(self._wiring.outputs.lost())
-        if self._lost_commands:
-            text = Text(
-                f"{self._lost_commands} 个已计数的果没有分道，在剔除道末端",
-                f"{self._lost_commands} counted fruit had no gate and lie at the end of the reject lane",
-            )
-            found.append(Alarm("lost-commands", "output_lost", Level.WARNING, text))
-        return found
-
-    def _disk_alarms(self) -> list[Alarm]:
-        free = self._journal.free_bytes()
-        if self._disk_trouble is not None or free < self._disk_stop_bytes:
-            why = self._disk_trouble or f"{free // 2**20} MiB"
-            text = Text(f"磁盘写不下了（{why}），已停止分级", f"the disk is full ({why}); nothing is graded")
-            return [Alarm("disk", "disk", Level.STOP, text)]
-        if free < max(DISK_WARNING_BYTES, 2 * self._disk_stop_bytes):
-            text = Text(f"磁盘只剩 {free // 2**20} MiB", f"only {free // 2**20} MiB are left on the disk")
-            return [Alarm("disk", "disk", Level.WARNING, text)]
-        return []
-
-    def _delivery_alarms(self) -> list[Alarm]:
+    def _all_alarms(self, now: datetime) -> list[Alarm]:
         standing = self._delivery.standing()
-        now = self._stamps()
         if standing.state != "offline":
             self._offline_since = None
         elif self._offline_since is None:
-            self._offline_since = now
-        refused = [
-            Alarm(
-                f"refused-{batch.run}-{number}",
-                "delivery",
-                Level.WARNING,
-                Text(f"服务器拒收第 {number} 号果：{why}", f"the house refuses fruit {number}: {why}"),
-            )
-            for batch in self._journal.undelivered()
-            for number, why in list(self._journal.gaps(batch.id).items())[:5]
+            self._offline_since = self._stamps()
+        offline_s = 0.0 if self._offline_since is None else self._stamps() - self._offline_since
+        refused = [gap for batch in self._journal.undelivered() for gap in self._journal.gaps(batch.id).items()]
+        return [
+            *self._own_alarms(now),
+            *alarms.delivery(standing, offline_s, refused),
+            *alarms.restarted(self._left_open),
         ]
-        if standing.state == "refused" and standing.error is not None:
-            code, why = standing.error
-            text = Text(f"服务器拒收（{code}）：{why}", f"the house refuses ({code}): {why}")
-            return [Alarm("delivery", "delivery", Level.WARNING, text), *refused]
-        if self._offline_since is not None and now - self._offline_since >= OFFLINE_WARNING_S:
-            text = Text(
-                f"连不上服务器，本机继续分级，{standing.waiting} 条待送",
-                f"the server is not reached; grading goes on, {standing.waiting} wait to be delivered",
-            )
-            return [Alarm("delivery", "delivery", Level.WARNING, text), *refused]
-        return refused
+
+    def _batch_state(self) -> dict[str, Any] | None:
+        batch = self._journal.open_batch
+        if batch is None:
+            return None
+        now = self._stamps()
+        while self._passed_at and now - self._passed_at[0] > _RATE_S:
+            self._passed_at.popleft()
+        lanes = None if isinstance(self._wiring.outputs, NoOutputs) else self._wiring.lanes.lane_of
+        return batch_shown(
+            batch, self._journal.tally, self._grading.tariff.tiers, lanes=lanes, rate_per_min=len(self._passed_at)
+        )
 
     def _source_state(self, now: datetime) -> dict[str, Any]:
         state = self._source.state
@@ -624,82 +538,6 @@ class LineRuntime:
             "fps": round(fps, 1),
             "since": format_time(self._source_since[1]),
         }
-
-    def _calibration_state(self, now: datetime) -> dict[str, Any]:
-        profile = self._grading.profile
-        state = "valid"
-        if now < profile.made_at:
-            state = "missing"
-        elif now >= profile.valid_until:
-            state = "expired"
-        elif now >= profile.valid_until - CALIBRATION_WARNING:
-            state = "expires_soon"
-        return {"state": state, "valid_until": format_time(profile.valid_until), "name": profile.name}
-
-    def _batch_state(self) -> dict[str, Any] | None:
-        batch = self._journal.open_batch
-        if batch is None:
-            return None
-        tally, lanes = self._journal.tally, self._wiring.lanes.lane_of
-        now = self._stamps()
-        while self._passed_at and now - self._passed_at[0] > _RATE_S:
-            self._passed_at.popleft()
-        return {
-            "ref": batch.server_ref or batch.run.rpartition(":")[2][:8],
-            "lot": batch.lot,
-            "crop": batch.crop,
-            "variety": batch.variety,
-            "standard": {"id": batch.standard, "edition": batch.edition},
-            "opened_at": format_time(batch.opened_at),
-            "received_g": batch.received_g or 0,
-            "fruit": tally.fruit,
-            "mass_g": tally.mass_g,
-            "rate_per_min": len(self._passed_at),
-            "doubtful": tally.by_tier.get(DOUBTFUL, [0])[0],
-            "rejected": tally.by_tier.get(CULL, [0])[0],
-            "tiers": [
-                {
-                    "tier": tier,
-                    "name": {
-                        "zh": "等外" if tier == CULL else f"{tier} 果",
-                        "en": "Cull" if tier == CULL else f"Tier {tier}",
-                    },
-                    **dict(zip(("fruit", "mass_g", "price_fen"), tally.by_tier.get(tier, (0, 0, 0)), strict=True)),
-                    "lane": None if isinstance(self._wiring.outputs, NoOutputs) else lanes.get(tier),
-                }
-                for tier in self._grading.tariff.tiers
-            ],
-        }
-
-
-def new_fruit(passed: Passed, run: str, at: datetime, grading: Grading) -> NewFruit:
-    """Return a passed fruit as the journal keeps it: its record, its crops, what the console shows of it."""
-    verdict, measures = passed.verdict, passed.measures
-    crops = tuple(view.crop for view in passed.views)
-    why = [*passed.doubts] or [verdict.reason]
-    shown = {
-        "crops": [sha256(crop).hexdigest() for crop in crops],
-        "candidates": list(verdict.candidates),
-        "why": [{"zh": text.zh, "en": text.en} for text in why],
-        "reason": {"zh": verdict.reason.zh, "en": verdict.reason.en},
-        "measures": {
-            "diameter_mm": round((measures.equivalent_diameter_um if measures else 0) / 1000, 1),
-            "length_mm": round((measures.length_um if measures else 0) / 1000, 1),
-            "mass_g": measures.mass_g if measures else 0,
-            "marks_mm2": measures.blemish_mm2 if measures else 0,
-        },
-    }
-    return NewFruit(
-        number=passed.number,
-        at=at,
-        tier=verdict.tier,
-        nominal_tier=verdict.nominal_tier,
-        mass_g=measures.mass_g if measures else 0,
-        price_fen=verdict.price_fen,
-        record=grading.record(passed, run),
-        crops=(*crops, *grading.model),
-        shown=shown,
-    )
 
 
 def _canonical(scanned: str) -> str | None:
@@ -733,30 +571,3 @@ def _check_weights(weighed_g: Mapping[str, int], present: set[str], received_g: 
             f"the tiers weigh {left_g} g less than the {received_g} g received; at most 1 % may be missing",
             f"各档合计比收货 {received_g} g 少 {left_g} g，最多允许少 1%",
         )
-
-
-def _queued(row: LineFruit) -> dict[str, Any]:
-    shown = json.loads(row.shown)
-    return {
-        "number": row.number,
-        "crops": [f"/files/{name}" for name in shown["crops"]],
-        "candidates": shown["candidates"],
-        "nominal_tier": row.nominal_tier,
-        "why": shown["why"],
-        "measures": shown["measures"],
-        "at": format_time(row.at),
-    }
-
-
-def _passed(row: LineFruit) -> dict[str, Any]:
-    shown = json.loads(row.shown)
-    return {
-        "number": row.number,
-        "tier": row.tier,
-        "lane": row.lane,
-        "crop": f"/files/{shown['crops'][0]}" if shown["crops"] else None,
-        "mass_g": row.mass_g,
-        "price_fen": row.price_fen,
-        "reason": shown["reason"],
-        "at": format_time(row.at),
-    }

@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 
 from api.line_delivery import Delivery, House
-from api.line_journal import Journal, LineBatch
-from api.line_runtime import Grading, new_fruit
+from api.line_journal import Journal
+from api.line_runtime import Grading
+from api.line_tables import LineBatch
 from grading.grade import DOUBTFUL
 from grading.line.belt import Line
 from ledger.kernel.clock import SystemClock, whole_ms
@@ -59,7 +60,7 @@ class Edge:
         batch = self.journal.open_batch
         assert batch is not None
         fruit = belts.passed(self.journal.tally.last_number + 1, count)
-        self.journal.add([new_fruit(each, batch.run, now(), GRADING) for each in fruit])
+        self.journal.add([GRADING.kept(each, batch.run, now()) for each in fruit])
 
     def decide(self) -> int:
         """Let a person take the doubtful fruit as their numbers say."""

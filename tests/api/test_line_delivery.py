@@ -16,7 +16,8 @@ from api import accounts, line_delivery
 from api.bundles import bundled, unbundled
 from api.line_delivery import FRUIT_AT_ONCE, OfflineError, RefusedError, lot_of
 from api.line_errors import BatchOpenError, ServerError, StateFolderError
-from api.line_journal import WAITING, Journal, LineFile, LineFruit
+from api.line_journal import Journal
+from api.line_tables import WAITING, LineFile, LineFruit
 from api.runtime import Runtime
 from grading.errors import EvidenceError
 from grading.models import Batch, Fruit

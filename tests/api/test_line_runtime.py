@@ -242,9 +242,7 @@ def test_numbers_go_on_after_a_restart_and_what_had_no_lane_is_told(tmp_path: Pa
     fruit = belts.passed(5, 1)[0]
     batch = stand.journal.open_batch
     assert batch is not None
-    from api.line_runtime import new_fruit
-
-    stand.journal.add([new_fruit(fruit, batch.run, now(), GRADING)])  # kept, and then the power went
+    stand.journal.add([GRADING.kept(fruit, batch.run, now())])  # kept, and then the power went
     stand.end()
     again = Stand(tmp_path / "line")
     assert "output_lost" in again.alarms()

@@ -1,0 +1,158 @@
+# ruff: noqa: RUF001  # Chinese has its own punctuation
+"""What must not be missed at a line, and what of it stops the grading. Pure: facts in, alarms out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from api.line_delivery import Standing
+from grading.line.light import Kind, Trouble
+from grading.line.wires import State, WireState
+from grading.profile import CameraProfile
+from grading.standard import Text
+
+CALIBRATION_WARNING: Final = timedelta(minutes=30)
+OFFLINE_WARNING_S: Final = 30.0
+DISK_WARNING_BYTES: Final = 2 * 1024**3
+_MOST_REFUSED: Final = 5
+
+
+class Level(StrEnum):
+    """Whether an alarm stops the grading."""
+
+    WARNING = "warning"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that must not be missed. `id` stays the same as long as it is the same thing."""
+
+    id: str
+    kind: str
+    level: Level
+    text: Text
+
+
+def emergency(reason: str | None) -> list[Alarm]:
+    """Return the alarm of an emergency; the gates reject everything."""
+    if reason is None:
+        return []
+    text = Text(f"紧急剔除：{reason}", f"emergency, everything is rejected: {reason}")
+    return [Alarm("emergency", "emergency", Level.STOP, text)]
+
+
+def calibration_state(profile: CameraProfile, now: datetime) -> str:
+    """Return `valid`, `expires_soon`, `expired`, or `missing` for one that has not begun."""
+    if now < profile.made_at:
+        return "missing"
+    if now >= profile.valid_until:
+        return "expired"
+    return "expires_soon" if now >= profile.valid_until - CALIBRATION_WARNING else "valid"
+
+
+def calibration(profile: CameraProfile, now: datetime) -> list[Alarm]:
+    """Return the alarm of a calibration that has ended, ends soon, or has not begun."""
+    texts: Mapping[str, tuple[Level, Text]] = {
+        "expired": (Level.STOP, Text("标定已过期，请重新标定", "the calibration has ended; calibrate again")),
+        "missing": (Level.STOP, Text("标定时间在未来，请检查时钟", "the calibration lies ahead; look at the clock")),
+        "expires_soon": (Level.WARNING, Text("标定即将过期", "the calibration ends soon")),
+    }
+    found = texts.get(calibration_state(profile, now))
+    return [] if found is None else [Alarm("calibration", "calibration", *found)]
+
+
+def camera(*, is_lost: bool, trouble: str) -> list[Alarm]:
+    """Return the alarm of a camera that went away."""
+    text = Text(f"相机断开：{trouble}", f"the camera is lost: {trouble}")
+    return [Alarm("camera", "camera_lost", Level.STOP, text)] if is_lost else []
+
+
+def light(troubles: Sequence[Trouble], ungraded: str | None) -> list[Alarm]:
+    """Return the alarms of the light, and of a picture that could not be graded."""
+    found = [
+        Alarm(
+            f"light-{each.kind.value}",
+            each.kind.value,
+            Level.WARNING if each.kind is Kind.DRIFT else Level.STOP,
+            each.text,
+        )
+        for each in troubles
+    ]
+    if ungraded is not None:
+        text = Text(f"画面无法分级：{ungraded}", f"a picture could not be graded: {ungraded}")
+        found.append(Alarm("picture", "camera_lost", Level.WARNING, text))
+    return found
+
+
+def wires(states: Sequence[WireState], lost_commands: int) -> list[Alarm]:
+    """Return the alarms of gates, encoder and scale, and of commands that no gate followed."""
+    found = []
+    for wire in states:
+        if wire.trouble is None and wire.state is not State.LOST:
+            continue
+        kind = {"encoder": "encoder_lost", "scale": "scale_lost"}.get(wire.name, "output_lost")
+        told = wire.trouble.text if wire.trouble else Text("断开", "lost")
+        # What passes without gates ends in the reject lane: counted as well, it would be counted twice.
+        level = Level.STOP if wire.state is State.LOST and wire.name != "scale" else Level.WARNING
+        found.append(
+            Alarm(f"wire-{wire.name}", kind, level, Text(f"{wire.name}：{told.zh}", f"{wire.name}: {told.en}"))
+        )
+    if lost_commands:
+        text = Text(
+            f"{lost_commands} 个已计数的果没有分道，在剔除道末端",
+            f"{lost_commands} counted fruit had no gate and lie at the end of the reject lane",
+        )
+        found.append(Alarm("lost-commands", "output_lost", Level.WARNING, text))
+    return found
+
+
+def disk(free_bytes: int, stop_bytes: int, trouble: str | None) -> list[Alarm]:
+    """Return the alarm of a disk that is full, or will be."""
+    if trouble is not None or free_bytes < stop_bytes:
+        why = trouble or f"{free_bytes // 2**20} MiB"
+        text = Text(f"磁盘写不下了（{why}），已停止分级", f"the disk is full ({why}); nothing is graded")
+        return [Alarm("disk", "disk", Level.STOP, text)]
+    if free_bytes < max(DISK_WARNING_BYTES, 2 * stop_bytes):
+        left = free_bytes // 2**20
+        return [
+            Alarm("disk", "disk", Level.WARNING, Text(f"磁盘只剩 {left} MiB", f"only {left} MiB are left on the disk"))
+        ]
+    return []
+
+
+def delivery(standing: Standing, offline_s: float, refused: Sequence[tuple[int, str]]) -> list[Alarm]:
+    """Return the alarms of deliveries: out of reach for a while, refused, and each of the first refused fruit."""
+    found = [
+        Alarm(
+            f"refused-{number}",
+            "delivery",
+            Level.WARNING,
+            Text(f"服务器拒收第 {number} 号果：{why}", f"the house refuses fruit {number}: {why}"),
+        )
+        for number, why in refused[:_MOST_REFUSED]
+    ]
+    if standing.state == "refused" and standing.error is not None:
+        code, why = standing.error
+        text = Text(f"服务器拒收（{code}）：{why}", f"the house refuses ({code}): {why}")
+        return [Alarm("delivery", "delivery", Level.WARNING, text), *found]
+    if offline_s >= OFFLINE_WARNING_S:
+        text = Text(
+            f"连不上服务器，本机继续分级，{standing.waiting} 条待送",
+            f"the server is not reached; grading goes on, {standing.waiting} wait to be delivered",
+        )
+        return [Alarm("delivery", "delivery", Level.WARNING, text), *found]
+    return found
+
+
+def restarted(fruit: int) -> list[Alarm]:
+    """Return the alarm of fruit that were kept just before a kill, their lane command perhaps not sent."""
+    if not fruit:
+        return []
+    text = Text(
+        f"上次停机时有 {fruit} 个果可能没有分道，请检查剔除道",
+        f"{fruit} fruit were counted just before the last stop and may have had no lane; look in the reject lane",
+    )
+    return [Alarm("restart", "output_lost", Level.WARNING, text)]
