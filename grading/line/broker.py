@@ -479,6 +479,32 @@ class Listener:
         self._client.loop_stop()
 
 
+def probe(url: str, *, timeout_s: float = CONNECT_S) -> WireState:
+    """Return whether a broker lets us in, publishing nothing: safe while a line runs."""
+    host, port = broker_address("mqtt.url", url)
+    client = new_client(url, f"guoyuan-check-{random.randrange(1 << 32):08x}")
+    answered, answers = threading.Event(), list[Any]()
+
+    def on_connect(_client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        answers.append(reason)
+        answered.set()
+
+    client.on_connect = on_connect
+    try:
+        client.connect(host, port)
+        client.loop_start()
+        answered.wait(timeout_s)
+    except OSError as error:
+        return WireState("mqtt", State.LOST, f"{without_password(url)}: {error}", NO_BROKER)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    if not answers or answers[0].is_failure:
+        why = answers[0] if answers else "no answer"
+        return WireState("mqtt", State.LOST, f"{without_password(url)}: {why}", NO_BROKER)
+    return WireState("mqtt", State.READY, without_password(url))
+
+
 def new_client(url: str, client_id: str) -> paho.Client:
     """Return a client that is not connected yet, with the name, password and TLS that the address asks for."""
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)

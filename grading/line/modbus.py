@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 MAP: Final = 0x4701
 """What the first register of a PLC with our map reads: `G`, edition 1."""
 STATUS_WORDS: Final = 28
+BELT_AT: Final = 5
 ANSWERS_AT: Final = 12
 CONTROL_AT: Final = 32
 RING_AT: Final = 48
@@ -157,7 +158,7 @@ class Status:
             taken=words[2],
             bits=words[3],
             emergency=words[4],
-            belt_um=words[5] << 16 | words[6],
+            belt_um=words[BELT_AT] << 16 | words[BELT_AT + 1],
             answers=tuple(words[ANSWERS_AT : ANSWERS_AT + SLOTS]),
         )
 
@@ -570,6 +571,24 @@ class ModbusOutputs:
     def _becomes(self, state: State, detail: str, trouble: Trouble | None) -> None:
         with self._wake:
             self._state, self._detail, self._trouble = state, detail, trouble
+
+
+def probe(address: Address, *, first_register: int = 0) -> WireState:
+    """Return how a PLC answers, writing nothing to it: safe while a line runs."""
+    try:
+        connection = Connection(address)
+        try:
+            status = Status.parse(connection.read(first_register, STATUS_WORDS))
+        finally:
+            connection.close()
+    except LostError as error:
+        return WireState("modbus", State.LOST, str(error), NO_PLC)
+    if status.map != MAP:
+        return WireState("modbus", State.LOST, f"{address} register {first_register} reads {status.map}", NOT_OURS)
+    detail = f"{address}, session {status.session}, belt {status.belt_um / 1000:.0f} mm"
+    if status.bits & STOPPED:
+        return WireState("modbus", State.READY, detail, PLC_STOPPED)
+    return WireState("modbus", State.READY, detail, IN_EMERGENCY if status.bits & EMERGENCY else None)
 
 
 class Registers:

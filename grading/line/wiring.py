@@ -5,6 +5,7 @@ fruit into a command and sends it, and rejects whatever cannot be aimed for cert
 """
 
 import threading
+import time
 import tomllib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +20,11 @@ from msgspec import Meta, Struct
 
 from grading.errors import ScaleFrameError, WiringError
 from grading.line.broker import Listener, MqttOutputs, broker_address, without_password
+from grading.line.broker import probe as probe_broker
 from grading.line.encoder import CountedEncoder, Odometer, TimedEncoder, parse_speed
 from grading.line.lanes import NO_PLACE, REJECT, TOO_CLOSE, LaneCommand, Lanes, lanes_for
-from grading.line.modbus import POLL_S, ModbusOutputs, Registers, parse_address, whole_number
+from grading.line.modbus import BELT_AT, POLL_S, ModbusOutputs, Registers, parse_address, whole_number
+from grading.line.modbus import probe as probe_plc
 from grading.line.scales import FedScale, Format, Joined, Reading, Rest, TcpFrames, joined, parse_payload
 from grading.line.wires import Encoder, LostCommand, Outputs, Scale, State, Trouble, Weighing, WireState
 from grading.standard import Tariff
@@ -319,6 +322,48 @@ def open_wiring(path: Path, tariff: Tariff, *, clock: Clock | None = None) -> Wi
         scale_um=None if behind_mm is None else behind_mm * 1000,
         scale_tolerance_um=0 if file.scale is None else file.scale.tolerance_mm * 1000,
     )
+
+
+def check_wiring(path: Path, tariff: Tariff, *, wait_s: float, clock: Clock | None = None) -> list[WireState]:
+    """Return how each machine of a wiring file answers within `wait_s` seconds. Nothing is written to any of them.
+
+    Raises WiringError, naming the wrong key.
+    """
+    file = parse_wiring(path)
+    _lanes(file, tariff)
+    time_by = clock or SystemClock()
+    plc = None if file.modbus is None else parse_address("modbus.address", file.modbus.address)
+    first_register = 0 if file.modbus is None else file.modbus.first_register
+    if file.mqtt is not None:
+        broker_address("mqtt.url", file.mqtt.url)
+    encoder = _encoder(file)
+    scale = None if file.scale is None else _scale(file.scale, time_by, _nowhere)
+    states = [] if plc is None else [probe_plc(plc, first_register=first_register)]
+    if file.mqtt is not None:
+        states.append(probe_broker(file.mqtt.url, timeout_s=wait_s))
+    if isinstance(encoder, CountedEncoder):
+        if plc is not None and file.encoder is not None and file.encoder.from_ == "plc":
+            feed = Registers(
+                plc,
+                first_register + BELT_AT,
+                2,
+                is_input=False,
+                every_s=PLC_ENCODER_S,
+                on_words=lambda words: encoder.seen(whole_number(words, is_low_first=False)),
+                on_failure=encoder.failed,
+            )
+            encoder.closing(feed.close)
+        _feed_encoder(file, encoder)
+    if file.scale is not None and scale is not None:
+        _feed_scale(file.scale, scale)
+    inputs: list[Encoder | Scale] = [wire for wire in (encoder, scale) if wire is not None]
+    ends_s = time.monotonic() + wait_s
+    while any(wire.state.state is not State.READY for wire in inputs) and time.monotonic() < ends_s:
+        time.sleep(0.05)
+    states += [wire.state for wire in inputs]
+    for wire in inputs:
+        wire.close()
+    return states
 
 
 def _nowhere() -> None:
