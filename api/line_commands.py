@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from api.line_io_commands import add_io_commands
 from api.terminal import OK, UNREACHABLE, WRONG, AsJson, command, print_json, say, table
 from ledger.kernel.settings import Settings
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from grading.standard import Tariff
 
 app = typer.Typer(help="A line: its camera, its console, its deliveries.", no_args_is_help=True)
+add_io_commands(app)
 
 StateDir = Annotated[Path, typer.Option("--state", metavar="DIR", help="Where this line keeps what it counted.")]
 Server = Annotated[str, typer.Option(metavar="URL", help="The house's server; without, nothing is delivered.")]
@@ -168,11 +170,10 @@ def _settings(*, is_rehearsal: bool) -> Settings:
 
 
 def _grading(camera: "CameraProfile", standard: str, prices: str, *, brix: float | None, detector: str) -> "Grading":
-    from grading.line.record import belt_record, model_of
-
     from api.line_runtime import Grading
     from grading.learned import LearnedDetector, shipped
     from grading.line.belt import Line, LineSetup
+    from grading.line.record import belt_record, model_of
     from grading.standard import load_standard, load_tariff
 
     brix_tenths = None if brix is None else round(brix * 10)

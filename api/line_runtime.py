@@ -489,7 +489,7 @@ class LineRuntime:
         return next((each for each in self._own_alarms(self._clock.now()) if each.level is Level.STOP), None)
 
     def _own_alarms(self, now: datetime) -> list[Alarm]:
-        self._lost_commands += len(self._wiring.outputs.lost())
+        self._lost_commands += len(self._wiring.lost())
         return [
             *alarms.emergency(self._wiring.outputs.emergency_reason),
             *alarms.calibration(self._grading.profile, now),
