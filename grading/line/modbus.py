@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 from pymodbus.client import ModbusTcpClient
-from pymodbus.exceptions import ModbusException
+from pymodbus.exceptions import ConnectionException, ModbusException
 
 from grading.errors import WiringError
 from grading.line.lanes import REJECT, LaneCommand, Lanes
@@ -30,6 +30,8 @@ from grading.standard import Text
 from ledger.kernel.clock import Clock
 
 _log = logging.getLogger(__name__)
+# What goes wrong comes to us as an exception; on standard error it would only be there twice.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 MAP: Final = 0x4701
 """What the first register of a PLC with our map reads: `G`, edition 1."""
@@ -120,7 +122,8 @@ class Connection:
             answer = request()
         except (ModbusException, OSError, ValueError) as error:
             self.close()
-            raise LostError(f"{self._address}: {error}") from error
+            what = "hung up" if isinstance(error, ConnectionException) else "gives no answer that can be read"
+            raise LostError(f"{self._address} {what}") from error
         if answer.isError():
             self._give_up(f"refuses: {answer}")
         return answer
