@@ -25,6 +25,8 @@ MIN_MARKER_PX = 24
 _SURE_COIN_PERMILLE: Final = 300
 """Of 904 photographed coins that the network found, 11 had a lower score."""
 _RIVAL_PERMILLE: Final = 500
+_MOST_COIN_CHROMA: Final = 50.0
+"""Steel in the warmest light of the collection has 29, brass up to 48; coloured plastic 60 and more."""
 _SAME_SIZE: Final = 0.10
 """Equal coins on one table look alike to this share; a hand-held camera stands a little nearer to one of them."""
 
@@ -112,15 +114,29 @@ def find_scale(
     scores = [*scores_permille, *[1000] * (len(coins) - len(scores_permille))]
     for box, score in zip(coins, scores, strict=True):
         rim = _rim_near(pixels, box)
-        if rim is not None:
-            if edition < 3:
-                return _scale_of_rim(rim, reference)
+        if rim is not None and edition < 3:
+            return _scale_of_rim(rim, reference)
+        # A bottle's cap is as round, but seldom as grey.
+        if rim is not None and _chroma_within(pixels, rim) <= _MOST_COIN_CHROMA:
             is_sure = score >= _SURE_COIN_PERMILLE and not any(
                 rival >= max(_RIVAL_PERMILLE, score * 3 // 5) and abs(_width(other) / _width(box) - 1) > _SAME_SIZE
                 for other, rival in zip(coins, scores, strict=True)
             )
             return replace(_scale_of_rim(_settled(pixels, rim), reference), is_sure=is_sure)
     return _scale_of_rim(_searched_rim(pixels, reference), reference)
+
+
+def _chroma_within(pixels: Pixels, rim: Polygon) -> float:
+    (x, y), radius = cv2.minEnclosingCircle(rim)
+    left, top = max(0, int(x - radius)), max(0, int(y - radius))
+    part = pixels[top : max(top + 1, round(y + radius)), left : max(left + 1, round(x + radius))]
+    if part.size == 0:
+        return 0.0
+    lab = cv2.cvtColor(part, cv2.COLOR_BGR2LAB).astype(np.float32)
+    inside = np.zeros(part.shape[:2], np.uint8)
+    cv2.circle(inside, (round(x) - left, round(y) - top), max(1, round(0.85 * radius)), 1, -1)
+    chroma = np.hypot(lab[..., 1] - 128, lab[..., 2] - 128)[inside > 0]
+    return float(np.median(chroma)) if chroma.size else 0.0
 
 
 def _width(box: Box) -> float:

@@ -27,6 +27,8 @@ class Detection:
     """It touches the picture's edge, so its size cannot be known."""
     kind: str = ""
     """What fruit it is, where the detector can tell."""
+    is_exact: bool = False
+    """Whether the outline follows the picture's own pixels, so that a dent in it is a dent."""
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -161,6 +163,7 @@ class ClassicalDetector:
             outline=(contour.reshape(-1, 2) + np.array([x, y])).astype(np.int32),
             score_permille=round(1000 * contrast * min(1.0, max(0.0, (solid - 0.70) / 0.22))),
             is_cut=is_cut,
+            is_exact=True,
         )
 
 

@@ -19,10 +19,14 @@ from grading.standard import Standard, Tariff, Text
 from ledger.canonical import canonical
 
 _DOUBTED_PERMILLE: Final = 300
-"""A doubted fruit has at most this score: no standard here accepts it without a person."""
-_CLIPPED: Final = 250
-_MOST_CLIPPED_PERMILLE: Final = 150
-"""Share of a fruit that may be burnt out to white (a lamp's reflection) before its colour and marks are doubted."""
+"""A doubted fruit is graded as if its detector were no surer: no standard here accepts it without a person."""
+_CLIPPED: Final = 253
+_MOST_CLIPPED_PERMILLE: Final = 100
+"""Share of a fruit where two of three colours may be at their end (a lamp's reflection) before colour and marks are
+doubted: in 99 of 100 photographs of the collection in grading/README.md it is under 40."""
+_DARK: Final = 40
+_WAIST_PERMILLE: Final = 20
+"""Two dents this deep, in shares of the width, and it is two fruit on one another. One may be where the stem was."""
 _MOST_CONTACT_PERMILLE: Final = 100
 """Share of its outline along which a fruit may lie against another before its size is doubted."""
 _ROUND_KINDS: Final = frozenset({"apple", "orange", "peach", "plum", "tomato", "litchi", "kiwi", "pear", "lemon"})
@@ -106,8 +110,8 @@ DOUBTS: Final[Mapping[str, Text]] = {
         "(--view side)",
     ),
     "light": Text(
-        "果面过曝，颜色和斑痕看不出来",  # noqa: RUF001  # Chinese has its own comma
-        "overexposed: colour and marks cannot be seen",
+        "果面过亮或过暗，颜色和斑痕看不出来",  # noqa: RUF001  # Chinese has its own comma
+        "overexposed or too dark: colour and marks cannot be seen",
     ),
     "touching": Text(
         "与另一个果子相贴或相叠，大小可能量错",  # noqa: RUF001  # Chinese has its own comma
@@ -203,8 +207,8 @@ def _doubts(pixels: Pixels, fruit: Sequence[Detection], scale: Scale | Given, se
             for name, is_doubted in (
                 ("scale", unsure_scale),
                 ("view", is_asked and coin is not None and _stands_beside(coin, each.box)),
-                ("light", _clipped_permille(pixels, each) > _MOST_CLIPPED_PERMILLE),
-                ("touching", _contact_permille(each, fruit) > _MOST_CONTACT_PERMILLE),
+                ("light", not _is_well_lit(pixels, each)),
+                ("touching", _contact_permille(each, fruit) > _MOST_CONTACT_PERMILLE or _has_waist(each)),
             )
             if is_doubted
         )
@@ -218,10 +222,14 @@ def _stands_beside(coin: Polygon, box: tuple[int, int, int, int]) -> bool:
     return bool((left > x + w or right < x) and _BESIDE[0] < (float(bottom) - y - h) / h < _BESIDE[1])
 
 
-def _clipped_permille(pixels: Pixels, fruit: Detection) -> int:
+def _is_well_lit(pixels: Pixels, fruit: Detection) -> bool:
+    """Whether a fruit is neither burnt out nor so dark that its brightest parts have no colour to speak of."""
     x, y, w, h = fruit.box
-    dullest = pixels[y : y + h, x : x + w].min(axis=2)[fruit.mask]
-    return 1000 * int((dullest >= _CLIPPED).sum()) // max(1, len(dullest))
+    colours = pixels[y : y + h, x : x + w][fruit.mask]
+    clipped = int(((colours >= _CLIPPED).sum(axis=1) >= 2).sum())
+    return clipped * 1000 <= _MOST_CLIPPED_PERMILLE * len(colours) and bool(
+        np.percentile(colours.max(axis=1), 95) >= _DARK
+    )
 
 
 def _contact_permille(fruit: Detection, others: Sequence[Detection]) -> int:
@@ -242,10 +250,26 @@ def _contact_permille(fruit: Detection, others: Sequence[Detection]) -> int:
     return 1000 * int((reached[at[:, 1], at[:, 0]] > 0).sum()) // max(1, len(at))
 
 
+def _has_waist(fruit: Detection) -> bool:
+    """Whether the outline has two dents, as that of two fruit on one another has."""
+    if not fruit.is_exact:
+        return False
+    outline = cv2.approxPolyDP(fruit.outline.reshape(-1, 1, 2), 1.5, closed=True)
+    if len(outline) < 4:
+        return False
+    try:
+        found = cv2.convexityDefects(outline, cv2.convexHull(outline, returnPoints=False))
+    except cv2.error:  # an outline that crosses itself has no defects to speak of
+        return False
+    if np.size(found) < 8:  # None, or a single dent
+        return False
+    depths = np.sort(np.asarray(found).reshape(-1, 4)[:, 3] / 256)
+    _, axes, _ = cv2.minAreaRect(outline)
+    return bool(depths[-2] * 1000 > _WAIST_PERMILLE * min(axes))
+
+
 def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: Setup) -> SeenFruit:
     x, y, w, h = detection.box
-    if doubts:
-        detection = replace(detection, score_permille=min(detection.score_permille, _DOUBTED_PERMILLE))
     height_um = place.camera_height_um
     measures = measure(
         to_lab(place.pixels[y : y + h, x : x + w]),
@@ -267,7 +291,7 @@ def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: 
         measures,
         setup.standard,
         setup.tariff,
-        score_permille=detection.score_permille,
+        score_permille=min(detection.score_permille, _DOUBTED_PERMILLE if doubts else 1000),
         brix_tenths=setup.brix_tenths,
     )
     crop = crop_jpeg(place.pixels, detection)

@@ -40,14 +40,14 @@ Box = tuple[int, int, int, int]
 
 
 def picture_paths(paths: Iterable[Path]) -> list[Path]:
-    """Return the named files, and every picture in the named folders, sorted."""
-    found: list[Path] = []
+    """Return the named files, and every picture in the named folders, sorted; each once."""
+    found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            found.extend(sorted(each for each in path.rglob("*") if each.suffix.lower() in PICTURES))
+            found |= dict.fromkeys(sorted(each for each in path.rglob("*") if each.suffix.lower() in PICTURES))
         else:
-            found.append(path)
-    return found
+            found[path] = None
+    return list(found)
 
 
 def grade_files(
@@ -66,17 +66,20 @@ def grade_files(
     The first of `references` that the photograph has gives its scale. Without `focal_px`, the focal length
     that the photograph's EXIF tells is used, and beside a coin an ordinary hand-held camera's. Where none of the
     references is there, the fruit are still told, without millimetres, grams or class, and left to a person.
+    A photograph that came before under another name is graded again, and names the first (`same_as`).
     """
     prices = tariff or load_tariff()
     finder = detector or detector_named(AUTOMATIC)
+    setups = [
+        Setup(standard, prices, each, focal_px, finder, brix_tenths, is_from_side=is_from_side) for each in references
+    ]
+    names: dict[bytes, str] = {}
     for path in paths:
-        yield _report(
-            path,
-            [
-                Setup(standard, prices, each, focal_px, finder, brix_tenths, is_from_side=is_from_side)
-                for each in references
-            ],
-        )
+        report, digest = _report(path, setups)
+        if digest is not None:
+            first = names.setdefault(digest, report["image"])
+            report["same_as"] = first if first != report["image"] else None
+        yield report
 
 
 def focal_px_of(data: bytes, *, width: int, height: int) -> int | None:
@@ -94,7 +97,8 @@ def _focal_px(focal_mm: float, width: int, height: int) -> int:
     return round(focal_mm / _FILM_DIAGONAL_MM * math.hypot(width, height))
 
 
-def _report(path: Path, setups: list[Setup]) -> dict[str, Any]:
+def _report(path: Path, setups: list[Setup]) -> tuple[dict[str, Any], bytes | None]:
+    """Return the report on a file, and the SHA-256 of a photograph that could be read."""
     # A name that is no UTF-8 is shown as well as it can be.
     report: dict[str, Any] = {
         "image": os.fsencode(path).decode("utf-8", "replace"),
@@ -105,6 +109,7 @@ def _report(path: Path, setups: list[Setup]) -> dict[str, Any]:
         "refused": [],
         "standard": {"id": setups[0].standard.id, "edition": setups[0].standard.edition},
         "detector": setups[0].detector.description["name"],
+        "same_as": None,
     }
     frame = None
     try:
@@ -116,13 +121,15 @@ def _report(path: Path, setups: list[Setup]) -> dict[str, Any]:
         refused = [{"what": error.code, "why": str(error)}]
         if frame is None or not isinstance(error, NoScaleError | TiltedScaleError):
             cut = error.cut_boxes if isinstance(error, NoFruitError) else ()
-            return report | {"refused": refused + [_cut(box) for box in cut]}
+            told = report | {"refused": refused + [_cut(box) for box in cut]}
+            return told, None if frame is None else frame.digest
         found = setups[0].detector.detect(frame.pixels)
-        return report | {
+        told = report | {
             "fruits": [_without_scale(frame, each, setups[0]) for each in found if not each.is_cut],
             "refused": refused + [_cut(each.box) for each in found if each.is_cut],
         }
-    return report | {
+        return told, frame.digest
+    told = report | {
         "scale": {
             "method": method_of(setup.reference),
             "mm_per_px": round(seen.scale.nm_per_px / 1e6, 6),
@@ -133,6 +140,7 @@ def _report(path: Path, setups: list[Setup]) -> dict[str, Any]:
         "fruits": [_fruit(fruit, setup) for fruit in seen.fruit],
         "refused": [_cut(box) for box in seen.cut_boxes],
     }
+    return told, frame.digest
 
 
 def _fruit(fruit: SeenFruit, setup: Setup) -> dict[str, Any]:

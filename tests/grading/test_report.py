@@ -18,7 +18,7 @@ from grading.standard import load_standard
 from tests.grading.conftest import target, tray
 
 MANGO = load_standard("mango")
-KEYS = {"image", "width", "height", "scale", "fruits", "refused", "standard", "detector"}
+KEYS = {"image", "width", "height", "scale", "fruits", "refused", "standard", "detector", "same_as"}
 
 
 def test_every_file_gets_its_report_and_a_refusal_says_why(tmp_path: Path) -> None:
