@@ -115,7 +115,7 @@ GOOD = Light(sharpness_permille=400, exposure=90, clipped_permille=10, dark_perm
         (Kind.TOO_DARK, {"dark_permille": 901}, {"dark_permille": 900}),
         (Kind.TOO_BRIGHT, {"exposure": 226}, {"exposure": 225}),
         (Kind.TOO_BRIGHT, {"clipped_permille": 71}, {"clipped_permille": 70}),
-        (Kind.BLURRED, {"sharpness_permille": 259}, {"sharpness_permille": 260}),
+        (Kind.BLURRED, {"sharpness_permille": 219}, {"sharpness_permille": 220}),
         (Kind.TOO_DARK, {"belt": (43, 43, 43)}, {"belt": (44, 44, 44)}),
         (Kind.TOO_BRIGHT, {"belt": (129, 129, 129)}, {"belt": (128, 128, 128)}),
         (Kind.DRIFT, {"belt": (65, 65, 65)}, {"belt": (66, 66, 66)}),
