@@ -55,11 +55,13 @@ class Edge:
     def begin(self, lot: str, *, received_g: int | None = None) -> LineBatch:
         return self.journal.begin(lot, GRADING.rules, variety="", received_g=received_g, now=now())
 
-    def pass_by(self, count: int) -> None:
-        """Let so many fruit pass."""
+    def pass_by(self, count: int, *, unlike: bool = False) -> None:
+        """Let so many fruit pass, drawn from few; `unlike` gives each pictures of its own."""
         batch = self.journal.open_batch
         assert batch is not None
         fruit = belts.passed(self.journal.tally.last_number + 1, count)
+        if unlike:
+            fruit = [belts.unlike(each) for each in fruit]
         self.journal.add([GRADING.kept(each, batch.run, now()) for each in fruit])
 
     def decide(self) -> int:

@@ -36,6 +36,12 @@ def passed(first: int, count: int) -> list[Passed]:
     return [replace(drawn[number % len(drawn)], number=number) for number in range(first, first + count)]
 
 
+def unlike(fruit: Passed) -> Passed:
+    """The same fruit with pictures of its own: what follows a JPEG's end is part of the file, not of the picture."""
+    views = [replace(view, crop=view.crop + fruit.number.to_bytes(4, "big")) for view in fruit.views]
+    return replace(fruit, views=tuple(views))
+
+
 def record_of(fruit: Passed, run: str, setup: LineSetup = SETUP) -> bytes:
     """The fruit's record in a run."""
     return belt_record(fruit, setup, run=run)
