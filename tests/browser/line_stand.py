@@ -5,7 +5,7 @@ Its belt is rendered; its frames carry the outlines, its crops show one fruit fr
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -25,7 +25,7 @@ from grading.rendering import Belt
 from ledger.kernel.settings import Settings
 from tests.browsing import served
 
-NOW = datetime(2026, 11, 22, 6, 42, tzinfo=UTC)
+OPENED = "2026-11-22T06:42:00.000Z"
 FRAMES = 10
 TIERS = (
     ("A", "A 果", "Tier A", 1, 5218, 2_271_400, 1240),
@@ -119,7 +119,7 @@ def running(doubtful: int = 0) -> dict[str, Any]:
         "crop": "mango",
         "variety": "Tainong No. 1",
         "standard": {"id": "mango-codex-184", "edition": "2003"},
-        "opened_at": stamp(1200),
+        "opened_at": OPENED,
         "received_g": 5_200_000,
         "fruit": sum(each["fruit"] for each in tiers),
         "mass_g": sum(each["mass_g"] for each in tiers),
@@ -311,12 +311,19 @@ class Stand:
 
     async def _post(self, path: str, request: Request) -> Response:
         body = await request.json()
-        self.posted.append((f"/{path}", body))
         if path in self.swallows:
+            self.posted.append((f"/{path}", body))
             await asyncio.sleep(30)
         if path in self.answers:
+            self.posted.append((f"/{path}", body))
             status, problem = self.answers[path]
             return JSONResponse(problem, status_code=status, media_type="application/problem+json")
+        self.take(path, body)
+        return JSONResponse({})
+
+    def take(self, path: str, body: Any) -> None:
+        """Do what was posted."""
+        self.posted.append((f"/{path}", body))
         state = json.loads(json.dumps(self.state))
         if path == "batches":
             state["batch"] = running()["batch"]
@@ -330,4 +337,36 @@ class Stand:
             number = int(path.split("/")[1])
             state["queue"] = [each for each in state["queue"] if each["number"] != number]
         self.state = state
-        return JSONResponse({})
+
+
+class Behind:
+    """A stand as what `api.line_app.create_app` asks: its `Console`."""
+
+    def __init__(self, stand: Stand) -> None:
+        self._stand, self._number = stand, 0
+        self.settings = stand.settings
+
+    def state(self) -> dict[str, Any]:
+        return self._stand.state | {"as_of": stamp()}
+
+    def picture(self) -> tuple[int, bytes]:
+        self._number += 1
+        return self._number, belt_pictures()[self._number % FRAMES]
+
+    def file(self, digest: bytes) -> bytes | None:
+        return crops().get(digest.hex())
+
+    def open_batch(self, scanned: str) -> None:
+        self._stand.take("batches", {"scanned": scanned})
+
+    def close_batch(self, weighed_g: Mapping[str, int] | None) -> None:
+        self._stand.take("batches/close", {"weighed_g": weighed_g})
+
+    def judge(self, number: int, tier: str, reason: str, second_code: str | None) -> None:
+        self._stand.take(f"fruit/{number}/judge", {"tier": tier, "reason": reason, "second_code": second_code})
+
+    def emergency(self, reason: str) -> None:
+        self._stand.take("emergency", {"reason": reason})
+
+    def clear_emergency(self) -> None:
+        self._stand.take("emergency/clear", {})

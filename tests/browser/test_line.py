@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from api.i18n import LANGUAGES, WEB
-from tests.browser.line_stand import EMERGENCY, TOO_DARK, Stand, alarm, doubtful_fruit, idle, running, scenes
+from api.line_app import create_app
+from tests.browser.line_stand import EMERGENCY, TOO_DARK, Behind, Stand, alarm, doubtful_fruit, idle, running, scenes
+from tests.browsing import served
 
 pytestmark = pytest.mark.browser
 
@@ -306,7 +308,7 @@ def test_a_tier_better_than_the_numbers_takes_a_second_person(stand: Stand, pane
     page = console(panel)
     expect(answer(page, "A")).to_contain_text("two people")
     press_when_ready(page, answer(page, "A"))
-    page.get_by_label("Second person's code").fill("K7Q2")
+    page.keyboard.type("K7Q2")
     assert stand.posted == []
     page.get_by_role("button", name="We both agree").click()
     expect(page.locator("#say")).to_contain_text("Fruit 17 is Tier A")
@@ -440,7 +442,9 @@ def test_a_judgement_of_a_lot_that_ended_meanwhile_is_not_sent_to_the_next(morta
         page = console(context)
     expect(page.locator(".band-stop")).to_be_visible()
     press_when_ready(page, answer(page, "B"))
-    mortal.state = running(1) | {"batch": running()["batch"] | {"ref": "B-OTHER", "lot": "0618-08"}}
+    mortal.state = running(1) | {
+        "batch": running()["batch"] | {"opened_at": "2026-11-22T09:00:00.000Z", "lot": "0618-08"}
+    }
     with mortal.serving():
         expect(page.locator("#say")).to_contain_text("this judgement was not used")
         expect(page.locator('.judge[data-fruit="17"]')).to_be_visible()
@@ -504,6 +508,39 @@ def test_an_emergency_pressed_elsewhere_shows_here(stand: Stand, panel: BrowserC
     page = console(panel)
     stand.state = running() | {"alarms": [alarm(*EMERGENCY)]}
     expect(page.locator("#clear")).to_be_visible()
+
+
+def test_a_dialog_does_not_hide_the_emergency(stand: Stand, panel: BrowserContext):
+    stand.state = running()
+    page = console(panel)
+    page.locator("#end-lot").click()
+    assert page.evaluate("document.activeElement.tagName") == "H2", "no button has the focus by itself"
+    hold_until(page, page.locator("dialog .hold-stop"), page.locator('.band[data-kind="emergency"]'))
+    assert stand.posts("/emergency") == [{"reason": "console"}]
+
+
+def test_the_line_programs_own_application_serves_the_console(stand: Stand, browser: Browser):
+    stand.state = running(1)
+    with served(create_app(Behind(stand))) as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB", base_url=address)
+        page = console(context)
+        expect(page.locator(".caption")).to_contain_text("Live")
+        assert page.locator(".suspect img").evaluate("each => each.decode().then(() => each.naturalWidth > 0)")
+        press_when_ready(page, answer(page, "B"))
+        expect(page.locator("#say")).to_contain_text("Fruit 17 is Tier B")
+        hold_until(page, page.locator("#emergency"), page.locator("#clear"))
+        hold_until(page, page.locator("#clear"), page.locator("#emergency"))
+        scan(page, "CRATE-9")
+        page.locator("#end-next").click()
+        expect(page.locator("#say")).to_contain_text("The lot is on the line")
+        context.close()
+    assert [path for path, _ in stand.posted] == [
+        "/fruit/17/judge",
+        "/emergency",
+        "/emergency/clear",
+        "/batches/close",
+        "/batches",
+    ]
 
 
 # --- hands, eyes, languages -----------------------------------------------------------------------

@@ -6,13 +6,14 @@ import { el, fill, formatClock, formatNumber, icon, need, pageData, t } from "/w
 import { isSoundOn, setSound, showAlarms } from "./alarms.js";
 import { end, scan, startPanel, typeCode } from "./batch.js";
 import { showCounters, showLast } from "./counters.js";
-import { ask, button, wordOr, words } from "./desk.js";
+import { ask, button, keepInReach, lotName, wordOr, words } from "./desk.js";
 import {
   confirmEmergency,
   emergencyButton,
   isEmergency,
   isUnconfirmed,
   onEmergency,
+  smallEmergencyButton,
   unconfirmedBand,
 } from "./emergency.js";
 import { follow } from "./feed.js";
@@ -85,7 +86,7 @@ function cells() {
   const until = calibration.valid_until;
   fill(
     need("#cells"),
-    cell("lot", t("line.js.top.lot"), batch ? batch.lot : t("line.js.top.no_lot")),
+    cell("lot", t("line.js.top.lot"), batch ? lotName(batch.lot) : t("line.js.top.no_lot")),
     batch ? cell("standard", [cropName(batch.crop), batch.variety].filter(Boolean).join(" · "), batch.standard.id) : "",
     cell(
       "camera",
@@ -129,6 +130,7 @@ function cells() {
 /** A time within a day is a clock, a later one a number of days. @param {string} iso */
 function untilText(iso) {
   const days = Math.floor((Date.parse(iso) - Date.now() - ahead_ms) / 86_400_000);
+  if (days > 366) return t("line.js.calibration.valid");
   if (days < 1) return t("line.js.calibration.until_clock", { time: formatClock(iso) });
   return t("line.js.calibration.until", { time: t("line.js.days", { n: days }) });
 }
@@ -302,6 +304,7 @@ menu.hidden = false;
 menu.addEventListener("click", system);
 onJudged(draw);
 onEmergency(draw);
+keepInReach(smallEmergencyButton);
 onScanned((code) => scan(code, state.batch));
 follow(
   (now) => {

@@ -1,7 +1,7 @@
 // A lot begins and ends with a scanned crate. Ending asks first, and takes the tiers' weights where they were weighed.
 
 import { el, fill, formatKg, formatNumber, icon, request, t } from "/web/shared/kit.js";
-import { ask, askCode, button, formatCrates, mark, numberKeys, refusal, say, words } from "./desk.js";
+import { ask, askCode, button, formatCrates, lotName, mark, numberKeys, refusal, say, words } from "./desk.js";
 
 /** @typedef {import("./types.js").Batch} Batch */
 /** @typedef {{weighed_g: Record<string, number> | null, isNext: boolean}} Ending */
@@ -66,7 +66,7 @@ export async function end(batch, scanned) {
   if (!ending) return;
   await once(async () => {
     await request("POST", "/batches/close", { weighed_g: ending.weighed_g }, { timeout_ms: SLOW_MS });
-    say(t("line.js.end.done", { lot: batch.lot }));
+    say(t("line.js.end.done", { lot: lotName(batch.lot) }));
     if (ending.isNext && scanned) await begin(scanned);
   });
 }
@@ -78,7 +78,7 @@ export async function end(batch, scanned) {
  */
 async function askEnding(batch, scanned) {
   /** @type {"camera" | "next" | "weigh" | null} */
-  const how = await ask(t("line.js.end.title", { lot: batch.lot }), (finish) => {
+  const how = await ask(t("line.js.end.title", { lot: lotName(batch.lot) }), (finish) => {
     const choice = (
       /** @type {"camera" | "next" | "weigh"} */ value,
       /** @type {string} */ name,
@@ -99,7 +99,7 @@ async function askEnding(batch, scanned) {
       el(
         "p",
         { class: "num" },
-        t("line.js.end.body", {
+        t(batch.received_g ? "line.js.end.body" : "line.js.end.body_unweighed", {
           n: formatNumber(batch.fruit),
           mass: formatCrates(batch.mass_g),
           received: formatCrates(batch.received_g),
@@ -164,9 +164,9 @@ function askWeights(batch) {
         );
         const all = tiers.reduce((total, each) => total + grams(each.tier), 0);
         const off = all - batch.received_g;
-        sum.dataset.state = Math.abs(off) * 50 > batch.received_g ? "wait" : "ok";
+        sum.dataset.state = batch.received_g && Math.abs(off) * 50 > batch.received_g ? "wait" : "ok";
         sum.textContent = all
-          ? t("line.js.end.sum", {
+          ? t(batch.received_g ? "line.js.end.sum" : "line.js.end.sum_unweighed", {
               sum: formatKg(all),
               received: formatKg(batch.received_g),
               off: `${off < 0 ? "−" : "+"}${formatKg(Math.abs(off))}`,

@@ -68,7 +68,6 @@ export function showCounters(state) {
 /** @param {Batch} batch */
 function counters(batch) {
   const all = batch.tiers.reduce((sum, each) => sum + each.fruit, 0);
-  const isWired = batch.tiers.some((each) => each.lane !== null);
   return el(
     "ul",
     { class: `counters counters-${Math.min(6, batch.tiers.length)}` },
@@ -83,7 +82,7 @@ function counters(batch) {
           mark(each.tier, "lg", words(each.name)),
           el("span", {}, words(each.name)),
           each.lane === null
-            ? isWired
+            ? isWired(batch)
               ? el("span", { class: "lane lane-none" }, t("line.js.no_lane"))
               : null
             : el(
@@ -135,7 +134,6 @@ function remember(state) {
 
 /** @param {Batch} batch @param {number} now */
 function pace(batch, now) {
-  const share = batch.received_g ? Math.min(1, batch.mass_g / batch.received_g) : 0;
   return [
     el(
       "p",
@@ -151,22 +149,30 @@ function pace(batch, now) {
       el("div", {}, el("dt", {}, t("line.js.pace.doubtful")), el("dd", {}, formatNumber(batch.doubtful))),
       el("div", {}, el("dt", {}, t("line.js.pace.rejected")), el("dd", {}, formatNumber(batch.rejected))),
     ),
-    el(
-      "div",
-      { class: "filled" },
-      el(
-        "p",
-        { class: "num" },
-        t("line.js.pace.of", { mass: formatCrates(batch.mass_g), received: formatCrates(batch.received_g) }),
-      ),
-      svg(
-        "svg",
-        { class: "share", viewBox: "0 0 100 6", preserveAspectRatio: "none", "aria-hidden": "true" },
-        svg("rect", { class: "share-rail", width: 100, height: 6, rx: 3 }),
-        svg("rect", { class: "share-fill", width: (share * 100).toFixed(1), height: 6, rx: 3 }),
-      ),
-    ),
+    batch.received_g
+      ? filled(batch)
+      : el("p", { class: "num filled" }, t("line.js.pace.seen", { mass: formatCrates(batch.mass_g) })),
   ];
+}
+
+/** How much of what was received has passed. @param {Batch} batch */
+function filled(batch) {
+  const share = Math.min(1, batch.mass_g / batch.received_g);
+  return el(
+    "div",
+    { class: "filled" },
+    el(
+      "p",
+      { class: "num" },
+      t("line.js.pace.of", { mass: formatCrates(batch.mass_g), received: formatCrates(batch.received_g) }),
+    ),
+    svg(
+      "svg",
+      { class: "share", viewBox: "0 0 100 6", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("rect", { class: "share-rail", width: 100, height: 6, rx: 3 }),
+      svg("rect", { class: "share-fill", width: (share * 100).toFixed(1), height: 6, rx: 3 }),
+    ),
+  );
 }
 
 /** @param {number} now */
@@ -259,20 +265,14 @@ function passed(fruit, state) {
       mark(fruit.tier, "", name),
     ),
     el("b", { class: "num" }, fruit.price_fen === null ? "–" : formatYuan(fruit.price_fen)),
-    el("small", { class: "num" }, fruit.lane === null ? "" : t("line.js.lane", { n: fruit.lane })),
+    el("small", { class: "num" }, laneOf(fruit, state)),
   );
   card.addEventListener("click", async () => {
     const isWrong = await ask(
       t("line.js.judge.fruit", { n: fruit.number }),
       (/** @type {(isWrong: boolean) => void} */ finish) => [
         fruit.crop ? el("img", { class: "passed-large", src: fruit.crop, alt: "" }) : null,
-        el(
-          "p",
-          { class: "passed-tier" },
-          mark(fruit.tier, "lg", name),
-          el("b", {}, name),
-          fruit.lane === null ? "" : t("line.js.lane", { n: fruit.lane }),
-        ),
+        el("p", { class: "passed-tier" }, mark(fruit.tier, "lg", name), el("b", {}, name), laneOf(fruit, state)),
         el(
           "p",
           { class: "num" },
@@ -292,6 +292,13 @@ function passed(fruit, state) {
   });
   return card;
 }
+
+/** Whether gates are wired at all: without, people sort by what the screen shows. @param {Batch} batch */
+const isWired = (batch) => batch.tiers.some((each) => each.lane !== null);
+
+/** @param {Passed} fruit @param {State} state */
+const laneOf = (fruit, state) =>
+  fruit.lane !== null && state.batch && isWired(state.batch) ? t("line.js.lane", { n: fruit.lane }) : "";
 
 /** @param {string} tier @param {State} state */
 function nameOf(tier, state) {

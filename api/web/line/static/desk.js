@@ -23,6 +23,18 @@ export const wordOr = (key, otherwise) => {
 };
 
 /**
+ * A lot as people call it: the last part of its address.
+ * @param {string} lot
+ */
+export function lotName(lot) {
+  try {
+    return decodeURIComponent(lot.split("/").at(-1) || lot);
+  } catch {
+    return lot;
+  }
+}
+
+/**
  * `1.2 kg` is too fine for a counter: whole kilograms from ten on, a decimal below.
  * @param {number} mass_g
  */
@@ -77,6 +89,14 @@ export function refusal(error) {
 export const isRefused = (error) =>
   error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429;
 
+/** @type {() => Node} */
+let always = () => el("span");
+
+/** Sets what every dialog keeps within reach: a panel that asks must not hide the emergency. @param {() => Node} make */
+export const keepInReach = (make) => {
+  always = make;
+};
+
 /**
  * Opens a dialog and resolves with what `finish` was called with, or null when it was closed.
  * @template T
@@ -97,7 +117,8 @@ export function ask(title, build, shape = "") {
     const shut = el("button", { type: "button", class: "shut", "aria-label": t("line.js.cancel") }, icon("cross", 32));
     shut.addEventListener("click", () => dialog.close());
     const parts = build(finish).filter((part) => part !== null);
-    dialog.append(el("header", {}, el("h2", {}, title), shut), ...parts);
+    const name = el("h2", { tabindex: -1, autofocus: shape !== "ask-code" }, title);
+    dialog.append(el("header", {}, name, always(), shut), ...parts);
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(chosen);
@@ -160,6 +181,7 @@ export function askCode({ title, body, label, ok, isSecret = false, wrong = "" }
     (finish) => {
       const input = el("input", {
         type: isSecret ? "password" : "text",
+        autofocus: true,
         name: "code",
         autocomplete: "off",
         autocapitalize: "characters",

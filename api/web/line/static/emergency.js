@@ -87,6 +87,18 @@ export function unconfirmedBand() {
   );
 }
 
+/** The small one that dialogs carry. */
+export function smallEmergencyButton() {
+  return holdButton({
+    kind: "hold-stop hold-small",
+    mark: "stop",
+    words: t("line.js.emergency.trigger"),
+    hint: t("line.js.hold.emergency", { n: 1 }),
+    hold_ms: TRIGGER_MS,
+    done: trigger,
+  });
+}
+
 /** @param {boolean} isOn */
 export function emergencyButton(isOn) {
   return isOn

@@ -3,7 +3,7 @@
 import { el, icon, svg, t } from "/web/shared/kit.js";
 
 /**
- * @param {{id: string, kind: string, mark: string, words: string, hint: string, hold_ms: number, done: () => void}} options
+ * @param {{id?: string, kind: string, mark: string, words: string, hint: string, hold_ms: number, done: () => void}} options
  */
 export function holdButton({ id, kind, mark, words, hint, hold_ms, done }) {
   const bar = svg("rect", { class: "hold-fill", width: 0, height: 10 });

@@ -99,7 +99,7 @@ export function judgeStanding(batch) {
     side,
     fruit,
     fruit && draftOf(keyOf(runOf(batch), fruit.number)),
-    waiting.length,
+    still(batch, waiting),
     waiting.slice(0, 4).map((each) => [each.number, each.crops[0]]),
     countUnsent(),
     runOf(batch),
@@ -117,7 +117,7 @@ export function judgePanel(batch) {
   return el(
     "div",
     { class: "judge", "data-fruit": fruit.number },
-    head(fruit, waiting),
+    head(batch, fruit, waiting),
     ...(draft.isOther ? override(batch, fruit) : question(batch, fruit)),
   );
 }
@@ -128,8 +128,11 @@ export function unsentLine() {
   return n ? el("p", { class: "unsent", role: "status" }, icon("unsent"), t("line.js.judge.unsent", { n })) : null;
 }
 
-/** @param {Waiting} fruit @param {Waiting[]} waiting */
-function head(fruit, waiting) {
+/** How many wait in all: the line shows the first dozen. @param {Batch} batch @param {Waiting[]} waiting */
+const still = (batch, waiting) => Math.max(waiting.length, batch.doubtful);
+
+/** @param {Batch} batch @param {Waiting} fruit @param {Waiting[]} waiting */
+function head(batch, fruit, waiting) {
   const others = waiting.filter((each) => each.number !== fruit.number).slice(0, 3);
   return el(
     "header",
@@ -141,16 +144,16 @@ function head(fruit, waiting) {
       el(
         "small",
         { class: "num" },
-        t(waiting.length > 1 ? "line.js.judge.waiting" : "line.js.judge.fruit", {
+        t(still(batch, waiting) > 1 ? "line.js.judge.waiting" : "line.js.judge.fruit", {
           n: fruit.number,
-          all: waiting.length,
+          all: still(batch, waiting),
         }),
       ),
     ),
     others.length
       ? el(
           "ul",
-          { class: "queue", "aria-label": t("line.js.judge.next", { n: waiting.length - 1 }) },
+          { class: "queue", "aria-label": t("line.js.judge.next", { n: still(batch, waiting) - 1 }) },
           ...others.map((each) => {
             const go = el("button", {
               type: "button",
