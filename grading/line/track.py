@@ -37,6 +37,8 @@ _PREFERRED: Final = 0.08
 """How much better another motion must explain the picture than the one expected first."""
 _MERGED: Final = 1.3
 """A blob so much larger than a fruit holds another one."""
+_UNSEEN: Final = 1.7
+"""How much larger than usual a fruit may be that has not been wholly seen."""
 _FLICKER: Final = 3
 """What is seen in fewer frames, and neither came in nor went out at an edge, is no fruit."""
 _PATIENCE: Final = 12
@@ -243,16 +245,18 @@ class Tracker:
             expected.append(self.speed_px_s * lapse_s)
         if by_encoder is not None and not self.trusts_encoder:
             expected.append(by_encoder)
-        expected.append(0.0)
+        if len(expected) < 2 or abs(expected[0] - expected[1]) > max(10.0, 0.2 * abs(expected[0])):
+            expected.append(0.0)  # nobody is sure that it moves
         tracks = [t for t in self._tracks if t.missed == 0 and t.start < self.length]
         if not tracks or not len(seen.start):
             return expected[0]
         fit = _Fit(tracks, seen, self.length)
         scores = [fit.score(motion) for motion in expected]
         best = self._best(scores)
-        # Nobody has told and nothing was seen yet: then there is nothing to prefer.
+        # Nobody has told and nothing was seen: then nothing is preferred. Where both have told, one of them is right.
         is_new = by_encoder is None and self.speed_px_s is None
-        if scores[best] < _CONVINCING or is_new:
+        is_told = by_encoder is not None and self.trusts_encoder and self.speed_px_s is not None
+        if is_new or (scores[best] < _CONVINCING and not is_told):
             # A motion by which hardly anything should be seen explains what is seen too easily: more must fit as well.
             least = fit.fitting(expected[best]) + (0.0 if is_new else 1.0)
             voted = [motion for motion in fit.votes() if fit.fitting(motion) > least]
@@ -303,7 +307,7 @@ class Tracker:
         self._take(cost, 1.0, free_t, free_b, pairs)
         # What did not move as the belt did: stood still, slipped, or rolled back.
         late = {i for i in free_t if tracks[i].missed <= 2 + skipped and not tracks[i].is_merged}
-        if late and free_b and abs(moved) > 1:
+        if late and free_b and 1 < abs(moved) < self.length / 2:
             self._take(self._stray_costs(tracks, seen, moved, late, free_b), 1.0, free_t, free_b, pairs)
         return pairs, self._merged(seen, moved, [tracks[i] for i in sorted(free_t)], pairs, free_b)
 
@@ -371,7 +375,7 @@ class Tracker:
             group.append(track)
         held = {}
         for j, group in groups.items():
-            largest = max([t.area for t in group if t.was_whole] or [self._typical_area])
+            largest = max([t.area for t in group if t.was_whole] or [_UNSEEN * self._typical_area or np.inf])
             if len(group) > 1 and (seen.area[j] >= _MERGED * largest or not seen.is_whole[j]):
                 held[j] = group
                 free_b.discard(j)
@@ -380,6 +384,9 @@ class Tracker:
                 pairs.append((group[0], j))
                 free_b.discard(j)
             else:
+                if j in free_b:
+                    pairs.append((group[0], j))
+                    free_b.discard(j)
                 self._absorb(group)
         pairs[:] = [(track, j) for track, j in pairs if j not in held]
         return held
@@ -587,9 +594,12 @@ class _Fit:
         self._ratio = np.array([t.ratio for t in tracks])
 
     def score(self, moved: float) -> float:
-        """Return what share of the fruit that should be seen after this motion is seen, 0 to 1."""
+        """Return what share of the fruit that should be seen after this motion is seen, 0 to 1.
+
+        Where none should be, nothing speaks for it or against it.
+        """
         fitting, wanted = self._explained(moved)
-        return fitting / wanted if wanted else 0.0
+        return fitting / wanted if wanted else 0.5
 
     def fitting(self, moved: float) -> float:
         """Return how many tracks and blobs fit each other after this motion."""
