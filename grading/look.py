@@ -39,6 +39,9 @@ _CROP_SIDE_PX = 520
 _SCALE_PERMILLE: Final = {"marker": 4, "coin": 15, "given": 10}
 """One standard deviation of a scale: of a printed marker, of a coin in whatever light, of a number somebody states."""
 
+_DOUBTED_SCALE: Final = 100
+"""The same where coin and fruit may be at other distances from the camera, or the coin may be none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -278,7 +281,11 @@ def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: 
         solid=setup.standard.solid,
         camera_height_mm=None if height_um is None else height_um / 1000,
         bands=setup.standard.bands,
-        error=Error(scale_permille=_SCALE_PERMILLE[method_of(setup.reference)]),
+        error=Error(
+            scale_permille=_DOUBTED_SCALE
+            if {"view", "scale"} & {*doubts}
+            else _SCALE_PERMILLE[method_of(setup.reference)]
+        ),
         axis_cosine=_axis_cosine(detection.box, place.pixels.shape, setup),
         is_round_kind=detection.kind in _ROUND_KINDS,
         edition=setup.edition,
