@@ -119,8 +119,16 @@ class MqttOutputs:
     """A broker between us and the gates. One thread keeps the session; whoever sends never waits."""
 
     def __init__(
-        self, url: str, line: str, lanes: Lanes, clock: Clock, *, where: Callable[[], int | None] = lambda: None
+        self,
+        url: str,
+        line: str,
+        lanes: Lanes,
+        clock: Clock,
+        *,
+        where: Callable[[], int | None] = lambda: None,
+        by_position: bool = True,
     ) -> None:
+        self._by_position = by_position
         self._url, self._topic, self._lanes, self._clock, self._where = url, f"{TOPIC}/{line}", lanes, clock, where
         self._detail = without_password(url)
         self._wake = threading.Condition()
@@ -283,10 +291,9 @@ class MqttOutputs:
             if time.monotonic() - beaten_s >= HEARTBEAT_S:
                 beaten_s = time.monotonic()
                 self._beats += 1
-                at = format_time(self._clock.now())
-                self._publish(
-                    client, "heartbeat", HeartbeatMessage(1, self._session, self._beats, at, self._where()), qos=0
-                )
+                at, belt_um = format_time(self._clock.now()), self._where() if self._by_position else None
+                beat = HeartbeatMessage(1, self._session, self._beats, at, belt_um)
+                self._publish(client, "heartbeat", beat, qos=0)
             for entry in due:
                 self._send(client, entry)
             with self._wake:
@@ -315,7 +322,7 @@ class MqttOutputs:
                 tier_code=self._lanes.tier_code(command.tier),
                 lane=command.lane,
                 row=command.row,
-                belt_um=command.belt_um,
+                belt_um=command.belt_um if self._by_position else None,
                 at=format_time(command.at),
                 doubtful=command.is_doubtful,
             )

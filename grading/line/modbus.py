@@ -437,7 +437,7 @@ class ModbusOutputs:
 
     def _beat(self, connection: Connection) -> None:
         """Write the control block, the heartbeat last."""
-        belt_um = self._where()
+        belt_um = self._where() if self._by_position else None
         with self._wake:
             self._heartbeat = self._heartbeat + 1 & 0xFFFF
             words = [

@@ -228,8 +228,11 @@ class AllOutputs:
         self._outputs = tuple(outputs)
 
     def send(self, command: LaneCommand) -> None:
-        """Tell each."""
+        """Tell each. An emergency that one of them found at its machine is first made that of all."""
+        reason = self.emergency_reason
         for each in self._outputs:
+            if reason is not None and each.emergency_reason is None:
+                each.emergency(reason)
             each.send(command)
 
     def emergency(self, reason: str) -> None:
@@ -287,6 +290,7 @@ def open_wiring(path: Path, tariff: Tariff, *, clock: Clock | None = None) -> Wi
     scale = None if file.scale is None else _scale(file.scale, time_by, where)
     # From here on every key has been looked at, and threads begin.
     outputs: list[Outputs] = []
+    is_counted = encoder is not None and encoder.is_counted
     if plc is not None and file.modbus is not None:
         is_its_own = file.encoder is not None and file.encoder.from_ == "plc"
         by_modbus = ModbusOutputs(
@@ -295,14 +299,14 @@ def open_wiring(path: Path, tariff: Tariff, *, clock: Clock | None = None) -> Wi
             time_by,
             where=where,
             seen=encoder.seen if is_its_own and isinstance(encoder, CountedEncoder) else None,
-            by_position=encoder is not None and encoder.is_counted,
+            by_position=is_counted,
             first_register=file.modbus.first_register,
             poll_s=PLC_ENCODER_S if is_its_own else POLL_S,
         )
         outputs.append(by_modbus)
         by_modbus.start()
     if file.mqtt is not None:
-        by_mqtt = MqttOutputs(file.mqtt.url, file.line, lanes, time_by, where=where)
+        by_mqtt = MqttOutputs(file.mqtt.url, file.line, lanes, time_by, where=where, by_position=is_counted)
         outputs.append(by_mqtt)
         by_mqtt.start()
     everywhere: Outputs = NoOutputs() if not outputs else outputs[0] if len(outputs) == 1 else AllOutputs(outputs)

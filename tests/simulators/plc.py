@@ -65,7 +65,8 @@ class Belt:
 class Order:
     lane: int
     row: int
-    position: int
+    position: int | None
+    at_ms: int = 0
 
 
 class Plc:
@@ -79,7 +80,10 @@ class Plc:
         rows: int = 1,
         monotonic: Callable[[], float] = time.monotonic,
         checks_both: bool = True,
+        own_ms: Callable[[], int] = lambda: 0,
     ) -> None:
+        self.own_ms = own_ms
+        """Its own clock, which is not ours: what ours reads comes with each heartbeat."""
         self.belt, self.watchdog_s, self.rows, self.monotonic = belt, watchdog_s, rows, monotonic
         self.checks_both = checks_both
         self.lock = threading.RLock()
@@ -100,7 +104,7 @@ class Plc:
             self.latched = 0
             self.is_latched = self.is_tripped = self.is_stopped = False
             self.heartbeat, self.beaten_s = 0, self.monotonic()
-            self.clock_ms = self.clock_s = 0.0
+            self.ahead_ms = COUNTER
             self.orders: dict[tuple[int, int], Order] = {}
             self.before_um = self.belt.read_um
             self._tell()
@@ -142,6 +146,9 @@ class Plc:
         if heartbeat != self.heartbeat:
             self.heartbeat, self.beaten_s, self.is_tripped = heartbeat, self.monotonic(), False
             self.seen_heartbeats += 1
+            told_ms = self.memory[CONTROL + 2] << 16 | self.memory[CONTROL + 3]
+            # A packet that came late makes it larger, never smaller.
+            self.ahead_ms = min(self.own_ms() - told_ms, self.ahead_ms)
         elif self.session and self.monotonic() - self.beaten_s > self.watchdog_s:
             self.is_tripped = True
         if not self.is_latched and number % 2:
@@ -174,7 +181,13 @@ class Plc:
                 answer = 2
             elif not 1 <= row <= self.rows:
                 answer = 3
-            elif not slot[7] & 2 or ahead < 0:
+            elif not slot[7] & 2:
+                at_ms = (slot[10] << 16 | slot[11]) + self.ahead_ms
+                if at_ms < self.own_ms():
+                    answer = 1
+                else:
+                    self.orders[slot[1], fruit] = Order(lane, row, None, at_ms)
+            elif ahead < 0:
                 answer = 1
             else:
                 self.orders[slot[1], fruit] = Order(lane, row, self.belt.read_um + ahead)
@@ -184,7 +197,11 @@ class Plc:
 
     def _act(self) -> None:
         for key, order in list(self.orders.items()):
-            if order.position <= self.belt.read_um:
+            if order.position is None:
+                if order.at_ms <= self.own_ms():
+                    del self.orders[key]
+                    self.belt.fire(order.lane, order.row)
+            elif order.position <= self.belt.read_um:
                 del self.orders[key]
                 # A counter that jumped over the place has missed it.
                 if order.position > self.before_um - self.belt.half_um:

@@ -343,6 +343,25 @@ def test_the_outputs_come_up_on_the_services_broker() -> None:
     outputs.close()
 
 
+def test_without_an_encoder_no_position_is_published(mosquitto) -> None:
+    line = Line(mosquitto)
+    line.outputs.close()
+    timed = MqttOutputs(mosquitto.url, "L-1", lanes(), line, where=lambda: line.belt.read_um, by_position=False)
+    timed.start()
+    try:
+        until(lambda: line.gates.session == timed._session != 0)
+        with line.gates.lock:
+            line.gates.messages.clear()
+            line.gates.session = -1
+        timed.send(lanes().command("r", 1, "A", is_doubtful=False, seen_at=line.now(), seen_um=line.belt.read_um))
+        until(lambda: {"command", "heartbeat"} <= {word for word, _ in line.gates.messages})
+        said = [json.loads(payload) for word, payload in line.gates.messages if word in {"command", "heartbeat"}]
+        assert {each["belt_um"] for each in said} == {None}
+    finally:
+        timed.close()
+        line.close()
+
+
 def test_an_address_is_checked_and_its_password_is_not_shown() -> None:
     assert broker_address("mqtt.url", "mqtts://line:secret@farm") == ("farm", 8883)
     assert without_password("mqtts://line:secret@farm") == "mqtts://farm"

@@ -41,7 +41,8 @@ def free_port() -> int:
 def until(condition: Callable[[], object], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        about = getattr(condition, "__self__", None)
+        assert time.monotonic() < end, f"it did not happen in time: {about.told() if about else condition}"
         time.sleep(0.002)
 
 
@@ -55,10 +56,11 @@ class Line:
 
     def __init__(self, *, outputs=ModbusOutputs, watchdog_s: float = 30, **settings) -> None:
         self.belt = Belt(dict(GATES))
-        self.plc = Plc(self.belt, watchdog_s=watchdog_s)
+        self.begun_um = self.belt.read_um
+        # A clock of its own, an hour and a bit beside ours.
+        self.plc = Plc(self.belt, watchdog_s=watchdog_s, own_ms=lambda: self.now_ms() + 4_000_123)
         self.server = serve(self.plc, free_port())
         self.wire = Wire(self.server.port)
-        self.begun_um = self.belt.read_um
         self.commands: dict[int, LaneCommand] = {}
         self.lost: dict[int, str] = {}
         self.outputs = outputs(
@@ -73,6 +75,9 @@ class Line:
 
     def now(self) -> datetime:
         return START + timedelta(microseconds=(self.belt.read_um - self.begun_um) * 1_000_000 // SPEED)
+
+    def now_ms(self) -> int:
+        return int(self.now().timestamp() * 1000) % (1 << 32)
 
     def ready(self) -> bool:
         return self.outputs.state[0].state is State.READY
@@ -90,6 +95,17 @@ class Line:
 
     def taken(self) -> bool:
         return self.outputs.waiting == 0 and self.ready()
+
+    def told(self) -> dict[str, object]:
+        """Return what both sides know, for a test that waits in vain."""
+        with self.plc.lock:
+            return vars(self.outputs) | {
+                "plc": self.plc.memory[:48],
+                "ended": self.plc.ended,
+                "taken": self.plc.taken_fruit,
+                "requests": self.server.requests,
+                "thread": self.outputs._thread.is_alive(),
+            }
 
     def run_out(self) -> None:
         """Let the belt run until it is empty."""
@@ -151,6 +167,17 @@ def test_two_hundred_fruit_at_thirty_a_second_each_land_in_their_lane() -> None:
         assert running.plc.taken_fruit == list(range(1, 201))
 
 
+def test_without_an_encoder_the_gates_act_by_the_time_whatever_the_plcs_clock_reads() -> None:
+    with line(by_position=False) as running:
+        for number in range(1, 41):
+            running.fruit(number)
+            until(running.taken)
+            running.plc.run(80_000)
+        running.run_out()
+        assert running.check() == []
+        assert running.lost == {}
+
+
 def test_a_wire_that_is_cut_delayed_and_stutters_puts_no_fruit_into_a_wrong_lane() -> None:
     with line() as running:
         for number in range(1, 201):
@@ -197,7 +224,6 @@ class Believing(Plc):
 
 
 def test_the_control_sequence_first_lets_half_commands_through(monkeypatch) -> None:
-    monkeypatch.setattr("tests.grading.line.test_modbus.Plc", Believing, raising=False)
     monkeypatch.setitem(Line.__init__.__globals__, "Plc", Believing)
     with line(outputs=SequenceFirst) as running:
         for number in range(1, 61):
@@ -234,6 +260,18 @@ def test_a_slot_left_over_from_an_earlier_session_is_not_taken_for_a_new_command
             running.fruit(number)
             until(running.taken)
         assert running.plc.taken_fruit[before:] == list(range(20, 39))
+
+
+def test_the_control_a_plc_that_minds_no_session_takes_the_slots_left_over(monkeypatch) -> None:
+    monkeypatch.setitem(Line.__init__.__globals__, "Plc", Believing)
+    with line() as running:
+        for number in range(1, 20):
+            running.fruit(number)
+            until(running.taken)
+        running.outputs.forget("encoder_jumped")
+        for number in range(20, 23):
+            running.fruit(number)
+        until(lambda: running.plc.taken_fruit[19:] == [20, 21, 22, *range(4, 17)])
 
 
 def test_a_session_that_the_plc_ended_before_we_looked_is_not_insisted_on(monkeypatch) -> None:

@@ -181,6 +181,11 @@ class Line:
         at = self.wiring.encoder.belt_um()
         return at is not None and abs(at - self.belt.read_um % (1 << 32)) < 20_000
 
+    def walk(self, um: int) -> None:
+        for _ in range(um // 4_000):
+            self.plc.run(4_000)
+            time.sleep(0.001)
+
     def close(self) -> None:
         self.wiring.close()
         self.server.stop()
@@ -203,11 +208,9 @@ def test_the_plc_counts_the_belt_and_each_fruit_lands_in_its_lane(line) -> None:
         assert sent.lane == (4 if number == 5 else {"A": 1, "B": 2, "C": 3, "cull": 0}[tier])
         until(lambda number=number: number in line.plc.taken_fruit)
         # The belt runs at the pace of a belt, or the encoder would rightly call it a jump.
-        line.plc.run(80_000)
+        line.walk(80_000)
         until(line.near)
-    for _ in range(30):
-        line.plc.run(60_000)
-        time.sleep(0.01)
+    line.walk(1_600_000)
     assert [fruit.landed for fruit in line.belt.fruit] == [1, 2, 3, 0, 4, 2]
     assert line.wiring.lost() == []
     assert {state.name: state.state for state in line.wiring.states()} == {
@@ -293,6 +296,13 @@ def test_counter_scale_and_outputs_over_mqtt_and_modbus_together(tmp_path, mosqu
         wiring.outputs.emergency("stop")
         until(lambda: plc.is_latched)
         assert wiring.outputs.emergency_reason == "stop"
+        wiring.outputs.clear()
+        until(lambda: not plc.is_latched)
+        # The PLC latches by itself: its emergency is that of the gates on MQTT too.
+        plc.write(33, [plc.latched + 1])
+        until(lambda: wiring.outputs.emergency_reason == "plc")
+        wiring.direct("r", 1, "A", is_doubtful=False, seen_at=START, seen_um=123_000)
+        assert all(state.trouble.kind == "emergency" for state in wiring.outputs.state)
         wiring.outputs.clear()
         until(lambda: not plc.is_latched)
         until(lambda: say("belt/count", b"many", lambda: "no count" in wiring.encoder._failure))
