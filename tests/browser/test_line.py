@@ -301,6 +301,9 @@ def test_a_second_tap_of_the_same_finger_does_not_judge_the_next_fruit(stand: St
     expect(page.locator('.judge[data-fruit="21"]')).to_be_visible()
     page.wait_for_timeout(600)
     assert [path for path, _ in stand.posted] == ["/fruit/17/judge"]
+    answer(page, "B").click()  # the control: the same tap, half a second later, is a judgement
+    expect(page.locator("#side")).to_contain_text("No doubtful fruit")
+    assert [path for path, _ in stand.posted] == ["/fruit/17/judge", "/fruit/21/judge"]
 
 
 def test_a_tier_better_than_the_numbers_takes_a_second_person(stand: Stand, panel: BrowserContext):
@@ -435,6 +438,23 @@ def test_a_judgement_whose_answer_was_lost_is_not_sent_twice(mortal: Stand, brow
         context.close()
 
 
+def test_a_judgement_that_died_with_the_program_is_sent_again(mortal: Stand, browser: Browser):
+    """The control of the test above: the program started again still asks about the fruit."""
+    mortal.state = running(2)
+    mortal.swallows.add("fruit/17/judge")
+    with mortal.serving() as address:
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB", base_url=address)
+        page = console(context)
+        press_when_ready(page, answer(page, "B"))
+        expect(page.locator(".unsent")).to_be_visible()
+    mortal.swallows.clear()
+    mortal.posted.clear()
+    with mortal.serving():
+        expect(page.locator("#say")).to_contain_text("Fruit 17 is Tier B")
+        assert len(mortal.posts("/fruit/17/judge")) == 1
+        context.close()
+
+
 def test_a_judgement_of_a_lot_that_ended_meanwhile_is_not_sent_to_the_next(mortal: Stand, browser: Browser):
     mortal.state = running(1)
     with mortal.serving() as address:
@@ -466,7 +486,7 @@ def test_everything_to_reject_is_held_not_brushed_and_cleared_by_holding(stand: 
     expect(page.locator(".band-stop")).to_contain_text("Everything goes to reject")
     assert stand.posts("/emergency") == [{"reason": "console"}]
     brush(page, "#clear")
-    page.wait_for_timeout(2400)
+    page.wait_for_timeout(2100)
     assert stand.posts("/emergency/clear") == []
     hold_until(page, page.locator("#clear"), page.locator("#emergency"))
     expect(page.locator(".band")).to_have_count(0)
@@ -555,12 +575,14 @@ def test_no_state_overflows_and_every_target_is_large(stand: Stand, browser: Bro
     for name, scene in SCENES.items():
         stand.state = scene if scene["batch"] is None else scene | {"batch": scene["batch"] | {"lot": name}}
         expect(page.locator(".cell-lot b")).to_have_text(name if scene["batch"] else NO_LOT[lang])
+        page.evaluate(_DRAWN)
         assert page.evaluate(_OVERFLOW, size != "phone") == [], (name, size, lang)
         assert page.evaluate(_SMALL) == [], (name, size, lang)
     context.close()
 
 
 NO_LOT = {"zh": "线上无果", "en": "none on the line"}
+_DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 _OVERFLOW = """(isPanel) => {
   const wrong = [];
   const page = document.documentElement;
@@ -586,13 +608,15 @@ _SMALL = """() => [...document.querySelectorAll("button, a")].filter((each) => {
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_words_stand_out_from_their_ground(stand: Stand, browser: Browser, site: str, theme: str):
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=site)
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="zh-CN", base_url=site)
     context.add_cookies([{"name": "guoyuan_line_theme", "value": theme, "url": site}])
     page = console(context)
     assert page.evaluate("document.documentElement.dataset.theme") == theme
     for name in ("idle", "queue", "stop", "drift", "offline", "emergency", "expired", "many"):
-        stand.state = SCENES[name]
-        page.wait_for_timeout(400)
+        scene = SCENES[name]
+        stand.state = scene if scene["batch"] is None else scene | {"batch": scene["batch"] | {"lot": name}}
+        expect(page.locator(".cell-lot b")).to_have_text(name if scene["batch"] else NO_LOT["zh"])
+        page.evaluate(_DRAWN)
         assert page.evaluate(_PALE) == [], (name, theme)
     context.close()
 

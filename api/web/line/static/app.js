@@ -18,7 +18,7 @@ import {
 } from "./emergency.js";
 import { follow } from "./feed.js";
 import { calmPanel, fillSide, judgePanel, judgeStanding, onJudged, takeQueue, unsentLine } from "./judge.js";
-import { showPicture } from "./picture.js";
+import { showPicture, tryStream } from "./picture.js";
 import { onScanned } from "./scan.js";
 
 /** @typedef {import("./types.js").State} State */
@@ -314,7 +314,8 @@ follow(
     draw();
   },
   (now) => {
-    if (!now) away_since = new Date(Date.now() + ahead_ms);
+    if (now) tryStream();
+    else away_since = new Date(Date.now() + ahead_ms);
     isThere = now;
     takeQueue(state, now);
     draw();

@@ -17,6 +17,7 @@ let isStream = false;
 /** @type {Blob | null} */
 let next = null;
 let isDrawing = false;
+let retry_at = 0;
 /** @type {AbortController | null} */
 let reading = null;
 
@@ -130,12 +131,17 @@ async function run() {
       continue;
     }
     await readStream();
-    const until = performance.now() + RETRY_STREAM_MS;
-    while (performance.now() < until && document.visibilityState === "visible") {
+    retry_at = performance.now() + RETRY_STREAM_MS;
+    while (performance.now() < retry_at && document.visibilityState === "visible") {
       await readSingle();
       await pause(SINGLE_MS);
     }
   }
+}
+
+/** The line program is back: its stream is tried at once. */
+export function tryStream() {
+  retry_at = 0;
 }
 
 document.addEventListener("visibilitychange", () => {
