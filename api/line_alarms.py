@@ -93,7 +93,7 @@ def wires(states: Sequence[WireState], lost_commands: int) -> list[Alarm]:
     for wire in states:
         if wire.trouble is None and wire.state is not State.LOST:
             continue
-        kind = {"encoder": "encoder_lost", "scale": "scale_lost"}.get(wire.name, "output_lost")
+        kind = "encoder_lost" if wire.name == "encoder" else "output_lost"
         told = wire.trouble.text if wire.trouble else Text("断开", "lost")
         # What passes without gates ends in the reject lane: counted as well, it would be counted twice.
         level = Level.STOP if wire.state is State.LOST and wire.name != "scale" else Level.WARNING

@@ -126,7 +126,7 @@ class Scan(_Body):
 class Closing(_Body):
     """Grams on the scale per tier; without, the received mass is shared out by what the camera saw."""
 
-    weighed_g: dict[str, Annotated[int, Field(ge=0, le=100_000_000)]] | None = Field(default=None, max_length=20)
+    weighed_g: dict[str, Annotated[int, Field(ge=1, le=100_000_000)]] | None = Field(default=None, max_length=20)
 
 
 class Judgement(_Body):

@@ -34,6 +34,9 @@ LONGEST_PAUSE_S: Final = 60.0
 HOUSE_EVERY_S: Final = 15.0
 REFUSED_AGAIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.5
+DISK_SHORT_BYTES: Final = 2 * 1024**3
+"""With less room than this, files that the house has are let go before their batch is closed."""
+KEPT_LAST: Final = 50
 _TRY_AGAIN: Final = frozenset({408, 429})
 _HOUSE_NOTE, _TOKEN_NOTE = "house", "token"
 
@@ -221,7 +224,9 @@ class Delivery:
         while not stopping.is_set():
             is_busy = self.step()
             if self._is_offline or self._error is not None:
-                stopping.wait(pause)
+                # A wrong code is not tried ten times: the house would then listen to nobody from here.
+                is_wrong = self._error is not None and self._error[0] == "sign_in_refused"
+                stopping.wait(LONGEST_PAUSE_S if is_wrong else pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
                 continue
             pause = FIRST_PAUSE_S
@@ -322,10 +327,10 @@ class Delivery:
 
     def _look(self, house: House) -> None:
         known = house.look()
-        for lot in known["lots"]:
-            before = _lot(self._known, lot["lot"])
-            if before is None or (before["received_g"], before["variety"]) != (lot["received_g"], lot["variety"]):
-                self._journal.settle(lot["lot"], variety=lot["variety"], received_g=lot["received_g"])
+        for batch in self._journal.undelivered():
+            lot = lot_of(known, batch.lot)
+            if lot is not None and (lot["received_g"], lot["variety"]) != (batch.received_g, batch.variety):
+                self._journal.settle(batch.lot, variety=lot["variety"], received_g=lot["received_g"])
         if known | {"as_of": None} != (self._known or {}) | {"as_of": None}:
             self._journal.remember(_HOUSE_NOTE, known)
         self._known, self._looked_at = known, self._ticks()
@@ -375,6 +380,8 @@ class Delivery:
     def _done(self, batch: LineBatch) -> None:
         self._delivered_at = self._clock.now()
         self._tried.pop(batch.id, None)
+        if self._journal.free_bytes() < DISK_SHORT_BYTES:
+            self._journal.forget_files(batch.id, keep_last=KEPT_LAST)
         if batch.refused is not None:
             self._journal.mark_batch(batch.id)
 
@@ -382,7 +389,7 @@ class Delivery:
         """Do what a refusal asks for, if it asks for something that can be done at once."""
         if refusal.code == "fruit_refused":
             refused = {each["number"]: each["reason"] for each in refusal.problem.get("refused", ())}
-            missing = [number for number, why in refused.items() if "not kept here" in why]
+            missing = refusal.problem.get("missing", ())
             if missing and batch.id not in self._tried:  # the house lost what it had: bring it again, once
                 self._tried[batch.id] = self._ticks() - REFUSED_AGAIN_S
                 waiting = self._journal.fruit_waiting(batch.id, most=FRUIT_AT_ONCE)
@@ -405,10 +412,6 @@ def lot_of(known: Mapping[str, Any] | None, scanned: str) -> dict[str, Any] | No
     """Return the lot that a lot's or a crate's code names among those the house told of, or None."""
     lots = (known or {}).get("lots", ())
     return next((lot for lot in lots if scanned == lot["lot"] or scanned in lot["crates"]), None)
-
-
-def _lot(known: Mapping[str, Any] | None, lot: str) -> dict[str, Any] | None:
-    return next((each for each in (known or {}).get("lots", ()) if each["lot"] == lot), None)
 
 
 def _parts(files: list[tuple[str, bytes]]) -> Iterator[dict[str, bytes]]:

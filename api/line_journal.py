@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from sqlmodel import Session, col, delete, func, insert, select, update
+from sqlmodel import Session, col, delete, func, insert, or_, select, update
 
 from api.line_errors import BatchOpenError, NoBatchError, StateFolderError, UnknownNumberError
 from api.line_tables import DELIVERED, REFUSED, WAITING, Kept, LineBatch, LineFile, LineFruit, LineNote
@@ -341,12 +341,23 @@ class Journal:
             if self._open is not None and self._open.id == batch:
                 self._open = row
 
-    def forget_files(self, batch: int) -> int:
-        """Let the files of a delivered batch go, except those of refused fruit; return how many went."""
+    def forget_files(self, batch: int, *, keep_last: int = 0) -> int:
+        """Let the files that the house has go, and return how many went.
+
+        Kept are those of fruit that were refused or wait for a person, and of the `keep_last` newest.
+        """
         with self.db.write() as session:
-            refused = select(LineFruit.files).where(LineFruit.batch_id == batch, LineFruit.state != DELIVERED)
-            kept = {name for names in session.exec(refused) for name in names.split()}
-            own = (col(LineFile.batch_id) == batch, col(LineFile.sha256).not_in(kept))
+            newest = self.last_number(batch) - keep_last
+            wanted = or_(
+                col(LineFruit.state) != DELIVERED, col(LineFruit.tier) == DOUBTFUL, col(LineFruit.number) > newest
+            )
+            needed = select(LineFruit.files).where(LineFruit.batch_id == batch, wanted)
+            kept = {name for names in session.exec(needed) for name in names.split()}
+            own = (
+                col(LineFile.batch_id) == batch,
+                col(LineFile.state) == DELIVERED,
+                col(LineFile.sha256).not_in(kept),
+            )
             return int(session.exec(delete(LineFile).where(*own)).rowcount)
 
     # --- notes ---

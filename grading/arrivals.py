@@ -270,14 +270,17 @@ def rules_of(session: Session, files: FileStore, batch: str) -> Rules:
 
 def examine(files: FileStore, rules: Rules, run: str, fruit: Sequence[Delivered]) -> list[Examined]:
     """Read the records of delivered fruit; needs no session. Raises FruitRefusedError, naming each and why."""
-    found, refused = [], {}
+    found: list[Examined] = []
+    refused: dict[int, str] = {}
+    missing: list[int] = []
     for each in fruit:
         try:
             found.append(_examined(files, rules, run, each))
         except (EvidenceError, MissingFileError) as error:
             refused[each.number] = str(error)
+            missing += [each.number] if isinstance(error, MissingFileError) else []
     if refused:
-        raise FruitRefusedError(refused)
+        raise FruitRefusedError(refused, missing=missing)
     return found
 
 
@@ -322,6 +325,21 @@ def count(
     session.add_all(rows)
     session.flush()
     return {number: each.id for number, each in known.items()} | {each.number: each.id for each in rows}
+
+
+def give_up(session: Session, batch: str) -> Batch:
+    """End a batch whose line will not come back, with the fruit that have arrived; again changes nothing.
+
+    What the line still holds is refused as late. Raises OtherRunError where photographs fill the batch.
+    """
+    row = station.find_batch(session, batch, lock=True)
+    if row.line_run is None:
+        raise OtherRunError(row.ref, station.filled_by(row))
+    if row.expected is None:
+        row.expected = row.last_number
+        session.add(row)
+        session.flush()
+    return row
 
 
 def judge_delivered(

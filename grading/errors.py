@@ -439,14 +439,18 @@ class OtherRunError(GradingError):
 
 
 class FruitRefusedError(GradingError):
-    """Fruit that a line delivers cannot be counted; nothing of the delivery was. `refused` names each and why."""
+    """Fruit that a line delivers cannot be counted; nothing of the delivery was. `refused` names each and why.
+
+    `missing` are those whose evidence is not kept here: bring it, and they may count.
+    """
 
     code = "fruit_refused"
 
-    def __init__(self, refused: Mapping[int, str]) -> None:
+    def __init__(self, refused: Mapping[int, str], *, missing: Sequence[int] = ()) -> None:
         listed = "; ".join(f"fruit {number}: {why}" for number, why in list(refused.items())[:5])
         super().__init__(f"{len(refused)} fruit refused: {listed}" + (" ..." if len(refused) > 5 else ""))
         self.refused = [{"number": number, "reason": why} for number, why in refused.items()]
+        self.missing = list(missing)
 
 
 class FruitGapError(GradingError):

@@ -7,13 +7,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlmodel import col, select
 
 from api.bundles import BUNDLE, unbundled
-from api.deps import RuntimeDep, body_of, body_schema
+from api.deps import RuntimeDep, allow, body_of, body_schema
 from api.packhouse import Moment, line_of, rules_for
 from api.routers.station import STATION_ONLY, Name, StationActor
 from grading import arrivals, station
 from grading.arrivals import MOST_FRUIT, Delivered, Judged
 from grading.models import Batch
 from grading.standard import Standard, Tariff, shipped_standards
+from ledger.kernel.actors import Role
 from ledger.kernel.files import ni_uri, parse_ni
 from orders import intake
 from orders.models import Crate
@@ -125,6 +126,14 @@ class Counted(BaseModel):
     fruit: list[CountedFruit]
 
 
+class GivenUp(BaseModel):
+    """A batch that waits for no more fruit: how many have arrived, and the last number it takes."""
+
+    ref: str
+    fruit: int
+    last: int
+
+
 class LineJudgement(_Body):
     """A decision at the line about one fruit, no better than its numbers say."""
 
@@ -230,6 +239,14 @@ def deliver_fruit(rt: RuntimeDep, ref: str, body: NewDelivery) -> Counted:
     with rt.db.write() as session:
         ids = arrivals.count(session, ref, body.run, examined, now=rt.clock.now(), gaps=body.gaps, last=body.last)
     return Counted(ref=ref, fruit=[CountedFruit(number=number, id=ids[number]) for number in sorted(ids)])
+
+
+@router.post("/api/v1/station/batches/{ref}/give-up", dependencies=(Depends(allow(Role.MANAGER)),))
+def give_up_line(rt: RuntimeDep, ref: str) -> GivenUp:
+    """End a batch whose line will not come back (its computer is lost), with the fruit that have arrived."""
+    with rt.db.write() as session:
+        batch = arrivals.give_up(session, ref)
+        return GivenUp(ref=batch.ref, fruit=batch.fruit_count, last=batch.expected or 0)
 
 
 @router.post("/api/v1/station/batches/{ref}/judgements")

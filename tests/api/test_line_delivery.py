@@ -431,5 +431,50 @@ def test_parts_stay_below_what_one_body_holds() -> None:
     assert all(len(bundled(part.values())) <= line_delivery.BUNDLE_BYTES + 64 for part in parts)
 
 
+def test_a_short_disk_lets_go_of_what_the_house_has_but_not_of_what_people_look_at(
+    place: Place, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_delivery, "DISK_SHORT_BYTES", 1 << 60)
+    monkeypatch.setattr(line_delivery, "KEPT_LAST", 2)
+    edge.begin(place.lot())
+    edge.pass_by(10, unlike=True)
+    edge.deliver()
+    kept = {
+        row.number
+        for row in edge.journal.last(10)
+        if edge.journal.file(bytes.fromhex(row.files.split()[0])) is not None
+    }
+    assert kept == {9, 10} | {row.number for row in edge.journal.queue()}
+    edge.end()
+    edge.deliver()
+    assert (len(place.fruit()), place.agrees()) == (10, True)
+
+
+def test_a_batch_whose_line_is_lost_is_ended_by_a_manager_with_what_arrived(
+    rt: Runtime, place: Place, edge: Edge
+) -> None:
+    edge.begin(place.lot())
+    edge.pass_by(4)
+    edge.decide()
+    edge.deliver()
+    ref = place.batch().ref
+    assert place.client.post(f"/api/v1/station/batches/{ref}/give-up").status_code == 403
+    assert place.client.post(f"/api/v1/station/batches/{ref}/close", json={}).json()["code"] == "batch_running"
+    with rt.db.write() as session:
+        boss = accounts.create_person(session, rt.numbering, ref="boss", role=Role.MANAGER, site=None, now=now())
+        token = accounts.open_session(session, boss, now=now()).token
+    boss_header = {"authorization": f"Bearer {token}"}
+    for _ in range(2):
+        answer = place.client.post(f"/api/v1/station/batches/{ref}/give-up", headers=boss_header)
+        assert (answer.status_code, answer.json()["last"]) == (200, 4)
+    assert place.client.post(f"/api/v1/station/batches/{ref}/close", json={}).status_code == 200
+    edge.pass_by(2)  # found again
+    edge.deliver()
+    standing = edge.delivery.standing()
+    assert standing.error is not None
+    assert (standing.error[0], standing.waiting) == ("fruit_late", 2)
+    assert place.agrees()
+
+
 def test_a_lot_named_by_nobody_is_none() -> None:
     assert lot_of(None, str(LotId("x"))) is None
