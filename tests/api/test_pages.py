@@ -217,3 +217,11 @@ def test_a_data_block_cannot_end_early() -> None:
     block = pages.json_block("page", {"text": "</script><!-- \u2028"})
     assert block.count("</script>") == 1
     assert json.loads(block.partition(">")[2].removesuffix("</script>"))["text"].startswith("</script>")
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_shipped_standard_has_its_name_on_the_consumer_page(lang: str) -> None:
+    named = messages(WEB / "consumer", lang)
+    shipped = [path.stem for path in (WEB.parent.parent / "grading" / "standards").glob("*-*.toml")]
+    shipped.remove("tiers-sample")  # a price book
+    assert [name for name in shipped if f"consumer.js.standard.{name}" not in named] == []
