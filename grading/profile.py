@@ -237,10 +237,9 @@ def straightened(profile: CameraProfile, points: Matrix) -> Matrix:
 
 def recoloured(pixels: Pixels, colour: Colour) -> Pixels:
     """Return the pixels in neutral light: to linear light, through the matrix, and back to sRGB."""
-    light = cv2.LUT(pixels, _TO_LINEAR)
-    bgr = colour.matrix[::-1, ::-1] * (len(_TO_SRGB) - 1)
-    steps = np.clip(cv2.transform(light, bgr.astype(np.float32)), 0, len(_TO_SRGB) - 1)
-    return np.asarray(_TO_SRGB[steps.astype(np.uint16)], dtype=np.uint8)
+    # Sixteen bits of linear light, white at a quarter of them: what a matrix makes brighter than white is not wrapped.
+    light = cv2.transform(cv2.LUT(pixels, _TO_LINEAR), colour.matrix[::-1, ::-1])
+    return np.asarray(np.take(_TO_SRGB, np.asarray(light, dtype=np.uint16)), dtype=np.uint8)
 
 
 def undistorted(points: Matrix, lens: Lens) -> Matrix:
@@ -415,5 +414,6 @@ def coded(light: Matrix) -> Matrix:
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0) ** (1 / 2.4) - 0.055)
 
 
-_TO_LINEAR: Final = linear(np.arange(256) / 255).astype(np.float32)
-_TO_SRGB: Final = np.round(coded(np.arange(65_536) / 65_535) * 255).astype(np.uint8)
+_WHITE: Final = 16_383
+_TO_LINEAR: Final = np.round(linear(np.arange(256) / 255) * _WHITE).astype(np.uint16)
+_TO_SRGB: Final = np.round(coded(np.minimum(np.arange(65_536) / _WHITE, 1.0)) * 255).astype(np.uint8)

@@ -142,7 +142,8 @@ class Watch:
     @property
     def troubles(self) -> tuple[Trouble, ...]:
         """Everything that is wrong just now, the worst first."""
-        return tuple(self._standing[kind] for kind in Kind if kind in self._standing)
+        standing = dict(self._standing)  # whoever asks may be another thread than the one that watches
+        return tuple(standing[kind] for kind in Kind if kind in standing)
 
     def check(self, shot: Picture) -> Trouble | None:
         """Take in a shot and return the worst that is wrong just now, or None while it can be graded."""

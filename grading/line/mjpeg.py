@@ -27,6 +27,7 @@ class HttpCamera:
         self._most_pixels = settings.most_pixels
         self._client = httpx.Client(
             timeout=settings.silence_s,
+            verify=address.startswith("https"),
             trust_env=False,
             follow_redirects=False,
             headers={"Accept-Encoding": "identity"},

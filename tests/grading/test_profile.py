@@ -238,6 +238,14 @@ def test_a_matrix_of_one_changes_no_level() -> None:
     assert coded(linear(np.arange(256) / 255)) == pytest.approx(np.arange(256) / 255, abs=1e-9)
 
 
+def test_a_matrix_that_makes_light_brighter_than_white_stays_white() -> None:
+    bright = Colour((4 * 10**6, 0, 0, 0, 10**6, 0, 0, 0, 10**6), "none", 0, 0, 0)
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    red = recoloured(levels, bright)[0, :, 2].astype(int)
+    assert (np.diff(red) >= 0).all()
+    assert red[-1] == 255
+
+
 def test_the_largest_picture_that_is_read_has_maps_that_fit_in_memory() -> None:
     """Maps cost six bytes a pixel, and are kept for four profiles."""
     assert 4 * 6 * MAX_PIXELS <= 1_200_000_000

@@ -26,14 +26,14 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def belt() -> list[Pixels]:
-    """One second and a half of a drawn belt with fruit on it."""
-    return [each.pixels for each in islice(Belt(seed=11).shots(), 12, 57)]
+    """One second and a half of a drawn belt with fruit on it: half a second, three times."""
+    return [each.pixels for each in islice(Belt(seed=11).shots(), 12, 27)] * 3
 
 
 @pytest.fixture(scope="module")
 def baseline(belt: list[Pixels]) -> Light:
     """The light that the camera was calibrated in."""
-    return observed(belt[20])
+    return observed(belt[10])
 
 
 def played(belt: Iterable[Pixels], *, start: int = 0, um_per_shot: int | None = None) -> list[Seen]:
@@ -147,6 +147,13 @@ def test_one_bad_picture_stops_nothing(belt: list[Pixels], baseline: Light) -> N
     for n in range(10, len(shots), 15):
         shots[n].pixels = times(0.1, 0.1, 0.1)(shots[n].pixels)
     assert [watch.check(shot) for shot in shots] == [None] * len(shots)
+
+
+def test_without_patience_one_bad_picture_would_stop_the_line(belt: list[Pixels], baseline: Light) -> None:
+    """The control: it is the patience that keeps one picture from stopping anything."""
+    watch = Watch(baseline.baseline, Limits(patience_s=0.0))
+    watch.check(Seen(belt[0], 0.0))
+    assert watch.check(Seen(times(0.1, 0.1, 0.1)(belt[1]), 1 / FPS)) is not None
 
 
 def test_bad_light_stops_after_a_second_and_not_before(belt: list[Pixels], baseline: Light) -> None:

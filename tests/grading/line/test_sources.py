@@ -237,6 +237,18 @@ def test_a_slow_line_leaves_old_shots_out_and_never_falls_behind(server: MjpegSe
     source.close()
 
 
+def test_a_queue_without_a_bound_would_fall_behind() -> None:
+    """The control: with room for everything the next shot is an old one."""
+    with MjpegServer() as server:
+        source = open_source(server.url, settings=SourceSettings(queue=10_000, silence_s=2))
+        shots = source.shots()
+        first = next(shots)
+        time.sleep(0.4)
+        assert next(shots).number == first.number + 1
+        assert source.dropped == 0
+        source.close()
+
+
 def test_closing_wakes_whoever_waits_for_a_shot(server: MjpegServer | RtspServer) -> None:
     server.kill()
     source = open_source(server.url, settings=QUICK)
