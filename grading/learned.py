@@ -35,7 +35,7 @@ _EDGE_SIDE_PX: Final = 240
 LEAST_COIN_PERMILLE: Final = 100
 SURE_COIN_PERMILLE: Final = 500
 """A coin is reported from the first on, and is one by the network's word alone from the second on: on 156 photographs
-of the shipped weights' report every coin was told surer than this, and nothing else."""
+beside unseen fruit 153 coins were told surer than that, and nothing else was."""
 _LEAST_ROW_PERMILLE: Final = 15
 """What one kind says below this is noise."""
 _SAME: Final = 0.6

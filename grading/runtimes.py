@@ -48,8 +48,6 @@ def _onnxruntime(data: bytes, file: Path) -> tuple[Answer, Shapes]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # An arena keeps what one frame needed for ever; without it nothing is slower, and the process smaller.
-    options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

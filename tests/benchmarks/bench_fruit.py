@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.shared]
 
 Box = tuple[float, float, float, float]
 BALL_MM = 65.46
+APPLE_DETECTORS = ("classical", "learned", "automatic")
 
 
 def held_out(shared: Path) -> tuple[list[Photo], dict[str, str], set[str]]:
@@ -215,7 +216,7 @@ def test_apples_on_the_tree(shared: Path) -> None:
         mm_per_px = BALL_MM / float(np.median(spans))
         balls += [span * mm_per_px / BALL_MM for span in spans]
         apples = [each for each in things if each["kind"] == "apple" and each["caliper_mm"]]
-        for name in ("classical", "learned"):
+        for name in APPLE_DETECTORS:
             found = [_xyxy(each.box) for each in detector_named(name).detect(pixels)]
             whole[name] += sum(any(overlap(box, _corners(each)) >= MATCH for box in found) for each in apples)
         for each in apples:
@@ -224,14 +225,14 @@ def test_apples_on_the_tree(shared: Path) -> None:
             by_hand.append(_span(box) * mm_per_px - truth)
             ball = min(drawn, key=lambda other: _between(other, box))
             nearest.append(_span(box) * BALL_MM / _span(ball) - truth)
-            for name in ("classical", "learned"):
+            for name in APPLE_DETECTORS:
                 got = _close_up(pixels, box, mm_per_px, name)
                 if got is not None:
                     ours[name].append(got - truth)
     print(f"\n{counted} apples with a caliper value; balls within one photograph differ by {np.std(balls):.1%}")
     _say("box drawn by a person", by_hand, counted)
     _say("the same, scale of the nearest ball", nearest, counted)
-    for name in ("classical", "learned"):
+    for name in APPLE_DETECTORS:
         print(f"{name}, whole photograph of 1920 x 1080: {whole[name]} of {counted} found")
         _say(f"{name}, close-up of four apples' width", ours[name], counted)
 

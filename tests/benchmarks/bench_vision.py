@@ -21,6 +21,7 @@ from grading.camera import Pixels, decode
 from grading.detectors import DETECTORS, detector_named
 from grading.errors import ModelFileError
 from grading.learned import LearnedDetector, find, shipped
+from grading.runtimes import RUNTIMES
 
 pytestmark = pytest.mark.benchmark
 ROUNDS = 15
@@ -57,6 +58,13 @@ def test_cpu_milliseconds_per_frame() -> None:
     if "learned" not in told:
         pytest.skip("no weights are shipped")
     network = cpu_ms(lambda: find(pixels, shipped()))
+    for runtime in RUNTIMES[1:]:
+        try:
+            other = cpu_ms(lambda runtime=runtime: find(pixels, shipped(runtime=runtime)))
+        except ModelFileError as refused:
+            print(f"{runtime} not measured: {refused}")
+        else:
+            print(f"network alone, {runtime}: {other:.1f} CPU-ms")
     edges = cpu_ms(lambda: LearnedDetector(shipped(), finds_edges=True).detect(pixels))
     print(
         f"network alone, boxes and coarse masks: {network:.1f} CPU-ms; with edges sought in the photograph: {edges:.1f}"
