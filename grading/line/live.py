@@ -17,6 +17,9 @@ from grading.errors import CameraLostError, SkippedError
 from grading.line.seeing import Camera, Encoder, Shot, SourceSettings, SourceState, belt_now, checked
 from ledger.kernel.clock import Clock
 
+_HANG_S: Final = 2.0
+"""Beyond a camera's own time-outs: opening one may take as long as a silence."""
+
 
 class LiveSource:
     """A camera read by its own thread, newest first to be seen, asked again when it goes away."""
@@ -39,7 +42,7 @@ class LiveSource:
         self._state, self._trouble = SourceState.WAITING, ""
         self._dropped, self._skipped, self._number = 0, Counter[str](), 0
         self._size: tuple[int, ...] | None = None
-        self._stopping = threading.Event()
+        self._stopping, self._heard_at = threading.Event(), time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"camera {name}", daemon=True)
         self._thread.start()
 
@@ -50,8 +53,9 @@ class LiveSource:
 
     @property
     def state(self) -> SourceState:
-        """How it does just now."""
-        return self._state
+        """How it does just now. A driver that hangs cannot say so: a silence longer than any of its own says it."""
+        is_hung = time.monotonic() - self._heard_at > self._settings.silence_s + _HANG_S
+        return SourceState.LOST if is_hung and self._state is not SourceState.ENDED else self._state
 
     @property
     def dropped(self) -> int:
@@ -67,7 +71,9 @@ class LiveSource:
     @property
     def trouble(self) -> str:
         """What went wrong last, or nothing."""
-        return self._trouble
+        if self._trouble or self.state is not SourceState.LOST:
+            return self._trouble
+        return f"the camera's driver has not answered for {time.monotonic() - self._heard_at:.0f} s"
 
     def shots(self) -> Iterator[Shot]:
         """Yield the newest shots, waiting for them, until the source is closed."""
@@ -124,6 +130,7 @@ class LiveSource:
 
     def _take(self, pixels: Pixels) -> None:
         at_s, taken_at, belt_um = time.monotonic(), self._clock.now(), belt_now(self._encoder)
+        self._heard_at = at_s
         self._size = checked(pixels, self._size, self._settings)
         with self._change:
             if self._stopping.is_set():
@@ -142,7 +149,7 @@ class LiveSource:
     def _becomes(self, state: SourceState, trouble: str) -> None:
         with self._change:
             if not self._stopping.is_set():
-                self._state, self._trouble = state, trouble
+                self._state, self._trouble, self._heard_at = state, trouble, time.monotonic()
 
 
 class _Capture:

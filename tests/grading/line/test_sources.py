@@ -531,6 +531,39 @@ def test_a_driver_that_fails_is_a_lost_camera_not_a_dead_line() -> None:
     source.close()
 
 
+def test_a_driver_that_hangs_is_a_lost_camera_and_can_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_HANG_S", 0.2)
+    let_go = threading.Event()
+
+    class Hung:
+        def read(self) -> Pixels:
+            let_go.wait(20)
+            raise CameraLostError("at last")
+
+        def close(self) -> None:
+            """Nothing to let go."""
+
+    source = live.LiveSource("x", Hung, SourceSettings(silence_s=0.3), None, Standing())
+    assert source.state is SourceState.WAITING
+    assert eventually(lambda: source.state is SourceState.LOST)
+    assert "has not answered" in source.trouble
+    began = time.monotonic()
+    source.close()
+    assert time.monotonic() - began < 10
+    assert source.state is SourceState.ENDED
+    let_go.set()
+
+
+def test_a_head_that_dribbles_makes_the_camera_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte is in time, so no time-out of a socket ends it."""
+    monkeypatch.setattr(live, "_HANG_S", 0.2)
+    with MjpegServer() as server:
+        server.answers = [for_ever(b"HTTP/1.1 200 OK\r\nX: ", b"y")]
+        source = open_source(server.url, settings=SourceSettings(silence_s=0.4))
+        assert eventually(lambda: source.state is SourceState.LOST)
+        source.close()
+
+
 def test_a_camera_that_fails_is_asked_again_after_a_growing_pause() -> None:
     asked: list[float] = []
 
