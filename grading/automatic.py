@@ -127,14 +127,19 @@ class AutomaticDetector:
                 # Colour's outline: on plain ground it is exact to the pixel.
                 score = max(alike, learning.score_permille)
                 return [replace(colour, score_permille=score, kind=learning.kind)]
-        if by_colour and len(by_colour) >= len(believed):
-            # Colour counts at least as many: what the network does not confirm one by one is left to a person.
+        if believed and all(self._is_sure(each) for each in believed):
+            return believed
+        if len(by_colour) > len(believed):
+            # What colour counts and the network does not confirm one by one is left to a person.
             kind = believed[0].kind if believed else ""
-            return [
-                replace(each, score_permille=min(each.score_permille, self.alone_permille), kind=each.kind or kind)
-                for each in by_colour
-            ]
-        return by_learning
+            return [self._left(replace(each, kind=each.kind or kind)) for each in by_colour]
+        return [self._left(each) for each in believed] if by_colour else by_learning
+
+    def _is_sure(self, fruit: Detection | Find) -> bool:
+        return fruit.score_permille >= self.learned.model.card.sure_score_permille
+
+    def _left(self, fruit: Detection) -> Detection:
+        return replace(fruit, score_permille=min(fruit.score_permille, self.alone_permille))
 
     def _sharpened(self, pixels: Pixels, fruit: Detection) -> Detection:
         """Return the fruit with its edge as the photograph shows it."""
