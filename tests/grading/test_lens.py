@@ -14,6 +14,7 @@ from grading.calibrate import Marker, find_scale
 from grading.camera import Pixels
 from grading.errors import BoardError, CannotGradeError
 from grading.lens import BOARDS, Belt, Board, View, belt_plane, board_picture, calibrate_lens, find_board, missing
+from grading.measure import belt_to_fruit
 from grading.profile import CameraProfile, Lens, parse_profile, straightened
 from tests.grading.cameras_of_glass import Glass, Matrix, placed, turned
 
@@ -158,6 +159,36 @@ def test_millimetres_are_the_same_all_over_the_belt() -> None:
     assert abs(found["middle"][1]) < 0.2
     assert abs(found["half way out"][1]) < 0.3
     assert abs(found["corner"][1]) < 0.6
+
+
+def ball_mm(radius_mm: float, spot: tuple[float, float]) -> tuple[float, float]:
+    """What a ball measures in the corrected picture: on the belt's plane, and with its height taken back."""
+    rotation, at = place(ON_THE_BELT)
+    seen = profile()
+    ground = rotation @ np.array([*(np.array(A4.size_mm) / 2 + EDGE_MM + spot), 0.0]) + at
+    centre = ground - rotation[:, 2] * radius_mm
+    share = radius_mm / float(np.linalg.norm(centre))
+    axis = centre / np.linalg.norm(centre)
+    aside = np.cross(axis, [0.0, 1.0, 0.0])
+    aside /= np.linalg.norm(aside)
+    up = np.cross(axis, aside)
+    angle = np.linspace(0, 2 * np.pi, 180, endpoint=False)[:, None]
+    # The circle in which the cone of sight touches the ball.
+    touched = centre * (1 - share**2) + radius_mm * np.sqrt(1 - share**2) * (np.cos(angle) * aside + np.sin(angle) * up)
+    outline = straightened(seen, GLASS.seen(touched, np.eye(3), np.zeros(3)))
+    apparent = 2 * float(np.sqrt(cv2.contourArea(outline.astype(np.float32)) / np.pi)) * seen.mm_per_px
+    assert seen.plane is not None
+    far = float(np.linalg.norm(outline.mean(axis=0) - np.array(seen.plane.foot_milli_px) / 1000)) * seen.mm_per_px
+    height = seen.camera_height_um / 1000
+    return apparent, belt_to_fruit(apparent, height, axis_cosine=height / float(np.hypot(height, far)))
+
+
+@pytest.mark.parametrize("spot", [(0, 0), (150, 110), (-150, -110), (285, 205), (-285, -205)], ids=str)
+def test_a_ball_has_its_diameter_wherever_it_lies(spot: tuple[float, float]) -> None:
+    """Lens, plane, the foot below the camera and the fruit's own height, together, against exact geometry."""
+    apparent, diameter = ball_mm(40.0, spot)
+    assert apparent > 85
+    assert diameter == pytest.approx(80.0, abs=0.4)
 
 
 def test_the_corrected_picture_is_where_its_points_are_said_to_be() -> None:
