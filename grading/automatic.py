@@ -127,9 +127,8 @@ class AutomaticDetector:
                 # Colour's outline: on plain ground it is exact to the pixel.
                 score = max(alike, learning.score_permille)
                 return [replace(colour, score_permille=score, kind=learning.kind)]
-        if believed and all(self._is_sure(each) for each in believed):
-            return believed
-        if len(by_colour) > len(believed):
+        is_sure = bool(believed) and all(self._is_sure(each) for each in believed)
+        if len(by_colour) > len(believed) and not is_sure:
             # What colour counts and the network does not confirm one by one is left to a person.
             kind = believed[0].kind if believed else ""
             return [self._left(replace(each, kind=each.kind or kind)) for each in by_colour]
