@@ -1,11 +1,14 @@
-"""Takes the screenshots that the documents show, from a sample day: python -m tests.journeys.pictures docs/pictures
+"""Takes the screenshots that the documents show: python -m tests.journeys.pictures docs/pictures [day|line]
 
-The day is stopped (SIGSTOP) at the moments worth seeing, looked at in Chromium, and let go on.
+The sample day is stopped (SIGSTOP) at the moments worth seeing, looked at in Chromium, and let go on. The line is
+the real program on a drawn belt, looked at once enough fruit have passed.
 """
 
+import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from PIL import Image
 from playwright.sync_api import Browser
 
+from api.deploy.services import free_port
 from tests.browsing import chromium
 from tests.journeys.conftest import make_play
 
@@ -40,8 +45,14 @@ def take(browser: Browser, play: Any, folder: Path, name: str, path: str, size: 
     for press in how.get("press", ()):
         page.locator(press).first.click()
         time.sleep(1)
-    page.screenshot(path=str(folder / f"{name}.png"), full_page=bool(how.get("whole")))
+    keep(page.screenshot(full_page=bool(how.get("whole"))), folder / f"{name}.png")
     context.close()
+
+
+def keep(png: bytes, file: Path) -> None:
+    """Write a picture in 256 colours: a third of the bytes, and the same to the eye."""
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(file, optimize=True)
 
 
 def wait_for(play: Any, key: str) -> None:
@@ -52,8 +63,8 @@ def wait_for(play: Any, key: str) -> None:
     os.kill(play.process.pid, signal.SIGSTOP)
 
 
-def main(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def day(folder: Path) -> None:
+    """The four sites on a sample day."""
     with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
         play = make_play(Path(scratch) / "home", "embedded", [])
         (play.home).mkdir(parents=True)
@@ -82,5 +93,44 @@ def main(folder: Path) -> None:
         play.stop()
 
 
+def line(folder: Path, *, fruit: int = 120) -> None:
+    """The console of a line that grades a drawn belt."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as state, chromium() as browser:
+        command = ["line", "run", "--source", "rendered:", "--no-browser", "--state", state, "--port", str(port)]
+        program = subprocess.Popen([sys.executable, "-m", "api.cli", *command], stdout=subprocess.DEVNULL)
+        try:
+            context = browser.new_context(viewport={"width": PANEL[0], "height": PANEL[1]})
+            page = context.new_page()
+            counted = -1
+            while counted < fruit:
+                assert program.poll() is None, "the line ended"
+                time.sleep(1)
+                try:
+                    batch = httpx.get(f"{url}/state", timeout=10).json()["batch"]
+                except httpx.TransportError:
+                    continue
+                if counted < 0:
+                    page.goto(f"{url}/?lang=en")  # the rate is drawn from what the page has seen
+                counted = batch["fruit"]
+            page.wait_for_selector("#picture:not([hidden])")
+            keep(page.screenshot(), folder / "line-console-en.png")
+            page.goto(f"{url}/?lang=zh")
+            page.wait_for_selector("#picture:not([hidden])")
+            time.sleep(2.5)
+            keep(page.screenshot(), folder / "line-console.png")
+            context.close()
+        finally:
+            program.terminate()
+            program.wait(30)
+
+
+def main(folder: Path, parts: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in parts or ["day", "line"]:
+        {"day": day, "line": line}[part](folder)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

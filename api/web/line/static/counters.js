@@ -141,7 +141,7 @@ function pace(batch, now) {
       el("b", { class: "num" }, formatNumber(Math.round(batch.rate_per_min))),
       el("span", {}, t("line.js.pace.unit")),
     ),
-    sparkline(now),
+    sparkline(now, batch.rate_per_min),
     el(
       "dl",
       { class: "sums num" },
@@ -175,16 +175,16 @@ function filled(batch) {
   );
 }
 
-/** @param {number} now */
-function sparkline(now) {
+/** @param {number} now @param {number} rate now */
+function sparkline(now, rate) {
   const [wide, high] = [240, 64];
-  const most = Math.max(60, ...rates.points.map(([, rate]) => rate));
+  const most = Math.max(60, rate, ...rates.points.map(([, seen]) => seen));
   const x = (/** @type {number} */ at) => wide - ((now - at) / WINDOW_MS) * wide;
-  const y = (/** @type {number} */ rate) => high - 4 - (rate / most) * (high - 10);
+  const y = (/** @type {number} */ value) => high - 4 - (value / most) * (high - 10);
   let path = "";
   let before = Number.NEGATIVE_INFINITY;
-  for (const [at, rate] of rates.points) {
-    path += `${at - before > GAP_MS ? "M" : "L"}${x(at).toFixed(1)} ${y(rate).toFixed(1)}`;
+  for (const [at, seen] of rates.points) {
+    path += `${at - before > GAP_MS ? "M" : "L"}${x(at).toFixed(1)} ${y(seen).toFixed(1)}`;
     before = at;
   }
   const end = rates.points.at(-1);
