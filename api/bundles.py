@@ -6,7 +6,7 @@ from typing import Final
 
 from grading.errors import EvidenceError
 
-BUNDLE: Final = "application/vnd.guoyuan.files"
+BUNDLE: Final = "application/octet-stream"
 _LENGTH: Final = struct.Struct(">I")
 
 
