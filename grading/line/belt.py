@@ -254,7 +254,7 @@ class Line:
     def _view(self, blob: Blob, pixels: Pixels, shot: Picture) -> View:
         x, y = round(blob.left), round(blob.top)
         around = (x, y, round(blob.right) - x, round(blob.bottom) - y)
-        crop, box = cut(pixels, around)
+        crop, box = cut(pixels, around, is_joined=blob.is_joined)
         place = Place(
             box=box,
             middle=(x + around[2] // 2 - box[0], y + around[3] // 2 - box[1]),

@@ -56,11 +56,12 @@ _JPEG: Final = (
 )
 _CLIPPED: Final = 250
 _MOST_CLIPPED_PERMILLE: Final = 60
-_MOST_ASPECT: Final = {"round": 1.45, "long": 2.3}
-_FILLS: Final = (0.88, 1.13)
-"""Area over that of the ellipse with the same calipers: what is far from 1 is no fruit, or more than one."""
+_MOST_ASPECT: Final = {"round": 1.45, "long": 2.1}
+_LEAST_LIKE_ELLIPSE: Final = {"round": 0.915, "long": 0.955}
+"""Overlap of an outline with the ellipse of the same moments; drawn fruit have 0.938 and 0.980 at least, while of two
+that lie on each other only those that cover each other nearly wholly have as much."""
 _LEAST_IN_BANDS_PERMILLE: Final = 400
-_SIZE_RANGE: Final = (0.35, 2.5)
+_SIZE_RANGE: Final = (0.5, 1.8)
 """Least and largest plausible size, as shares of the standard's least size and of its last group's beginning."""
 
 
@@ -234,10 +235,13 @@ class Finder:
         )
 
 
-def cut(pixels: Pixels, around: Box) -> tuple[bytes, Box]:
-    """Return a fruit's own picture as JPEG, with ground around it, and where in the frame it was cut."""
+def cut(pixels: Pixels, around: Box, *, is_joined: bool = False) -> tuple[bytes, Box]:
+    """Return a fruit's own picture as JPEG, with ground around it, and where in the frame it was cut.
+
+    Of what touches it so much is kept that both can be told apart in it.
+    """
     x, y, w, h = around
-    margin = 6 + max(w, h) // 12
+    margin = max(w, h) * 2 // 3 if is_joined else 6 + max(w, h) // 12
     left, top = max(0, x - margin), max(0, y - margin)
     right, bottom = min(pixels.shape[1], x + w + margin), min(pixels.shape[0], y + h + margin)
     _, encoded = cv2.imencode(".jpg", pixels[top:bottom, left:right], _JPEG)
@@ -274,26 +278,26 @@ def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) ->
     )
     area, hull = float(cv2.contourArea(contour)), float(cv2.contourArea(cv2.convexHull(contour)))
     solid = area / hull if hull else 0.0
+    alike = _like_ellipse(mask)
     clipped = int(((upright[y : y + h, x : x + w].min(axis=2) >= _CLIPPED) & mask).sum()) * 1000 / int(mask.sum())
     contrast = min(1.0, float(np.median(distance[y : y + h, x : x + w][mask])) / 28)
     side = Side(
         measures=measures,
         extent=(w, h),
         score_permille=round(1000 * contrast * min(1.0, max(0.0, (solid - 0.7) / 0.22))),
-        doubts=tuple(_implausible(measures, standard, solid=solid, clipped_permille=clipped)),
+        doubts=tuple(_implausible(measures, standard, alike=alike, clipped_permille=clipped)),
     )
     return Measured(side, _returned(contour, back))
 
 
-def _implausible(measures: Measures, standard: Standard, *, solid: float, clipped_permille: float) -> Sequence[Doubt]:
+def _implausible(measures: Measures, standard: Standard, *, alike: float, clipped_permille: float) -> Sequence[Doubt]:
     """Return what speaks against this being one fruit of the crop, well lit."""
     found = []
     if clipped_permille > _MOST_CLIPPED_PERMILLE:
         found.append(Doubt.OVEREXPOSED)
     aspect = measures.length_um / max(1, measures.width_um)
-    mm2_per_ellipse = math.pi / 4 * measures.length_um * measures.width_um / 1e6
-    fills = measures.area_mm2 / max(1.0, mm2_per_ellipse)
-    if solid < _CONVEX or aspect > _MOST_ASPECT[standard.solid.form] or not _FILLS[0] <= fills <= _FILLS[1]:
+    form = standard.solid.form
+    if aspect > _MOST_ASPECT[form] or alike < _LEAST_LIKE_ELLIPSE[form]:
         found.append(Doubt.SHAPE)
     sizing = standard.content.size
     size = standard.size_of(measures)
@@ -305,6 +309,21 @@ def _implausible(measures: Measures, standard: Standard, *, solid: float, clippe
     if measures.bands and sum(share for _, share in measures.bands) < _LEAST_IN_BANDS_PERMILLE:
         found.append(Doubt.COLOUR)
     return found
+
+
+def _like_ellipse(mask: NDArray[np.bool_]) -> float:
+    """Return the overlap (intersection over union) of a mask with the ellipse that has its moments."""
+    moments = cv2.moments(mask.astype(np.uint8), binaryImage=True)
+    area = moments["m00"]
+    xx, xy, yy = (moments[name] / area for name in ("mu20", "mu11", "mu02"))
+    spread = xx * yy - xy * xy
+    if spread <= 0:
+        return 0.0
+    x = np.arange(mask.shape[1]) - moments["m10"] / area
+    y = (np.arange(mask.shape[0]) - moments["m01"] / area)[:, None]
+    ellipse = (yy * x * x - 2 * xy * x * y + xx * y * y) <= 4 * spread
+    both = np.count_nonzero(ellipse & mask)
+    return both / (np.count_nonzero(ellipse) + area - both)
 
 
 def _is_at_edge(contour: Plane, shape: tuple[int, ...]) -> bool:
