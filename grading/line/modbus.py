@@ -37,6 +37,8 @@ MAP: Final = 0x4701
 """What the first register of a PLC with our map reads: `G`, edition 1."""
 STATUS_WORDS: Final = 28
 BELT_AT: Final = 5
+ECHO_AT: Final = 7
+MISSED_AT: Final = 8
 ANSWERS_AT: Final = 12
 CONTROL_AT: Final = 32
 RING_AT: Final = 48
@@ -59,6 +61,8 @@ WATCHDOG_S: Final = 0.5
 """How long a PLC waits for a heartbeat before it rejects everything."""
 POLL_S: Final = 0.05
 AGAIN_S: Final = 0.3
+HALTED_S: Final = 1.0
+"""How long a PLC may leave our heartbeat without an echo."""
 TIMEOUT_S: Final = 1.0
 RETRY_S: Final = 0.1
 MAX_RETRY_S: Final = 5.0
@@ -150,6 +154,10 @@ class Status:
     bits: int
     emergency: int
     belt_um: int
+    echo: int
+    """The heartbeat that its program saw last: without it, only its network part may be alive."""
+    missed: int
+    """How many commands it had taken and could not act on, counted on."""
     answers: tuple[int, ...]
 
     @classmethod
@@ -162,6 +170,8 @@ class Status:
             bits=words[3],
             emergency=words[4],
             belt_um=words[BELT_AT] << 16 | words[BELT_AT + 1],
+            echo=words[ECHO_AT],
+            missed=words[MISSED_AT],
             answers=tuple(words[ANSWERS_AT : ANSWERS_AT + SLOTS]),
         )
 
@@ -214,6 +224,24 @@ class _Entry:
     """Whether it went out at all: then the PLC may have acted on it, whatever it says later."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Recalled:
+    """A command taken back, until the PLC shows that it has left the session it was in."""
+
+    command: LaneCommand
+    why: Trouble
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """Where the belt was, and when."""
+
+    belt_um: int | None
+    now: datetime
+    at_s: float
+
+
 def _key(entry: _Entry) -> tuple[str, int]:
     return entry.command.run, entry.command.fruit
 
@@ -245,7 +273,11 @@ class ModbusOutputs:
         self._queue: deque[_Entry] = deque()
         self._sent: deque[_Entry] = deque()
         self._taken: list[_Entry] = []
+        self._recalled: list[_Recalled] = []
         self._lost: list[LostCommand] = []
+        self._beaten: dict[int, _Moment] = {}
+        self._proven: _Moment | None = None
+        self._missed = 0
         self._session = self._last_session = self._sequence = self._heartbeat = self._confirmed = 0
         self._is_agreed = False
         self._emergency_number = 0
@@ -334,6 +366,7 @@ class ModbusOutputs:
             self._thread.join(timeout=self._timeout_s * 4)
         with self._wake:
             self._drop(NO_PLC)
+            self._settle_recalled(None)
 
     # --- the thread ---------------------------------------------------------------------------------
 
@@ -378,14 +411,11 @@ class ModbusOutputs:
             if time.monotonic() - beaten_s >= HEARTBEAT_S or self._has_news():
                 self._beat(connection)
                 beaten_s = time.monotonic()
-            # Before the question, so that what had passed by then passed while the PLC still knew of it.
-            belt_um, now = self._where(), self._clock.now()
             status = self._read(connection)
             self._heed(status)
             with self._wake:
+                self._settle_recalled(status)
                 can_write = self._follow(status)
-                if can_write:
-                    self._let_go(None, belt_um, now)
             if can_write:
                 self._write_commands(connection)
             with self._wake:
@@ -403,6 +433,7 @@ class ModbusOutputs:
             return False
         if not self._is_agreed and self._session and status.session == self._session:
             self._is_agreed, self._confirmed = True, 0
+            self._beaten, self._proven, self._missed = {}, self._moment(), status.missed
         if not self._is_agreed and self._session:
             if time.monotonic() - self._asked_s > TIMEOUT_S:
                 # It may have taken this one up and ended it before we looked; it never takes up the same one again.
@@ -413,6 +444,14 @@ class ModbusOutputs:
             self._begin_session(status)
             return False
         self._acknowledged(status)
+        proven = self._beaten.get(status.echo)
+        if proven is not None:
+            # Its program ran after this beat was sent, in this session: what had passed by then was acted on.
+            self._proven = proven
+            self._let_go(None if status.missed == self._missed else UNSURE, proven)
+            self._missed = status.missed
+        if self._proven is not None and time.monotonic() - self._proven.at_s > HALTED_S:
+            self._state, self._trouble = State.LOST, HALTED
         return True
 
     def _has_forgotten(self, status: Status) -> bool:
@@ -440,6 +479,9 @@ class ModbusOutputs:
         belt_um = self._where() if self._by_position else None
         with self._wake:
             self._heartbeat = self._heartbeat + 1 & 0xFFFF
+            self._beaten[self._heartbeat] = self._moment()
+            while len(self._beaten) > SLOTS:
+                del self._beaten[next(iter(self._beaten))]
             words = [
                 self._session,
                 self._emergency_number,
@@ -470,7 +512,7 @@ class ModbusOutputs:
 
     def _begin_session(self, status: Status) -> None:
         """Choose a new session; what the PLC may have forgotten is commanded again, where there is still time."""
-        self._let_go(UNSURE, self._where(), self._clock.now())
+        self._let_go(UNSURE, self._moment())
         latest = {_key(entry): entry for entry in (*self._taken, *self._sent, *self._queue)}
         self._taken, self._sent = [], deque()
         self._queue = deque(_Entry(entry.command, is_written=entry.is_written) for entry in latest.values())
@@ -547,15 +589,39 @@ class ModbusOutputs:
     def _drop(self, why: Trouble) -> None:
         """Lose everything that has not acted yet, and the session with it."""
         self._purge()
-        self._let_go(None if self._state is State.READY else UNSURE, self._where(), self._clock.now())
-        dropped = (*self._taken, *self._sent, *self._queue)
-        self._lost += [LostCommand(entry.command, why) for entry in dropped if entry.command.lane != REJECT]
+        if self._proven is not None:
+            self._let_go(None, self._proven)
+        for entry in (*self._taken, *self._sent, *self._queue):
+            if entry.command.lane == REJECT:
+                continue
+            if entry.is_written:
+                self._recalled.append(_Recalled(entry.command, why, self._session))
+            else:
+                self._lost.append(LostCommand(entry.command, why))
         self._taken, self._sent, self._queue = [], deque(), deque()
         self._session, self._is_agreed = 0, False
 
-    def _let_go(self, why: Trouble | None, belt_um: int | None, now: datetime) -> None:
-        """Let go of what the PLC took and had passed its gate by then: done, or lost where nobody knows."""
-        passed = [e for e in self._taken if self._lanes.left_um(e.command, belt_um=belt_um, now=now) < 0]
+    def _moment(self) -> _Moment:
+        return _Moment(self._where(), self._clock.now(), time.monotonic())
+
+    def _left_um(self, command: LaneCommand, then: _Moment) -> int:
+        return self._lanes.left_um(command, belt_um=then.belt_um, now=then.now)
+
+    def _settle_recalled(self, status: Status | None) -> None:
+        """Say what became of what was taken back: kept from acting, or nobody knows. None: nobody will."""
+        then = self._moment()
+        waiting: list[_Recalled] = []
+        for each in self._recalled:
+            if status is not None and status.session == each.session != 0:
+                waiting.append(each)
+            else:
+                is_kept = status is not None and self._left_um(each.command, then) >= self._lanes.lead_um
+                self._lost.append(LostCommand(each.command, each.why if is_kept else UNSURE))
+        self._recalled = waiting
+
+    def _let_go(self, why: Trouble | None, then: _Moment) -> None:
+        """Let go of what the PLC took and had well passed its gate by then: done, or lost where nobody knows."""
+        passed = [entry for entry in self._taken if self._left_um(entry.command, then) < -self._lanes.lead_um]
         self._taken = [entry for entry in self._taken if entry not in passed]
         if why is not None:
             self._lost += [LostCommand(entry.command, why) for entry in passed if entry.command.lane != REJECT]
@@ -682,6 +748,7 @@ UNSURE: Final = Trouble(
     ),
 )
 NOT_TAKING: Final = Trouble("plc_not_taking", Text("PLC 不接收命令", "the PLC does not take commands"))
+HALTED: Final = Trouble("plc_halted", Text("PLC 有应答但程序没有运行", "the PLC answers, but its program does not run"))
 PLC_STOPPED: Final = Trouble("plc_stopped", Text("PLC 上的急停按下了", "the stop button at the PLC is pressed"))
 IN_EMERGENCY: Final = Trouble("emergency", Text("紧急剔除中，果全部送到剔除道", "emergency: everything goes to reject"))
 LATE: Final = Trouble(

@@ -106,7 +106,7 @@ class Plc:
             self.heartbeat, self.beaten_s = 0, self.monotonic()
             self.ahead_ms = COUNTER
             self.orders: dict[tuple[int, int], Order] = {}
-            self.before_um = self.belt.read_um
+            self.missed = 0
             self._tell()
 
     def write(self, address: int, values: list[int]) -> None:
@@ -139,6 +139,8 @@ class Plc:
 
     def _forget(self) -> None:
         self.orders.clear()
+        for slot in range(SLOTS if self.checks_both else 0):
+            self.memory[RING + slot * SLOT_WORDS + 13] = 0
         self.ended, self.session, self.taken = self.session or self.ended, 0, 0
 
     def _control(self) -> None:
@@ -203,14 +205,15 @@ class Plc:
                     self.belt.fire(order.lane, order.row)
             elif order.position <= self.belt.read_um:
                 del self.orders[key]
-                # A counter that jumped over the place has missed it.
-                if order.position > self.before_um - self.belt.half_um:
+                # A place that is further behind than a gate reaches was missed, whatever the reason.
+                if self.belt.read_um - order.position <= self.belt.half_um:
                     self.belt.fire(order.lane, order.row)
-        self.before_um = self.belt.read_um
+                else:
+                    self.missed = (self.missed + 1) % 65_536
 
     def _tell(self) -> None:
         counter = self.belt.read_um % COUNTER
-        self.memory[0:7] = [
+        self.memory[0:9] = [
             0x4701,
             self.session,
             self.taken,
@@ -218,6 +221,8 @@ class Plc:
             self.latched,
             counter >> 16,
             counter & 0xFFFF,
+            self.heartbeat,
+            self.missed,
         ]
 
 

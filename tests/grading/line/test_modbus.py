@@ -1,5 +1,6 @@
 """Two hundred fruit, a belt, a PLC and a bad wire: no fruit in a better lane than its tier, each loss named."""
 
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -449,20 +450,43 @@ def test_the_stop_button_at_the_plc_rejects_and_is_shown() -> None:
         assert running.lost == {1: "unsure"}
 
 
-def test_a_plc_that_takes_nothing_is_named_and_nothing_is_overwritten() -> None:
+@pytest.mark.parametrize("kind", ["plc_halted", "plc_not_taking"])
+def test_a_plc_that_takes_nothing_is_named_and_nothing_is_overwritten(kind) -> None:
     with line() as running:
         running.fruit(1, tier="C")
         until(running.taken)
-        running.plc.is_scanning = False
+        take = running.plc._take
+        if kind == "plc_halted":
+            running.plc.is_scanning = False
+        else:
+            running.plc._take = lambda: None
         for number in range(2, 60):
             running.fruit(number, tier="C")
             running.plc.run(2_000)
-        until(lambda: running.outputs.state[0].trouble and running.outputs.state[0].trouble.kind == "plc_not_taking")
-        slots = [running.plc.memory[48 + at * 14] for at in range(SLOTS)]
-        assert sorted(slots) == [0, *range(2, 17)] or sorted(slots) == list(range(1, 17))
-        running.plc.is_scanning = True
+        until(lambda: running.outputs.state[0].trouble and running.outputs.state[0].trouble.kind == kind)
+        assert sorted(running.plc.memory[48 + at * 14] for at in range(SLOTS)) == list(range(1, 17))
+        running.plc.is_scanning, running.plc._take = True, take
         until(running.taken)
         assert running.plc.taken_fruit == list(range(1, 60))
+
+
+def test_what_passed_while_the_program_stood_still_is_unsure_and_not_done() -> None:
+    """Its network part answered all the time; only the echo and the count of missed commands tell."""
+    with line() as running:
+        for number in range(1, 4):
+            running.fruit(number, tier="A")
+            until(running.taken)
+            running.plc.run(80_000)
+        running.plc.is_scanning = False
+        running.plc.run(640_000)
+        running.plc.is_scanning = True
+        running.plc.run(80_000)
+        until(lambda: not running.outputs._taken)
+        running.note()
+        assert [fruit.landed for fruit in running.belt.fruit] != [1, 1, 1]
+        assert set(running.lost.values()) == {"unsure"}
+        running.run_out()
+        running.check()
 
 
 def test_a_command_that_the_plc_refuses_is_reported_with_its_reason() -> None:
@@ -560,3 +584,53 @@ def test_two_registers_are_one_number_either_way_round() -> None:
     assert whole_number([1, 2], is_low_first=False) == 65_538
     assert whole_number([1, 2], is_low_first=True) == 131_073
     assert whole_number([0xFFFF], is_low_first=False, is_signed=True) == -1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_goes_wrong_in_whatever_order_no_fruit_lands_in_a_better_lane(seed) -> None:
+    """Faults drawn from a seed: cut, blink, delay, stutter, stale answers, a PLC without power, its button, jumps."""
+    chance = random.Random(seed)
+    with line(watchdog_s=0.3) as running:
+        for number in range(1, 121):
+            running.fruit(number, is_doubtful=chance.random() < 0.05)
+            fault = chance.randrange(30)
+            if fault == 0:
+                running.wire.blink()
+            elif fault == 1:
+                running.wire.cut()
+            elif fault == 2:
+                running.plc.restart()
+            elif fault == 3:
+                running.plc.stop_button(pressed=True)
+            elif fault == 4:
+                running.outputs.forget("encoder_jumped")
+            elif fault == 5:
+                running.outputs.emergency("drawn")
+            elif fault == 6:
+                running.plc.is_scanning = False
+            if fault > 20:
+                running.wire.mend()
+                running.plc.stop_button(pressed=False)
+                running.outputs.clear()
+                running.plc.is_scanning = True
+            running.wire.delay_s = chance.choice([0, 0, 0, 0.02])
+            running.wire.repeats = chance.random() < 0.1
+            running.plc.stale_acknowledgements = chance.choice([0, 0, 0, 1, 3])
+            running.plc.run(80_000)
+            time.sleep(0.004)
+        running.wire.mend()
+        running.wire.delay_s, running.wire.repeats, running.plc.stale_acknowledgements = 0, False, 0
+        running.plc.is_scanning = True
+        running.plc.stop_button(pressed=False)
+        running.outputs.clear()
+        running.run_out()
+        until(lambda: running.ready() and running.plc.session)
+        running.note()
+        running.check()
+        # And afterwards everything is as if nothing had been.
+        for number in range(201, 209):
+            running.fruit(number)
+            until(running.taken)
+            running.plc.run(80_000)
+        running.run_out()
+        assert not [number for number in running.check() if number > 200]
