@@ -208,7 +208,7 @@ def show(
     from grading.profile import parse_profile
     from ledger.kernel.clock import SystemClock
 
-    profile = parse_profile(file.read_bytes())
+    profile = parse_profile(_small(file))
     now = SystemClock().now()
     if as_json:
         print_json({**_facts(profile), "is_valid": profile.is_valid(now)})
@@ -237,7 +237,7 @@ def watch(
     from grading.line.sources import SourceState, open_source
     from grading.profile import parse_profile
 
-    baseline = None if profile is None else parse_profile(profile.read_bytes()).light
+    baseline = None if profile is None else parse_profile(_small(profile)).light
     watching = Watch(baseline)
     opened = open_source(source)
     done, count = threading.Event(), [0]
@@ -277,6 +277,14 @@ def _board(name: str) -> "Board":
     if name not in BOARDS:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(BOARDS)}", param_hint="--board")
     return BOARDS[name]
+
+
+def _small(path: Path) -> bytes:
+    """Return a profile's bytes; of a larger file one more than a profile may have."""
+    from grading.profile import MOST_BYTES
+
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
 
 
 def _pixels(path: Path) -> "Pixels":

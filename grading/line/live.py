@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final
 
@@ -155,11 +155,13 @@ class LiveSource:
 class _Capture:
     """A device or stream that OpenCV reads."""
 
-    def __init__(self, capture: cv2.VideoCapture, what: str) -> None:
-        self._capture, self._what = capture, what
+    def __init__(self, capture: cv2.VideoCapture, what: str, unfit: Sequence[SkippedError] = ()) -> None:
+        self._capture, self._what, self._unfit = capture, what, list(unfit)
 
     def read(self) -> Pixels:
         """Return the next picture. Raises CameraLostError where none comes any more."""
+        if self._unfit:
+            raise self._unfit.pop()
         is_there, pixels = self._capture.read()
         if not is_there or pixels is None:
             raise CameraLostError(f"{self._what} gives no more pictures")
@@ -174,25 +176,35 @@ _DEVICES: Final = cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY
 
 
 def usb(device: str, settings: SourceSettings) -> Camera:
-    """Return a device by its number or path, set as the settings say. Raises CameraLostError where there is none."""
+    """Return a device by its number or path, set as the settings say.
+
+    Raises CameraLostError where there is none, or where it does not make the pictures asked for. A driver that does not
+    fix the exposure or the rate is named once among what is skipped.
+    """
     _quiet()
     capture = cv2.VideoCapture(int(device) if device.isdecimal() else device, _DEVICES)
     if not capture.isOpened():
         raise CameraLostError(f"there is no camera at usb:{device}, or another program holds it")
     # Motion JPEG first: uncompressed pictures of a fast camera do not fit through USB 2.
     capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-    for setting, wanted in (
-        (cv2.CAP_PROP_FRAME_WIDTH, settings.width),
-        (cv2.CAP_PROP_FRAME_HEIGHT, settings.height),
-        (cv2.CAP_PROP_FPS, settings.fps),
-    ):
+    for setting, wanted in ((cv2.CAP_PROP_FRAME_WIDTH, settings.width), (cv2.CAP_PROP_FRAME_HEIGHT, settings.height)):
         if wanted:
             capture.set(setting, wanted)
+    made = tuple(round(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if any(wanted not in {0, found} for wanted, found in zip((settings.width, settings.height), made, strict=True)):
+        capture.release()
+        raise CameraLostError(
+            f"usb:{device} makes pictures of {made[0]} x {made[1]}, not of {settings.width} x {settings.height}"
+        )
+    unfit = []
+    if settings.fps and not capture.set(cv2.CAP_PROP_FPS, settings.fps):
+        unfit.append(SkippedError("rate_not_set", f"usb:{device} does not let its rate be set"))
     if settings.exposure:
-        # 1 is V4L2_EXPOSURE_MANUAL. A driver that cannot do it says no, and the light watch sees what comes of it.
-        capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, 1)
-        capture.set(cv2.CAP_PROP_EXPOSURE, settings.exposure)
-    return _Capture(capture, f"usb:{device}")
+        # 1 is V4L2_EXPOSURE_MANUAL.
+        is_manual = capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, 1)
+        if not (is_manual and capture.set(cv2.CAP_PROP_EXPOSURE, settings.exposure)):
+            unfit.append(SkippedError("exposure_not_fixed", f"usb:{device} does not let its exposure be fixed"))
+    return _Capture(capture, f"usb:{device}", unfit)
 
 
 def rtsp(address: str, name: str, settings: SourceSettings) -> Camera:

@@ -64,6 +64,11 @@ def blurred(sigma: float) -> Callable[[Pixels], Pixels]:
     return lambda pixels: np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), dtype=np.uint8)
 
 
+def smeared(pixels_long: int) -> Callable[[Pixels], Pixels]:
+    row = np.full((1, pixels_long), 1 / pixels_long, np.float32)
+    return lambda pixels: np.asarray(cv2.filter2D(pixels, -1, row), dtype=np.uint8)
+
+
 def test_an_ordinary_belt_is_no_trouble(belt: list[Pixels], baseline: Light) -> None:
     assert worst(belt, baseline, lambda pixels: pixels) is None
 
@@ -75,6 +80,7 @@ WORSE: dict[str, tuple[Callable[[Pixels], Pixels], Kind]] = {
     "overexposed": (times(2.4, 2.4, 2.4), Kind.TOO_BRIGHT),
     "out of focus": (blurred(2.0), Kind.BLURRED),
     "water on the lens": (blurred(6.0), Kind.BLURRED),
+    "exposed too long along the belt": (smeared(15), Kind.BLURRED),
     "yellow cast": (times(0.85, 1.0, 1.0), Kind.COLOUR_SHIFT),
     "red cast": (times(1.0, 1.0, 1.15), Kind.COLOUR_SHIFT),
     "dirty lamp": (times(0.75, 0.75, 0.75), Kind.DRIFT),

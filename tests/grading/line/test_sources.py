@@ -473,29 +473,67 @@ def test_a_usb_camera_that_is_not_there_is_lost() -> None:
     source.close()
 
 
-def test_a_usb_camera_is_set_before_it_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+class Device:
     """No camera can be plugged in here: a video stands in for the device, and what it is told is looked at."""
-    path, told, opener = written(tmp_path / "belt.avi"), {}, cv2.VideoCapture
 
-    class Device:
-        def __init__(self, device: int | str, backend: int) -> None:
-            self.video, self.opened_as = opener(str(path)), (device, backend)
-            told["opened"] = self.opened_as
+    path = ""
+    can_fix = True
+    told: dict[float | str, object] = {}  # noqa: RUF012  # one device at a time
 
-        def set(self, prop: int, value: float) -> bool:
-            told[prop] = value
-            return False
+    def __init__(self, device: int | str, *_: int) -> None:
+        self.video = OPENER(self.path)
+        self.told["opened"] = device
 
-        def __getattr__(self, name: str) -> object:
-            return getattr(self.video, name)
+    def set(self, prop: int, value: float) -> bool:
+        self.told[prop] = value
+        return self.can_fix
 
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.video, name)
+
+
+OPENER = cv2.VideoCapture
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Device]:
+    monkeypatch.setattr(Device, "path", str(written(tmp_path / "belt.avi")))
+    monkeypatch.setattr(Device, "told", {})
     monkeypatch.setattr(live.cv2, "VideoCapture", Device)
-    source = open_source("usb:2?width=1280&height=720&fps=60&exposure=80", settings=SourceSettings(queue=64))
+    return Device
+
+
+def test_a_usb_camera_is_set_before_it_is_read(device: type[Device]) -> None:
+    source = open_source("usb:2?width=320&height=240&fps=60&exposure=80", settings=SourceSettings(queue=64))
     assert [number_of(each.pixels) for each in taken(source, 12)] == list(range(12))
-    assert told["opened"][0] == 2
-    assert told[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"MJPG")
-    assert (told[cv2.CAP_PROP_FRAME_WIDTH], told[cv2.CAP_PROP_FRAME_HEIGHT], told[cv2.CAP_PROP_FPS]) == (1280, 720, 60)
-    assert (told[cv2.CAP_PROP_AUTO_EXPOSURE], told[cv2.CAP_PROP_EXPOSURE]) == (1, 80)
+    assert device.told == {
+        "opened": 2,
+        cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG"),
+        cv2.CAP_PROP_FRAME_WIDTH: 320,
+        cv2.CAP_PROP_FRAME_HEIGHT: 240,
+        cv2.CAP_PROP_FPS: 60,
+        cv2.CAP_PROP_AUTO_EXPOSURE: 1,
+        cv2.CAP_PROP_EXPOSURE: 80,
+    }
+    assert source.skipped == {}
+    source.close()
+
+
+def test_a_usb_camera_that_makes_other_pictures_is_not_read(device: type[Device]) -> None:
+    source = open_source("usb:/dev/video2?width=1280&height=720", settings=QUICK)
+    assert eventually(lambda: source.state is SourceState.LOST)
+    assert "makes pictures of 320 x 240, not of 1280 x 720" in source.trouble
+    assert device.told["opened"] == "/dev/video2"
+    source.close()
+
+
+def test_a_driver_that_does_not_fix_the_exposure_is_named(
+    device: type[Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "can_fix", False)
+    source = open_source("usb:2?fps=60&exposure=80", settings=SourceSettings(queue=64))
+    assert len(taken(source, 3)) == 3
+    assert source.skipped == {"rate_not_set": 1, "exposure_not_fixed": 1}
     source.close()
 
 
