@@ -18,17 +18,20 @@ from api.line_delivery import FRUIT_AT_ONCE, OfflineError, RefusedError, lot_of
 from api.line_errors import BatchOpenError, ServerError, StateFolderError
 from api.line_journal import Journal
 from api.line_tables import WAITING, LineFile, LineFruit
+from api.packhouse import portions_of
 from api.runtime import Runtime
 from grading.errors import EvidenceError
 from grading.models import Batch, Fruit
 from grading.regrading import roots
 from ledger.canonical import canonical
+from ledger.follow import drain
 from ledger.kernel.actors import Role
 from ledger.kernel.files import ni_uri
 from ledger.kernel.ids import LotId
 from ledger.models import Entry
 from ledger.vocabulary import Sentence
-from orders.models import Crate
+from orders.models import Crate, GradedLot
+from orders.stock import GradedStock
 from tests.api.line_edge import Edge, Flaky, now
 from tests.api.orchard import Orchard
 
@@ -178,6 +181,22 @@ def test_a_house_that_counts_what_it_hears_counts_twice(edge: Edge, place: Place
     edge.end()
     edge.deliver()
     assert heard == [1, 2, 3, 4, 5] * 2
+
+
+def test_graded_belt_fruit_fill_packs_like_photographed_ones(place: Place, edge: Edge) -> None:
+    edge.begin(place.lot())
+    edge.pass_by(16)
+    edge.end()
+    edge.deliver()
+    drain(place.rt.db, [GradedStock()], now=now())
+    state = place.client.get("/api/v1/station/state").json()
+    assert state["batch"]["closing"]["mass_from"] == "camera"
+    assert sum(lot["mass_g"] for lot in state["graded_lots"]) == 3600
+    with place.rt.db.read() as session:
+        lots = {lot.id: portions_of(session, lot) for lot in session.exec(select(GradedLot))}
+    assert sum(len(portions) for portions in lots.values()) == 16
+    report = place.client.get(f"/api/v1/station/batches/{place.batch().ref}/report").json()
+    assert (report["fruits"], report["is_closed"]) == (16, True)
 
 
 def test_killed_after_every_step_the_next_life_delivers_the_rest_once(place: Place, edge: Edge) -> None:
