@@ -264,10 +264,11 @@ def calibration_svg(bins: Sequence[Mapping[str, int]]) -> str:
     most = max((finds for _, _, finds in points), default=1)
     marks = "".join(
         f'<circle cx="{x:.0f}" cy="{y:.0f}" r="{3 + 7 * (finds / most) ** 0.5:.1f}" fill="{_MINE}" fill-opacity=".6"/>'
-        f"{_text(x, y - 12, finds)}"
+        f"{_text(x, y - 12 if y > 24 else y + 24, finds)}"
         for x, y, finds in points
     )
-    line = " ".join(f"{x:.0f},{y:.0f}" for x, y, _ in points)
+    # A tenth with hardly a find says nothing of the curve; it is shown, and not joined.
+    line = " ".join(f"{x:.0f},{y:.0f}" for x, y, finds in points if finds >= _FEW // 4)
     return (
         f"{_svg(side + edge + 12, side + edge)}"
         f'<rect x="{edge}" y="10" width="{side}" height="{side}" fill="none" stroke="{_PALE}"/>'
@@ -288,17 +289,20 @@ def precision_svg(by_score: Sequence[Mapping[str, Any]]) -> str:
         if each["recall"] >= 0.5 and each["precision"] >= 0.5
     ]
     line = " ".join(f"{x:.0f},{y:.0f}" for x, y, _ in points)
+    told: list[tuple[float, float, int]] = []
+    for point in reversed(points):
+        if not told or abs(point[0] - told[-1][0]) + abs(point[1] - told[-1][1]) > 22:
+            told.append(point)
     marks = "".join(
-        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="3" fill="{_MINE}"/>{_text(x - 4, y + 14, score, anchor="end")}'
-        for index, (x, y, score) in enumerate(points)
-        if index % 3 == 0
+        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="3" fill="{_MINE}"/>{_text(x - 6, y + 12, score, anchor="end")}'
+        for x, y, score in told
     )
     return (
         f"{_svg(side + edge + 12, side + edge)}"
         f'<rect x="{edge}" y="10" width="{side}" height="{side}" fill="none" stroke="{_PALE}"/>'
         f'<polyline points="{line}" fill="none" stroke="{_MINE}" stroke-width="2"/>{marks}'
         f"{_text(edge + side / 2, side + 44, 'recall')}{_text(edge, side + 28, '50 %')}"
-        f"{_text(edge + side, side + 28, '100 %')}{_text(edge - 6, 16, '100 %', anchor='end')}"
+        f"{_text(edge + side, side + 28, '100 %', anchor='end')}{_text(edge - 6, 16, '100 %', anchor='end')}"
         f"{_text(edge - 6, 10 + side, '50 %', anchor='end')}{_text(12, 10 + side / 2, 'precision', turn=-90)}</svg>\n"
     )
 
