@@ -1,0 +1,85 @@
+"""What ground the fruit lie on decides whom to ask; on a belt nothing gets worse than by colour alone."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from grading import samples
+from grading.automatic import AutomaticDetector, Ground, _cut_or_not, _starts, ground_of
+from grading.camera import decode
+from grading.detect import Detection
+from grading.detectors import AUTOMATIC, detector_named
+from grading.evidence import fruit_record, regrade
+from grading.look import look
+from tests.grading.conftest import setup, tray
+
+
+def wood() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    grain = cv2.GaussianBlur(rng.normal(0, 30, (400, 600, 1)).astype(np.float32), (0, 0), sigmaX=9, sigmaY=1)
+    return np.clip(np.array([95.0, 145, 195]) + grain[..., None], 0, 255).astype(np.uint8)
+
+
+def leaves() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    noise = cv2.GaussianBlur(rng.normal(0, 1, (400, 600, 3)).astype(np.float32), (0, 0), 1.5)
+    return np.clip(np.array([60.0, 120, 90]) + 160 * noise, 0, 255).astype(np.uint8)
+
+
+def test_the_pictures_edge_tells_the_ground() -> None:
+    assert ground_of(decode(tray(7)).pixels) == Ground.PLAIN
+    assert ground_of(samples.single(1).pixels) == Ground.PLAIN
+    assert ground_of(wood()) == Ground.OTHER
+    assert ground_of(leaves()) == Ground.BUSY
+    assert ground_of(cv2.resize(leaves(), None, fx=3, fy=3)) == Ground.BUSY, "whatever the picture's size"
+
+
+def test_on_a_belt_every_fruit_is_what_colour_alone_says_it_is() -> None:
+    by_colour = look(tray(7), setup())
+    automatic = look(tray(7), replace(setup(), detector=detector_named(AUTOMATIC)))
+    assert len(automatic.fruit) == len(by_colour.fruit) == 12
+    for ours, theirs in zip(automatic.fruit, by_colour.fruit, strict=True):
+        assert ours.detection.box == theirs.detection.box
+        assert ours.verdict.tier == theirs.verdict.tier
+        assert ours.measures.mass_g == theirs.measures.mass_g
+        assert ours.detection.kind, "and the network says what it is"
+
+
+def test_a_fruit_graded_so_is_graded_again_so() -> None:
+    used = replace(setup(), detector=detector_named(AUTOMATIC))
+    seen = look(tray(8), used)
+    record = fruit_record(seen, seen.fruit[3], crop="", number=1, run="run", setup=used)
+    assert regrade(record, tray(8), standard=used.standard.data, tariff=used.tariff.data) == seen.fruit[3].verdict
+
+
+def test_finds_are_not_kept_for_another_picture() -> None:
+    detector = detector_named(AUTOMATIC)
+    assert isinstance(detector, AutomaticDetector)
+    first, second = samples.single(1).pixels, samples.single(2).pixels
+    alone = [each.box for each in AutomaticDetector(detector.learned).detect(second)]
+    detector.detect(first)
+    assert [each.box for each in detector.detect(second)] == alone
+    changed = second.copy()
+    changed[:] = 90
+    assert detector.detect(changed) == []
+
+
+@pytest.mark.parametrize("length", [300, 540, 541, 900, 1080, 1920, 4000])
+def test_parts_cover_a_picture_and_overlap(length: int) -> None:
+    starts = _starts(length)
+    assert starts[0] == 0
+    assert starts[-1] + 540 >= length
+    assert all(b - a <= 0.76 * 540 for a, b in pairwise(starts))
+
+
+@pytest.mark.parametrize(("missing", "is_cut"), [(0, False), (1, False), (8, True), (60, True)])
+def test_a_fruit_that_only_touches_the_edge_is_whole(missing: int, *, is_cut: bool) -> None:
+    """A disc 200 pixels wide of which the picture's edge takes so many pixels."""
+    ys, xs = np.mgrid[:200, :200]
+    disc = ((xs - 99.5) ** 2 + (ys - 99.5) ** 2 < 100**2)[:, missing:]
+    outline = np.array([[0, 0]], np.int32)
+    fruit = Detection(0, 100, disc, outline, 900, is_cut=True)
+    assert _cut_or_not(fruit, np.zeros((500, 700, 3), np.uint8)).is_cut == is_cut
