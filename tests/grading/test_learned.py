@@ -54,6 +54,39 @@ def test_what_may_be_two_kinds_is_one_thing_and_surer_for_it(model: Model) -> No
     assert found[0].box == pytest.approx((240, 240, 400, 400), abs=1e-3)
 
 
+def whole_red() -> np.ndarray:
+    return np.full((640, 640, 3), (30, 40, 220), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("other", "kinds"),
+    [
+        (row((27, 27, 36, 36), 0.5, 1), ["tomato"]),  # a part of the tomato
+        (row((8, 24, 24, 40), 0.5, 1), ["tomato", "orange"]),  # its neighbour
+        (row((33, 24, 49, 40), 0.5, 1), ["tomato", "orange"]),  # half behind it
+        (row((28, 28, 34, 34), 0.5, 0), ["tomato", "coin"]),  # a coin before it
+        (row((26, 24, 41, 40), 0.2, 0), ["tomato"]),  # one place is not both
+    ],
+)
+def test_a_part_of_a_fruit_is_no_fruit_and_a_neighbour_is_one(
+    tmp_path: Path, other: tuple[float, ...], kinds: list[str]
+) -> None:
+    model = load_model(card(tmp_path, network(np.array([row((24, 24, 40, 40), 0.9, 2), other]))))
+    assert [each.kind for each in find(whole_red(), model)] == kinds
+
+
+def test_scores_are_what_the_card_makes_of_them_and_coins_keep_their_own(tmp_path: Path) -> None:
+    rows = [row((24, 24, 40, 40), 0.5, 2), row((4, 4, 10, 10), 0.5, 0), row((4, 40, 16, 52), 0.05, 1)]
+    shy = load_model(card(tmp_path, network(np.array(rows)), slope_permille=1000, offset_permille=1386))
+    assert [(each.kind, each.score_permille) for each in find(whole_red(), shy)] == [
+        ("tomato", 800),
+        ("coin", 500),
+        ("orange", 174),
+    ]
+    plain = load_model(card(tmp_path, network(np.array(rows))))
+    assert [each.score_permille for each in find(whole_red(), plain)] == [500, 500]
+
+
 def test_the_outline_is_near_and_on_request_the_photographs_own(model: Model) -> None:
     pixels = picture()
     for detector, least in ((LearnedDetector(model, finds_edges=True), 0.96), (LearnedDetector(model), 0.80)):
