@@ -258,16 +258,19 @@ def _marks(lab: Floats, mask: Mask) -> tuple[Mask, Floats]:
     terms = _cubic(xs, ys, mask.shape)
     # Nine pixels around each of the core lie within the mask: the core is eroded by more than one.
     light = _box_sum(lab[..., 0].astype(np.float64), 1)[ys, xs] / 9
-    colour = _box_sum(np.hypot(lab[..., 1], lab[..., 2]).astype(np.float64), 1)[ys, xs] / 9
     sample = slice(None, None, max(1, len(light) // 2500))
     light_surface, sound = _sound_surface(terms[sample], light[sample])
+    darker = light - terms @ light_surface
+    depth[ys, xs] = -darker
+    if not (darker < -_MARK_DEPTH).any():
+        return none, depth
+    colour = _box_sum(np.hypot(lab[..., 1], lab[..., 2]).astype(np.float64), 1)[ys, xs] / 9
     colour_surface = _fitted(terms[sample][sound], colour[sample][sound])
-    darker, duller = light - terms @ light_surface, colour - terms @ colour_surface
+    duller = colour - terms @ colour_surface
     noise = 1.4826 * float(np.median(np.abs(darker - np.median(darker))))
     is_mark = (darker < -max(_MARK_DEPTH, 3.2 * noise)) & ((duller < -_MARK_DULLNESS) | (darker < -3 * _MARK_DEPTH))
     found = none
     found[ys, xs] = is_mark
-    depth[ys, xs] = -darker
     # A mark is more than a grain of sensor noise: at least five of nine neighbours.
     return np.asarray(found & (_box_sum(found.astype(np.uint8), 1) >= 5), dtype=bool), depth
 

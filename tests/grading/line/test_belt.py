@@ -168,7 +168,7 @@ class Network:
         self.looks += 1
         found = []
         for each in self.frames[pixels.tobytes()].truth if self.sees else ():
-            x, y, _, _ = each.box
+            x, y = each.box[:2]
             found.append(Detection(x, y, each.part, np.zeros((0, 2), np.int32), 900, is_cut=False))
         return found
 
