@@ -123,6 +123,18 @@ def test_what_lies_under_the_board_is_taken_off() -> None:
     assert thick.nm_per_px * 1.0 == pytest.approx(belt().nm_per_px * (HEIGHT_MM + 10) / HEIGHT_MM, rel=1e-3)
 
 
+def test_lengths_on_the_belt_under_a_thick_board_are_true() -> None:
+    """The board lay on 10 mm of plywood: what is measured is the belt beneath it."""
+    thick = belt_plane(find_board(photograph(ON_THE_BELT), A4), A4, lens(), thickness_um=10_000)
+    seen = replace(profile(), nm_per_px=thick.nm_per_px, camera_height_um=thick.camera_height_um, plane=thick.plane)
+    rotation, at = place(ON_THE_BELT)
+    x, y = np.array(A4.size_mm) / 2 + EDGE_MM
+    for depth_mm, wanted_mm in ((10.0, 60.0), (0.0, 61.0)):
+        ends = np.array([[x - 30, y, depth_mm], [x + 30, y, depth_mm]])
+        points = straightened(seen, GLASS.seen(ends, rotation, at)) * seen.mm_per_px
+        assert float(np.linalg.norm(points[1] - points[0])) == pytest.approx(wanted_mm, abs=0.1)
+
+
 def lengths(length_mm: float = 60.0) -> dict[str, tuple[float, float, float]]:
     """A length on the belt, where it lies: how far off it reads with one scale for all, and corrected, at worst."""
     rotation, at = place(ON_THE_BELT)
