@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from grading.line import modbus
 from grading.line.lanes import REJECT, LaneCommand, Lanes, lanes_for
 from grading.line.modbus import (
     SLOTS,
@@ -559,6 +561,24 @@ def test_the_words_of_a_slot_are_those_of_the_register_map() -> None:
     milliseconds = int(START.timestamp() * 1000) % (1 << 32)
     assert words == [9, 3, 1, 4_464, 2, 2, 1, 3, 1, 7, milliseconds >> 16, milliseconds & 65_535, 77, 9]
     assert slot_words(command, sequence=9, session=77, run=3, tier_code=2, by_position=False)[7] == 1
+
+
+def test_the_register_map_in_the_readme_is_the_one_in_the_code() -> None:
+    text = (Path(__file__).parents[3] / "grading/README.md").read_text()
+    section = text[text.index("### To a PLC over Modbus TCP") : text.index("### Over MQTT")]
+    for said in (
+        f"{modbus.MAP} (0x{modbus.MAP:04X})",
+        f"| {modbus.BELT_AT}, {modbus.BELT_AT + 1} | PLC |",
+        f"| {modbus.ECHO_AT} | PLC |",
+        f"| {modbus.MISSED_AT} | PLC |",
+        f"| {modbus.ANSWERS_AT} to {modbus.ANSWERS_AT + SLOTS - 1} | PLC |",
+        f"| {modbus.CONTROL_AT} | line | session |",
+        f"| {modbus.CONTROL_AT + 7} | line | heartbeat",
+        f"| {modbus.RING_AT} + {modbus.SLOT_WORDS} s | line | slot s (0 to {SLOTS - 1})",
+        f"| {modbus.SLOT_WORDS - 1} | sequence once more",
+        f"unchanged for {modbus.WATCHDOG_S * 1000:.0f} ms",
+    ):
+        assert said in section, said
 
 
 @pytest.mark.parametrize(
