@@ -13,11 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from api.cli import app
+from api.cli import app as commands
+from api.runtime import Runtime
 from grading import learned, samples
 from grading.camera import decode, to_jpeg
 from grading.damage import torn_row
@@ -26,6 +28,7 @@ from grading.errors import BrokenImageError, CannotGradeError
 from grading.look import Given
 from grading.report import grade_files
 from grading.standard import load_standard
+from tests.api.test_station import House
 
 Pixels = NDArray[np.uint8]
 SINGLE = samples.single(3)
@@ -34,7 +37,7 @@ COIN_FOLDER = Path("images") / "ecust_fruit_coin"
 
 def graded(*paths: Path | str, options: tuple[str, ...] = ("--scale", "marker")) -> tuple[int, list[dict[str, Any]]]:
     """Run the command and return its exit code and its lines: every one of them JSON, one per photograph."""
-    result = CliRunner().invoke(app, ["grade", *map(str, paths), "--json", *options])
+    result = CliRunner().invoke(commands, ["grade", *map(str, paths), "--json", *options])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -376,17 +379,17 @@ def test_a_model_that_is_not_the_one_its_card_describes_is_not_run(
 
     monkeypatch.setattr(learned, "shipped", shipped)
     (tmp_path / "a.jpg").write_bytes(SINGLE.jpeg)
-    result = CliRunner().invoke(app, ["grade", str(tmp_path / "a.jpg")])
+    result = CliRunner().invoke(commands, ["grade", str(tmp_path / "a.jpg")])
     assert result.exit_code == 2
     assert "SHA-256 differs" in result.output
-    assert CliRunner().invoke(app, ["grade", str(tmp_path / "a.jpg"), "--detector", "classical"]).exit_code == 0
+    assert CliRunner().invoke(commands, ["grade", str(tmp_path / "a.jpg"), "--detector", "classical"]).exit_code == 0
 
 
 def test_a_standard_with_a_gap_between_sizes_is_not_graded_by(tmp_path: Path) -> None:
     text = load_standard("mango").data.decode().replace("from = 351", "from = 360")
     (tmp_path / "gap.toml").write_text(text)
     (tmp_path / "a.jpg").write_bytes(SINGLE.jpeg)
-    result = CliRunner().invoke(app, ["grade", str(tmp_path / "a.jpg"), "--standard", str(tmp_path / "gap.toml")])
+    result = CliRunner().invoke(commands, ["grade", str(tmp_path / "a.jpg"), "--standard", str(tmp_path / "gap.toml")])
     assert result.exit_code == 2
     assert "gap" in result.output
 
@@ -397,3 +400,25 @@ def test_whatever_cannot_be_graded_is_said_once_more_to_a_person(tmp_path: Path)
     assert (code, report["refused"][0]["what"], report["fruits"][0]["tier"]) == (2, "no_scale", "doubtful")
     for refused in report["refused"]:
         assert CannotGradeError.__name__ not in refused["why"]
+
+
+# --- the station's door ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def house(rt: Runtime, app: FastAPI) -> House:
+    return House(rt, app)
+
+
+def test_the_stations_door_refuses_and_doubts_the_same(house: House) -> None:
+    ref = house.batch()
+    path = f"batches/{ref}/photographs"
+    for name, (made, what) in FILES.items():
+        if made():
+            answer = house.client.post(
+                f"/api/v1/station/{path}", content=made(), headers={"content-type": "image/jpeg"}
+            )
+            assert (answer.json()["code"], answer.status_code // 100) == (what, 4), name
+    assert house.state()["batch"]["photographs"] == 0
+    counted = house.send(path, to_jpeg(np.clip(samples.tray(7).pixels * 2.5, 0, 255).astype(np.uint8)))
+    assert counted["doubtful"] == counted["fruits"] == 12, "burnt out: a person decides about every one"
