@@ -312,6 +312,7 @@ _GRADING: Final[Mapping[type[OriginError], HTTPStatus]] = {
     grading_errors.OtherRunError: S.CONFLICT,
     grading_errors.FruitRefusedError: S.UNPROCESSABLE_ENTITY,
     grading_errors.FruitGapError: S.CONFLICT,
+    grading_errors.ClockAheadError: S.CONFLICT,
     grading_errors.LateFruitError: S.CONFLICT,
     grading_errors.StillRunningError: S.CONFLICT,
     grading_errors.ComparisonError: S.UNPROCESSABLE_ENTITY,

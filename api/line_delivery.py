@@ -37,6 +37,8 @@ LOOK_EVERY_S: Final = 0.5
 DISK_SHORT_BYTES: Final = 2 * 1024**3
 """With less room than this, files that the house has are let go before their batch is closed."""
 KEPT_LAST: Final = 50
+MOST_GAPS: Final = 3
+"""So many fruit of a batch, or one in fifty, are left out where the house refuses them; for more, a person looks."""
 _TRY_AGAIN: Final = frozenset({408, 429})
 _HOUSE_NOTE, _TOKEN_NOTE = "house", "token"
 
@@ -389,13 +391,17 @@ class Delivery:
         """Do what a refusal asks for, if it asks for something that can be done at once."""
         if refusal.code == "fruit_refused":
             refused = {each["number"]: each["reason"] for each in refusal.problem.get("refused", ())}
-            missing = refusal.problem.get("missing", ())
-            if missing and batch.id not in self._tried:  # the house lost what it had: bring it again, once
-                self._tried[batch.id] = self._ticks() - REFUSED_AGAIN_S
+            missing = set(refusal.problem.get("missing", ()))
+            if missing:  # the house lost what it had: bring it again, at once and then each minute
                 waiting = self._journal.fruit_waiting(batch.id, most=FRUIT_AT_ONCE)
                 names = {name for each in waiting if each.number in missing for name in each.files.split()}
                 self._journal.mark_files(sorted(names), WAITING)
-                return True
+                is_first = batch.id not in self._tried
+                self._tried[batch.id] = self._ticks() - REFUSED_AGAIN_S
+                return is_first
+            gaps = len(self._journal.gaps(batch.id)) + len(refused)
+            if gaps > max(MOST_GAPS, self._journal.last_number(batch.id) // 50):
+                return False  # so many at once are no bad fruit: something is wrong between us and the house
             self._journal.mark_refused(batch.id, refused)
             return bool(refused)
         if refusal.code == "fruit_gap" and refusal.problem.get("wanted", 0) <= self._journal.last_number(batch.id):

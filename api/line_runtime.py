@@ -172,6 +172,7 @@ class LineRuntime:
         self._commanded: dict[int, int] = {}
         self._disk_trouble: str | None = None
         self._lost_commands = 0
+        self._lost_lock = threading.Lock()
         self._left_open = journal.uncommanded()
         self._since: dict[str, datetime] = {}
         self._source_since = (SourceState.WAITING, clock.now())
@@ -489,7 +490,8 @@ class LineRuntime:
         return next((each for each in self._own_alarms(self._clock.now()) if each.level is Level.STOP), None)
 
     def _own_alarms(self, now: datetime) -> list[Alarm]:
-        self._lost_commands += len(self._wiring.lost())
+        with self._lost_lock:
+            self._lost_commands += len(self._wiring.lost())
         return [
             *alarms.emergency(self._wiring.outputs.emergency_reason),
             *alarms.calibration(self._grading.profile, now),

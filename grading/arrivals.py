@@ -20,6 +20,7 @@ from grading.errors import (
     CalibrationExpiredError,
     CalibrationFailedError,
     CannotGradeError,
+    ClockAheadError,
     EvidenceError,
     FruitGapError,
     FruitRefusedError,
@@ -297,8 +298,8 @@ def count(
     """Count delivered fruit in their batch and return the id of each by its number; again changes nothing.
 
     `gaps` are numbers of the run that no fruit will come for; `last` is the run's last number, told when the
-    line has closed the batch. Raises OtherRunError, FruitGapError, LateFruitError, FruitRefusedError (a
-    number that was counted with another record, passed after the calibration ended, or seen by another detector).
+    line has closed the batch. Raises OtherRunError, FruitGapError, LateFruitError, ClockAheadError, and
+    FruitRefusedError: counted with another record, passed after the calibration's end, seen by another detector.
     """
     row = station.find_batch(session, batch, lock=True)
     if row.line_run != run:
@@ -473,6 +474,9 @@ def _refuse_others(
 ) -> None:
     calibration = session.get_one(Calibration, batch.calibration_id)
     gaps = set(json.loads(batch.gaps))
+    ahead = next((each.delivered for each in fruit if each.delivered.at > now + _SKEW), None)
+    if ahead is not None:
+        raise ClockAheadError(ahead.number, ahead.at, now)
     refused: dict[int, str] = {}
     for each in fruit:
         number, at = each.delivered.number, each.delivered.at
@@ -483,8 +487,6 @@ def _refuse_others(
             refused[number] = "was told to be a gap"
         elif at > calibration.valid_until:
             refused[number] = "passed after the camera's calibration had ended"
-        elif at > now + _SKEW:
-            refused[number] = "passed in the future: the line's clock is wrong"
         elif batch.model not in {None, each.model}:
             refused[number] = "was seen by another detector than the batch's first fruit"
     if refused:

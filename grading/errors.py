@@ -41,6 +41,7 @@ GradingError
 ├── OtherRunError             a batch is filled by another run of a line, by photographs, or by a line
 ├── FruitRefusedError         fruit that a line delivers are not what their records say, or have none
 ├── FruitGapError             a line's numbers do not follow one another, and nobody said why
+├── ClockAheadError           a line's clock is ahead of ours: its fruit passed in the future
 ├── LateFruitError            the batch has ended: fruit with later numbers are not its own any more
 ├── StillRunningError         a line has not said or not delivered its last fruit
 ├── ComparisonError           an inspector's table that cannot be read, with the line
@@ -461,6 +462,18 @@ class FruitGapError(GradingError):
     def __init__(self, reference: str, *, wanted: int, found: int) -> None:
         super().__init__(f"batch {reference} waits for fruit {wanted}; the delivery goes on with {found}")
         self.reference, self.wanted, self.found = reference, wanted, found
+
+
+class ClockAheadError(GradingError):
+    """Fruit passed in the future: the line's clock, or ours, is wrong. They count when it is right, or later."""
+
+    code = "clock_ahead"
+
+    def __init__(self, number: int, at: datetime, now: datetime) -> None:
+        super().__init__(
+            f"fruit {number} passed at {format_time(at)}, here it is {format_time(now)}: set the line's clock, or ours"
+        )
+        self.number, self.at, self.now = number, at, now
 
 
 class LateFruitError(GradingError):

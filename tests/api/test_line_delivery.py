@@ -20,6 +20,7 @@ from api.line_journal import Journal
 from api.line_tables import WAITING, LineFile, LineFruit
 from api.packhouse import portions_of
 from api.runtime import Runtime
+from grading import arrivals
 from grading.errors import EvidenceError
 from grading.models import Batch, Fruit
 from grading.regrading import roots
@@ -352,6 +353,36 @@ def test_one_refused_fruit_is_told_as_a_gap_and_the_others_count(place: Place, e
     assert "not what its measures come to" in edge.journal.gaps(batch.id)[3]
     assert json.loads(place.batch().gaps) == [3]
     assert place.agrees()
+
+
+def test_many_refused_fruit_are_no_gaps_but_wait_for_a_person(
+    place: Place, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an upgrade of one side alone: a batch must not melt away fruit by fruit."""
+    batch = edge.begin(place.lot())
+    edge.pass_by(8)
+    with monkeypatch.context() as patched:
+        patched.setattr(arrivals, "decided", lambda _: {})
+        edge.deliver()
+        standing = edge.delivery.standing()
+        assert standing.error is not None
+        assert (standing.error[0], standing.waiting) == ("fruit_refused", 8)
+        assert edge.journal.gaps(batch.id) == {}
+    edge.deliver()
+    assert len(place.fruit()) == 8
+
+
+def test_fruit_from_a_clock_that_is_ahead_wait_and_are_no_gaps(place: Place, edge: Edge) -> None:
+    edge.begin(place.lot())
+    edge.pass_by(2)
+    with edge.journal.db.write() as session:
+        for row in session.exec(select(LineFruit)):
+            row.at = now() + timedelta(minutes=9)
+            session.add(row)
+    edge.deliver()
+    standing = edge.delivery.standing()
+    assert standing.error is not None
+    assert (standing.error[0], standing.waiting, place.fruit()) == ("clock_ahead", 2, [])
 
 
 def test_evidence_that_the_house_lost_is_brought_again(place: Place, edge: Edge) -> None:

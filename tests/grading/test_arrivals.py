@@ -12,6 +12,7 @@ from grading.arrivals import Delivered, Judged
 from grading.errors import (
     CalibrationExpiredError,
     CalibrationMissingError,
+    ClockAheadError,
     EvidenceError,
     FruitGapError,
     FruitRefusedError,
@@ -246,7 +247,7 @@ def test_fruit_that_passed_after_the_calibration_or_in_the_future_are_refused(
     with pytest.raises(FruitRefusedError, match="calibration had ended"):
         count(db, files, ref, fruit, now + timedelta(hours=2))
     fruit = delivered(files, belts.passed(1, 1), now + timedelta(minutes=30), setup=setup)
-    with pytest.raises(FruitRefusedError, match="clock is wrong"):
+    with pytest.raises(ClockAheadError, match="set the line's clock"):
         count(db, files, ref, fruit, now)
     assert len(count(db, files, ref, fruit, now + timedelta(hours=9))) == 1, "delivered late is not passed late"
 
