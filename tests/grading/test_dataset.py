@@ -196,6 +196,34 @@ def test_a_bent_fruit_is_not_filled_up_to_its_box() -> None:
     assert overlap(filled(points, (240, 320)), drawn) > 0.9
 
 
+def banana_on_a_plate() -> tuple[np.ndarray, np.ndarray, Label]:
+    """A banana around the shaded middle of a white plate on a brown table; what of it is drawn; its box."""
+    rng = np.random.default_rng(4)
+    pixels = np.full((360, 480, 3), (70, 120, 170), np.uint8)
+    cv2.circle(pixels, (240, 180), 165, (225, 228, 230), -1, cv2.LINE_AA)
+    bare = pixels.copy()
+    cv2.ellipse(pixels, (240, 110), (120, 120), 0, 10, 170, (40, 190, 215), 40, cv2.LINE_AA)
+    drawn = np.abs(pixels.astype(int) - bare).max(axis=2) > 60
+    # A lamp from the left, and the shadow of the banana's bow on the plate.
+    shadow = cv2.GaussianBlur(cv2.circle(np.zeros(bare.shape[:2], np.float32), (240, 130), 70, 1, -1), (0, 0), 18)
+    lit = (1 - 0.35 * shadow * ~drawn)[..., None] * np.linspace(1.0, 0.75, 480)[None, :, None]
+    noisy = np.clip(pixels * lit + rng.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
+    ys, xs = np.nonzero(drawn)
+    corners = np.array([[xs.min(), ys.min()], [xs.max() + 1, ys.max() + 1]], float)
+    return noisy, drawn, Label("banana", corners, is_box=True)
+
+
+def test_a_banana_on_a_plate_takes_less_plate_with_it_by_its_own_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, drawn, label = banana_on_a_plate()
+    points, is_found = outline_in(pixels, label, is_round=False)
+    ours = overlap(filled(points, drawn.shape), drawn)
+    monkeypatch.setattr("grading.dataset._own_colours", lambda *_: None)
+    points, _ = outline_in(pixels, label, is_round=False)
+    assert is_found
+    assert ours > 0.96
+    assert ours > overlap(filled(points, drawn.shape), drawn) + 0.03
+
+
 def test_where_nothing_stands_out_an_ellipse_is_assumed() -> None:
     drawn = Label("orange", np.array([[100.0, 80.0], [220.0, 80.0], [220.0, 160.0], [100.0, 160.0]]), is_box=True)
     points, is_found = outline_in(np.full((240, 320, 3), 96, np.uint8), drawn, is_round=False)
