@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from grading.camera import Pixels
+from grading.camera import Pixels, decode
 from grading.line.light import Kind, Light, Limits, Trouble, Watch, judged, observed
 from grading.rendering import Belt
 
@@ -249,3 +250,21 @@ def test_the_belt_is_seen_under_a_full_load_of_fruit() -> None:
 
 def test_a_limit_can_be_set() -> None:
     assert Kind.TOO_DARK in judged(replace(GOOD, exposure=60), limits=Limits(least_exposure=61))
+
+
+@pytest.mark.shared
+def test_real_photographs_are_good_and_their_spoilt_copies_are_not(shared: Path) -> None:
+    """Photographs by hand are a little soft: two in forty count as blurred. Spoilt ones are all found."""
+    every = sorted((shared / "images" / "ecust_fruit_coin").rglob("*.[jJ][pP]*[gG]"))
+    photographs = [decode(each.read_bytes()).pixels for each in every[:: max(1, len(every) // 12)][:12]]
+    assert len(photographs) == 12
+    found = [set(judged(observed(each))) for each in photographs]
+    assert sum(bool(each) for each in found) <= 2
+    assert set().union(*found) <= {Kind.BLURRED}
+    for pixels in photographs:
+        assert Kind.BLURRED in judged(observed(blurred(5.0)(pixels)))
+        assert Kind.TOO_DARK in judged(observed(times(0.08, 0.08, 0.08)(pixels)))
+        assert Kind.TOO_BRIGHT in judged(observed(times(6.0, 6.0, 6.0)(pixels)))
+        light = observed(pixels)
+        assert Kind.COLOUR_SHIFT in judged(observed(times(0.8, 1.0, 1.0)(pixels)), light.baseline)
+        assert Kind.COLOUR_SHIFT not in judged(light, light.baseline)
