@@ -27,14 +27,16 @@ export const isSoundOn = () => localStorage.getItem(SOUND) === "on";
 export function setSound(isOn) {
   localStorage.setItem(SOUND, isOn ? "on" : "off");
   drawn = "";
-  if (isOn) tone([[0, 660]]);
+  if (!isOn) return;
+  audio ??= new AudioContext();
+  tone([[0, 660]]);
 }
 
 /** @param {Alarm} alarm */
 const keyOf = (alarm) => `${alarm.id} ${alarm.level} ${alarm.since}`;
 
 /** @param {Alarm} alarm */
-const nameOf = (alarm) => wordOr(`line.js.alarm.${alarm.kind}`, words(alarm.text));
+const nameOf = (alarm) => wordOr(`line.js.alarm.${alarm.id}`, wordOr(`line.js.alarm.${alarm.kind}`, words(alarm.text)));
 
 /**
  * @param {Alarm[]} alarms
@@ -151,8 +153,9 @@ function tone(notes) {
 /** One soft note: a doubtful fruit waits. */
 export const chime = () => tone([[0, 520]]);
 
+// Browsers allow sound after a touch only.
 addEventListener("pointerdown", () => {
-  audio ??= new AudioContext();
+  if (isSoundOn()) audio ??= new AudioContext();
 });
 setInterval(() => {
   if (standing.some((alarm) => alarm.level === "stop" && !hushed.has(keyOf(alarm)))) tone(TWO);

@@ -230,7 +230,7 @@ for (const name of ["pointerup", "pointercancel"])
 
 /** How many fruit the strip shows whole; a phone scrolls. */
 function room() {
-  const card = place.querySelector("li")?.clientWidth || 92;
+  const card = innerWidth >= 1600 && innerHeight >= 900 ? 116 : 92;
   return innerWidth <= 760 || !place.clientWidth
     ? LAST_MOST
     : Math.min(LAST_MOST, Math.floor((place.clientWidth - 16) / card));

@@ -530,6 +530,11 @@ export function calmPanel() {
   );
 }
 
+// A key held down must not decide one fruit after the other.
+need("#side").addEventListener("keydown", (event) => {
+  if (event.repeat && (event.key === "Enter" || event.key === " ")) event.preventDefault();
+});
+
 /** Puts a panel in place of the last one; the focus stays on what it was on. @param {Node[]} panel */
 export function fillSide(...panel) {
   const place = need("#side");
