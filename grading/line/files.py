@@ -68,8 +68,8 @@ class FileSource:
         began, began_at = time.monotonic(), self._clock.now()
         number, size, base_s, at_s = 0, None, 0.0, 0.0
         while not self._closed.is_set():
-            before = number
-            for stamp_s, picture in self._played():
+            is_of_use = False
+            for stamp_s, picture in self._pass():
                 at_s = base_s + stamp_s
                 number += 1
                 if self._settings.paced and self._closed.wait(max(0.0, began + at_s - time.monotonic())):
@@ -83,13 +83,21 @@ class FileSource:
                     self._skipped[error.kind] += 1
                     self._trouble = str(error)
                     continue
-                self._state = SourceState.RUNNING
+                self._state, is_of_use = SourceState.RUNNING, True
                 taken_at = began_at + timedelta(seconds=at_s)
                 yield Shot(pixels, number - 1, at_s, taken_at, belt_now(self._encoder))
-            if not self._settings.loop or number == before:
+            # A recording without one usable picture would be played for ever, and give nothing.
+            if not self._settings.loop or not is_of_use:
                 break
             base_s = at_s + 1 / (self._settings.fps or 30)
         self._state = SourceState.ENDED
+
+    def _pass(self) -> Iterator[Stamped]:
+        """Play the recording once; one that is gone by now, or breaks its reader, ends it with the reason."""
+        try:
+            yield from self._played()
+        except (SourceError, OSError, cv2.error) as error:
+            self._trouble = str(error)
 
     def close(self) -> None:
         """Stop; calling twice is safe."""

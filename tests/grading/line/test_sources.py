@@ -125,6 +125,26 @@ def test_a_folder_gives_its_pictures_and_names_those_that_are_none(tmp_path: Pat
     assert "640 x 480 where 320 x 240 came before" in source.trouble
 
 
+def test_a_folder_of_nothing_usable_ends_even_where_it_is_to_be_played_for_ever(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(b"no picture")
+    source = open_source(f"folder:{tmp_path}?loop=1")
+    assert list(source.shots()) == []
+    assert source.state is SourceState.ENDED
+    assert source.skipped == {"image_broken": 3}
+
+
+def test_a_recording_that_is_taken_away_ends_with_the_reason(tmp_path: Path) -> None:
+    path = written(tmp_path / "belt.avi", 4)
+    source = open_source(f"video:{path}?loop=1")
+    shots = source.shots()
+    assert len(list(itertools.islice(shots, 4))) == 4
+    path.unlink()
+    assert list(shots) == []
+    assert source.state is SourceState.ENDED
+    assert "is no video that can be read" in source.trouble
+
+
 def test_a_bomb_in_a_folder_is_not_unpacked(tmp_path: Path) -> None:
     (tmp_path / "0.jpg").write_bytes(jpeg(bars()(0)))
     ok, bomb = cv2.imencode(".png", np.zeros((8000, 8000), np.uint8))
