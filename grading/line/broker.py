@@ -6,6 +6,7 @@ commands of any other session, and everything when our state is `offline` or our
 broker kept, or delivers late or twice, can move a gate for another fruit.
 """
 
+import contextlib
 import logging
 import random
 import threading
@@ -110,7 +111,7 @@ def schemas() -> dict[str, Any]:
 @dataclass(slots=True)
 class _Entry:
     command: LaneCommand
-    message: int | None = None
+    message: paho.MQTTMessageInfo | None = None
     is_published: bool = False
     is_taken: bool = False
 
@@ -140,7 +141,6 @@ class MqttOutputs:
         self._reason: str | None = None
         self._retained: EmergencyMessage | None = None
         self._is_connected = self._is_subscribed = self._is_over = self._is_closing = self._is_forgetting = False
-        self._confirmed: set[int] = set()
         self._state = State.LOST
         self._thread = threading.Thread(target=self._work, name="mqtt-outputs", daemon=True)
 
@@ -228,7 +228,7 @@ class MqttOutputs:
                 # A client of its own for every session: paho would send again what it had not confirmed in the last.
                 if self._one_session():
                     delay_s = RETRY_S
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 _log.debug("no broker at %s: %s", self._detail, error)
             except Exception:  # noqa: BLE001  # whatever it is, the line must not lose its gates for good
                 _log.exception("the broker's thread stumbled; connecting anew")
@@ -247,7 +247,7 @@ class MqttOutputs:
         with self._wake:
             self._is_connected = self._is_subscribed = self._is_over = self._is_forgetting = False
             self._session = random.randrange(1, 1 << 31)
-            self._sequence, self._confirmed, self._retained, self._told_number = 0, set(), None, -1
+            self._sequence, self._retained, self._told_number = 0, None, -1
         client = self._client()
         host, port = broker_address("mqtt.url", self._url)
         try:
@@ -266,8 +266,10 @@ class MqttOutputs:
         finally:
             with self._wake:
                 is_connected, session = self._is_connected, self._session
-            if is_connected:
-                self._confirm(client, "state", StateMessage(1, "offline", session), retain=True)
+            # Where it went away in this very moment, the last will says the same.
+            with contextlib.suppress(ValueError, RuntimeError):
+                if is_connected:
+                    self._confirm(client, "state", StateMessage(1, "offline", session), retain=True)
             client.disconnect()
             client.loop_stop()
 
@@ -326,19 +328,22 @@ class MqttOutputs:
                 at=format_time(command.at),
                 doubtful=command.is_doubtful,
             )
-        number = self._publish(client, "command", message, qos=1)
+        sent = self._publish(client, "command", message, qos=1)
         with self._wake:
-            entry.message = number
+            entry.message = sent
 
     def _publish(
         self, client: paho.Client, word: str, message: msgspec.Struct, *, qos: int, retain: bool = False
-    ) -> int:
-        return client.publish(f"{self._topic}/{word}", msgspec.json.encode(message), qos=qos, retain=retain).mid
+    ) -> paho.MQTTMessageInfo:
+        return client.publish(f"{self._topic}/{word}", msgspec.json.encode(message), qos=qos, retain=retain)
 
     def _confirm(self, client: paho.Client, word: str, message: msgspec.Struct, *, retain: bool) -> bool:
         """Publish and wait until the broker has it; return whether it has."""
-        number = self._publish(client, word, message, qos=1, retain=retain)
-        return self._until(lambda: number in self._confirmed)
+        sent = self._publish(client, word, message, qos=1, retain=retain)
+        ends_s = time.monotonic() + CONNECT_S
+        while not sent.is_published() and time.monotonic() < ends_s and not self._is_over:
+            sent.wait_for_publish(0.1)
+        return sent.is_published()
 
     def _until(self, is_so: Callable[[], bool]) -> bool:
         with self._wake:
@@ -370,12 +375,6 @@ class MqttOutputs:
                     self._is_connected, self._is_over = False, True
                     self._wake.notify_all()
 
-        def on_publish(_client: Any, _data: Any, number: int, *_: Any) -> None:
-            with self._wake:
-                if session == self._session:
-                    self._confirmed.add(number)
-                    self._wake.notify_all()
-
         def on_message(_client: Any, _data: Any, message: paho.MQTTMessage) -> None:
             try:
                 if message.topic.endswith("/missed"):
@@ -391,7 +390,7 @@ class MqttOutputs:
                     self._adopt()
 
         client.on_connect, client.on_subscribe, client.on_disconnect = on_connect, on_subscribe, on_disconnect
-        client.on_publish, client.on_message = on_publish, on_message
+        client.on_message = on_message
         return client
 
     def _missed(self, message: MissedMessage) -> None:
@@ -403,6 +402,10 @@ class MqttOutputs:
                 if (command.run, command.fruit) == (message.run, message.fruit):
                     self._lost.append(LostCommand(command, MISSED[message.why]))
                     break
+            # Once: the same message again says nothing new.
+            self._gone = deque(
+                (each for each in self._gone if (each.run, each.fruit) != (message.run, message.fruit)), REMEMBERED
+            )
             self._entries = [
                 e for e in self._entries if (e.command.run, e.command.fruit) != (message.run, message.fruit)
             ]
@@ -439,9 +442,8 @@ class MqttOutputs:
         belt_um, now = self._where(), self._clock.now()
         kept: list[_Entry] = []
         for entry in self._entries:
-            entry.is_taken = entry.is_taken or (entry.message is not None and entry.message in self._confirmed)
+            entry.is_taken = entry.is_taken or (entry.message is not None and entry.message.is_published())
             if entry.is_taken and self._lanes.left_um(entry.command, belt_um=belt_um, now=now) < 0:
-                self._confirmed.discard(entry.message or 0)
                 self._gone.append(entry.command)
                 continue
             kept.append(entry)

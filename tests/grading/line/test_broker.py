@@ -195,6 +195,13 @@ def test_a_command_that_reaches_the_gate_too_late_is_reported_by_it(line) -> Non
     until(lambda: line.note() or 1 in line.lost)
     assert line.lost == {1: "gate_too_late"}
     line.run_out()
+    missed = {"v": 1, "session": line.gates.session, "run": "run", "fruit": 1, "why": "late"}
+    line.gates._client.publish("guoyuan/line/L-1/missed", json.dumps(missed), qos=1).wait_for_publish(10)
+    line.fruit(2, tier="A")
+    line.taken(2)
+    assert line.outputs.lost() == []
+    line.commands.pop(2)
+    line.belt.fruit.pop()
     assert line.check() == [1]
 
 
