@@ -4,7 +4,8 @@ The rollers turn a fruit about an axis across the belt, so its views differ, and
 are put together, so that a better fruit never gets a worse class:
 
 - *Length*: the median; turning does not change it. *Equatorial diameter* of a long fruit: the mean of the two largest
-  widths, because the section is not round and standards mean its largest diameter; of a round one: the median.
+  widths, because the section is not round and standards mean its largest diameter; of a round one: the median of that
+  caliper, longest or shortest, which stays the same from all sides.
 - *Volume*: over a turn the mean of the squared widths is, within a percent, the product of the section's diameters.
 - *Marks*: turning moves a mark along the belt, never across it. So the fruit is cut into zones across the belt;
   in each zone the view that shows most counts, and zones are added up. A mark seen in five views counts once, two marks
@@ -189,10 +190,15 @@ def _largest_by_rank(views: Sequence[Sequence[Mark]]) -> list[Mark]:
 
 
 def _equatorial_um(views: Sequence[Measures], solid: Solid, *, is_turned: bool) -> int:
-    if solid.form == "long" and is_turned and len(views) > 1:
+    if not is_turned or len(views) < 2:
+        return round(median(m.equatorial_um for m in views))
+    if solid.form == "long":
         widest = sorted((m.equatorial_um for m in views), reverse=True)[:2]
         return round(sum(widest) / len(widest))
-    return round(median(m.equatorial_um for m in views))
+    # The equator of a body of revolution is the longest caliper from any side if it is flat, the shortest if it is
+    # tall; the other caliper changes as it turns.
+    calipers = [m.length_um for m in views], [m.width_um for m in views]
+    return round(median(min(calipers, key=lambda each: max(each) - min(each))))
 
 
 def _volume_mm3(views: Sequence[Measures], solid: Solid) -> int:

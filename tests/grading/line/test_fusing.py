@@ -95,6 +95,13 @@ def test_a_turned_fruit_is_as_wide_as_its_widest_sides_and_as_heavy_as_their_mea
     assert seen.length_um == 100_000
 
 
+def test_the_equator_of_a_round_fruit_is_the_caliper_that_does_not_change() -> None:
+    flat = [side(length=80_000, width=width) for width in (70_000, 74_000, 79_000, 71_000)]
+    tall = [side(length=length, width=80_000) for length in (96_000, 84_000, 81_000, 90_000)]
+    for views in (flat, tall):
+        assert fuse(views, Solid(880, 900, "round"), across_is_y=True, is_turned=True).equatorial_um == 80_000
+
+
 def test_more_views_narrow_the_mass_but_never_below_what_they_share() -> None:
     spreads = [
         measures.mass_high_g / measures.mass_g for count in (1, 2, 4, 9, 60) for measures in [fused(*[side()] * count)]
