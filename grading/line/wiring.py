@@ -135,7 +135,8 @@ class Wiring:
         """
         with self._lock:
             is_counted = self.encoder is not None and self.encoder.is_counted
-            belt_um = None if self.encoder is None else self.encoder.belt_um()
+            # A position that is only reckoned from time says no more than the time does.
+            belt_um = self.encoder.belt_um() if self.encoder is not None and is_counted else None
             command = self.lanes.command(
                 run,
                 fruit,
@@ -291,13 +292,14 @@ def open_wiring(path: Path, tariff: Tariff, *, clock: Clock | None = None) -> Wi
     # From here on every key has been looked at, and threads begin.
     outputs: list[Outputs] = []
     is_counted = encoder is not None and encoder.is_counted
+    aimed_by = where if is_counted else _nowhere
     if plc is not None and file.modbus is not None:
         is_its_own = file.encoder is not None and file.encoder.from_ == "plc"
         by_modbus = ModbusOutputs(
             plc,
             lanes,
             time_by,
-            where=where,
+            where=aimed_by,
             seen=encoder.seen if is_its_own and isinstance(encoder, CountedEncoder) else None,
             by_position=is_counted,
             first_register=file.modbus.first_register,
@@ -306,7 +308,7 @@ def open_wiring(path: Path, tariff: Tariff, *, clock: Clock | None = None) -> Wi
         outputs.append(by_modbus)
         by_modbus.start()
     if file.mqtt is not None:
-        by_mqtt = MqttOutputs(file.mqtt.url, file.line, lanes, time_by, where=where, by_position=is_counted)
+        by_mqtt = MqttOutputs(file.mqtt.url, file.line, lanes, time_by, where=aimed_by, by_position=is_counted)
         outputs.append(by_mqtt)
         by_mqtt.start()
     everywhere: Outputs = NoOutputs() if not outputs else outputs[0] if len(outputs) == 1 else AllOutputs(outputs)

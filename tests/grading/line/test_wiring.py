@@ -161,6 +161,11 @@ def test_a_command_that_comes_too_late_is_sent_to_reject(tmp_path) -> None:
     assert "too late" in late.why.en
 
 
+def test_a_position_reckoned_from_time_makes_no_command_late(tmp_path) -> None:
+    wiring = opened(tmp_path, '[encoder]\nfrom = "speed:250mm/s"')
+    assert wiring.direct("r", 1, "A", is_doubtful=False, seen_at=START, seen_um=-10_000_000).lane == 1
+
+
 def test_an_unknown_tier_is_refused(tmp_path) -> None:
     with pytest.raises(WiringError, match="'D'"):
         opened(tmp_path).direct("r", 1, "D", is_doubtful=False, seen_at=START, seen_um=0)
