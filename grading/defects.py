@@ -5,6 +5,7 @@ for marks; they are no defects and are not returned. What it can and cannot do i
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grading.camera import Pixels
-from grading.learned import Model
+from grading.learned import Model, shipped
 
 Mask = NDArray[np.bool_]
 
@@ -120,6 +121,12 @@ def defects_mm2(found: list[Defect], *, mm_per_px: float) -> int:
         x, y, w, h = each.box
         covered[y : y + h, x : x + w] |= each.part
     return round(int(covered.sum()) * mm_per_px * mm_per_px)
+
+
+@cache
+def shipped_model() -> DefectModel:
+    """Return the model that comes with the product. Raises ModelFileError."""
+    return DefectModel(shipped("defects"))
 
 
 def _groups(rows: NDArray[np.float32]) -> list[list[NDArray[np.float32]]]:
