@@ -1,6 +1,5 @@
 """The commands of a line: run it with its console, say how it stands, deliver what waits."""
 
-import webbrowser
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -109,10 +108,8 @@ def run(  # noqa: PLR0917  # options, not positions
         secret = pin or code
         door = Door(None if host in LOOPBACK else lambda typed: _is_same(typed, secret))
         hosts = LOOPBACK if host in LOOPBACK else ("*",)
-        address = f"http://{host}:{port}"
-        if browser and not as_json:
-            webbrowser.open(address)
-        return serve(create_app(line, door=door, hosts=hosts), host=host, port=port, as_json=as_json)
+        console = create_app(line, door=door, hosts=hosts)
+        return serve(console, host=host, port=port, as_json=as_json, shows=browser and not as_json)
 
 
 @command(app)

@@ -29,6 +29,7 @@ FRUIT_AT_ONCE: Final = 60
 """How many fruit one request counts: their evidence together stays below what one body may hold, mostly."""
 BUNDLE_BYTES: Final = 3 * 1024 * 1024
 TIMEOUT_S: Final = 20.0
+CONNECT_S: Final = 5.0
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
 HOUSE_EVERY_S: Final = 15.0
@@ -76,7 +77,10 @@ class House:
         self, server: str, *, transport: httpx.BaseTransport | None = None, timeout_s: float = TIMEOUT_S
     ) -> None:
         self._http = httpx.Client(
-            base_url=server.rstrip("/"), timeout=timeout_s, transport=transport, follow_redirects=False
+            base_url=server.rstrip("/"),
+            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_S)),
+            transport=transport,
+            follow_redirects=False,
         )
         self.token: str | None = None
 

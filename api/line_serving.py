@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import webbrowser
 
 import typer
 import uvicorn
@@ -13,8 +14,8 @@ from api.terminal import OK, UNREACHABLE
 _GRACE_S = 3
 
 
-def serve(app: FastAPI, *, host: str, port: int, as_json: bool) -> int:
-    """Serve the console until told to stop; return the exit code."""
+def serve(app: FastAPI, *, host: str, port: int, as_json: bool, shows: bool = False) -> int:
+    """Serve the console until told to stop, shown in a browser once it listens; return the exit code."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -24,7 +25,7 @@ def serve(app: FastAPI, *, host: str, port: int, as_json: bool) -> int:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    server = _Server(config, as_json=as_json)
+    server = _Server(config, as_json=as_json, shows=shows)
     # uvicorn raises the signal that stopped it once more when it is done; the line is ended after that.
     for caught in (signal.SIGTERM, signal.SIGINT):
         signal.signal(caught, lambda *_: None)
@@ -35,9 +36,9 @@ def serve(app: FastAPI, *, host: str, port: int, as_json: bool) -> int:
 class _Server(uvicorn.Server):
     """uvicorn's server, saying once where it listens."""
 
-    def __init__(self, config: uvicorn.Config, *, as_json: bool) -> None:
+    def __init__(self, config: uvicorn.Config, *, as_json: bool, shows: bool) -> None:
         super().__init__(config)
-        self._as_json = as_json
+        self._as_json, self._shows = as_json, shows
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # sockets are passed through
         """Start listening and say so."""
@@ -46,6 +47,8 @@ class _Server(uvicorn.Server):
             address = f"http://{self.config.host}:{self.config.port}"
             typer.echo(json.dumps({"listens": address}) if self._as_json else f"the line's console: {address}")
             sys.stdout.flush()
+            if self._shows:
+                webbrowser.open(address)
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # as above
         """Let the live streams end by themselves, then stop."""

@@ -24,6 +24,7 @@ from grading import arrivals
 from grading.errors import EvidenceError
 from grading.models import Batch, Fruit
 from grading.regrading import roots
+from grading.standard import CULL
 from ledger.canonical import canonical
 from ledger.follow import drain
 from ledger.kernel.actors import Role
@@ -192,10 +193,13 @@ def test_graded_belt_fruit_fill_packs_like_photographed_ones(place: Place, edge:
     drain(place.rt.db, [GradedStock()], now=now())
     state = place.client.get("/api/v1/station/state").json()
     assert state["batch"]["closing"]["mass_from"] == "camera"
-    assert sum(lot["mass_g"] for lot in state["graded_lots"]) == 3600
+    tiers = {each["tier"]: each for each in state["batch"]["tiers"] if each["fruits"]}
+    assert sum(each["mass_g"] for each in tiers.values()) == 3600
+    sold = {tier: each for tier, each in tiers.items() if tier != CULL}
+    assert {lot["tier"]: lot["mass_g"] for lot in state["graded_lots"]} == {t: e["mass_g"] for t, e in sold.items()}
     with place.rt.db.read() as session:
-        lots = {lot.id: portions_of(session, lot) for lot in session.exec(select(GradedLot))}
-    assert sum(len(portions) for portions in lots.values()) == 16
+        filling = {lot.tier: len(portions_of(session, lot)) for lot in session.exec(select(GradedLot))}
+    assert {tier: filling[tier] for tier in sold} == {tier: each["fruits"] for tier, each in sold.items()}
     report = place.client.get(f"/api/v1/station/batches/{place.batch().ref}/report").json()
     assert (report["fruits"], report["is_closed"]) == (16, True)
 
