@@ -54,7 +54,7 @@ _JPEG: Final = (
     # Outlines are seen by colour: chroma keeps its full resolution.
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
 )
-_CLIPPED: Final = 250
+_CLIPPED: Final = (250, 250, 250)
 _MOST_CLIPPED_PERMILLE: Final = 60
 _MOST_ASPECT: Final = {"round": 1.45, "long": 2.1}
 _LEAST_LIKE_ELLIPSE: Final = {"round": 0.915, "long": 0.955}
@@ -279,7 +279,8 @@ def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) ->
     area, hull = float(cv2.contourArea(contour)), float(cv2.contourArea(cv2.convexHull(contour)))
     solid = area / hull if hull else 0.0
     alike = _like_ellipse(mask)
-    clipped = int(((upright[y : y + h, x : x + w].min(axis=2) >= _CLIPPED) & mask).sum()) * 1000 / int(mask.sum())
+    burnt = cv2.inRange(upright[y : y + h, x : x + w], _CLIPPED, (255, 255, 255))
+    clipped = int(np.count_nonzero((burnt > 0) & mask)) * 1000 / int(mask.sum())
     contrast = min(1.0, float(np.median(distance[y : y + h, x : x + w][mask])) / 28)
     side = Side(
         measures=measures,
