@@ -104,6 +104,10 @@ class AutomaticDetector:
         row = max(1, pixels.shape[0] // 8)
         return sorted(found, key=lambda d: ((d.y + d.mask.shape[0] // 2) // row, d.x))
 
+    def ground(self, pixels: Pixels) -> str:
+        """Return `plain`, `other` or `busy`: who was asked follows from it."""
+        return ground_of(pixels).value
+
     def coins(self, pixels: Pixels) -> list[Box]:
         """Return where coins lie, best first."""
         return [each.box for each in self._finds(pixels) if each.kind == "coin"]

@@ -67,6 +67,15 @@ class WeighsCoins(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsGround(Protocol):
+    """A detector that looks at the ground first, and can say what it took it for."""
+
+    def ground(self, pixels: Pixels) -> str:
+        """Return the name of the ground the fruit lie on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ClassicalDetector:
     """Colour against the ground: Lab chroma distance to the median ground colour, Otsu, split where two touch.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from grading.calibrate import Coin, Marker
 from grading.camera import MAX_BYTES, Frame, decode, to_lab
-from grading.detect import Detection, Detector
+from grading.detect import Detection, Detector, TellsGround
 from grading.detectors import AUTOMATIC, detector_named
 from grading.errors import (
     CannotGradeError,
@@ -109,13 +109,16 @@ def _report(path: Path, setups: list[Setup]) -> tuple[dict[str, Any], bytes | No
         "refused": [],
         "standard": {"id": setups[0].standard.id, "edition": setups[0].standard.edition},
         "detector": setups[0].detector.description["name"],
+        "ground": None,
         "same_as": None,
     }
+    detector = setups[0].detector
     frame = None
     try:
         data = _read(path)
         frame = decode(data)
-        report |= {"width": frame.width, "height": frame.height}
+        ground = detector.ground(frame.pixels) if isinstance(detector, TellsGround) else None
+        report |= {"width": frame.width, "height": frame.height, "ground": ground}
         seen, setup, told_by = _look(frame, data, setups)
     except CannotGradeError as error:
         refused = [{"what": error.code, "why": str(error)}]
@@ -123,7 +126,7 @@ def _report(path: Path, setups: list[Setup]) -> tuple[dict[str, Any], bytes | No
             cut = error.cut_boxes if isinstance(error, NoFruitError) else ()
             told = report | {"refused": refused + [_cut(box) for box in cut]}
             return told, None if frame is None else frame.digest
-        found = setups[0].detector.detect(frame.pixels)
+        found = detector.detect(frame.pixels)
         told = report | {
             "fruits": [_without_scale(frame, each, setups[0]) for each in found if not each.is_cut],
             "refused": refused + [_cut(each.box) for each in found if each.is_cut],

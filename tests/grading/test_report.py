@@ -18,7 +18,7 @@ from grading.standard import load_standard
 from tests.grading.conftest import target, tray
 
 MANGO = load_standard("mango")
-KEYS = {"image", "width", "height", "scale", "fruits", "refused", "standard", "detector", "same_as"}
+KEYS = {"image", "width", "height", "scale", "fruits", "refused", "standard", "detector", "ground", "same_as"}
 
 
 def test_every_file_gets_its_report_and_a_refusal_says_why(tmp_path: Path) -> None:
@@ -33,6 +33,11 @@ def test_every_file_gets_its_report_and_a_refusal_says_why(tmp_path: Path) -> No
     whats = [[each["what"] for each in report["refused"]] for report in reports]
     assert whats == [[], ["no_fruit"], ["image_broken"], ["file_unreadable"]]
     assert reports[0]["standard"]["id"] == "mango-codex-184"
+    assert [(report["detector"], report["ground"]) for report in reports[:3]] == [
+        ("automatic", "plain"),
+        ("automatic", "plain"),
+        ("automatic", None),
+    ]
     assert (reports[1]["width"], reports[1]["height"]) == (1600, 1000), "a picture without fruit is still a picture"
     json.dumps(reports)
 
