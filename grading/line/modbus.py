@@ -8,6 +8,7 @@ button is pressed and in an emergency. So there is one way back from every fault
 still lies before its gate is commanded again and what does not is lost, and said to be.
 """
 
+import contextlib
 import logging
 import random
 import socket
@@ -61,6 +62,9 @@ WATCHDOG_S: Final = 0.5
 """How long a PLC waits for a heartbeat before it rejects everything."""
 POLL_S: Final = 0.05
 AGAIN_S: Final = 0.3
+SHARED_S: Final = 2.0
+SESSIONS: Final = 50
+"""How many sessions of our own are remembered, to tell them from another line's."""
 HALTED_S: Final = 1.0
 """How long a PLC may leave our heartbeat without an echo."""
 TIMEOUT_S: Final = 1.0
@@ -279,6 +283,7 @@ class ModbusOutputs:
         self._proven: _Moment | None = None
         self._missed = 0
         self._session = self._last_session = self._sequence = self._heartbeat = self._confirmed = 0
+        self._sessions: deque[int] = deque(maxlen=SESSIONS)
         self._is_agreed = False
         self._emergency_number = 0
         self._told = (-1, -1)
@@ -399,6 +404,13 @@ class ModbusOutputs:
     def _greet(self, connection: Connection) -> None:
         """Hear the PLC out before anything is written to it: whether it is ours, and what it forgot."""
         status = self._read(connection)
+        ends_s = time.monotonic() + SHARED_S
+        while self._is_somebody_elses(status):
+            # A line that died leaves its session behind until the PLC misses its heartbeat.
+            if time.monotonic() > ends_s or self._closing():
+                raise LostError(f"{self._address} follows session {status.session} of another line", SHARED)
+            time.sleep(self._poll_s)
+            status = self._read(connection)
         self._heed(status)
         with self._wake:
             if not self._is_agreed or self._has_forgotten(status):
@@ -423,8 +435,19 @@ class ModbusOutputs:
                 if not (can_write and self._queue and len(self._sent) < MOST_OUTSTANDING):
                     self._wake.wait(timeout=self._pause_s(beaten_s))
 
+        with self._wake:
+            self._session, self._is_agreed = 0, False
+        # A farewell, so that the PLC need not wait to miss us.
+        with contextlib.suppress(LostError):
+            self._beat(connection)
+
+    def _is_somebody_elses(self, status: Status) -> bool:
+        return status.session != 0 and status.session not in self._sessions
+
     def _follow(self, status: Status) -> bool:
         """Take in what the PLC answers, and return whether commands may be written now."""
+        if self._is_somebody_elses(status):
+            raise LostError(f"{self._address} follows session {status.session} of another line", SHARED)
         is_stopped = bool(status.bits & STOPPED)
         if is_stopped or status.bits & EMERGENCY or self._emergency_reason is not None:
             self._session, self._is_agreed = 0, False
@@ -519,6 +542,7 @@ class ModbusOutputs:
         while (session := random.randrange(1, 1 << 16)) in {status.session, self._last_session}:
             pass
         self._session = self._last_session = session
+        self._sessions.append(session)
         self._sequence, self._is_agreed, self._asked_s = 0, False, time.monotonic()
         self._purge()
 
@@ -746,6 +770,10 @@ UNSURE: Final = Trouble(
     Text(
         "过闸门时与 PLC 断开，不知落在本道还是剔除道", "it passed its gate while the PLC was away: its lane, or reject"
     ),
+)
+SHARED: Final = Trouble(
+    "plc_shared",
+    Text("另一条线正在指挥这台 PLC，本线没有写入", "another line commands this PLC; nothing was written to it"),
 )
 NOT_TAKING: Final = Trouble("plc_not_taking", Text("PLC 不接收命令", "the PLC does not take commands"))
 HALTED: Final = Trouble("plc_halted", Text("PLC 有应答但程序没有运行", "the PLC answers, but its program does not run"))

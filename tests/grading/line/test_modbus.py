@@ -529,6 +529,39 @@ def test_a_device_without_our_map_is_never_written_to() -> None:
         server.stop()
 
 
+def test_a_second_line_on_the_same_plc_writes_nothing_until_the_first_has_left() -> None:
+    with line() as running:
+        second = ModbusOutputs(Address("127.0.0.1", running.server.port), lanes(), running, poll_s=0.01)
+        second.start()
+        try:
+            until(lambda: second.state[0].trouble.kind == "plc_shared")
+            for number in range(1, 9):
+                running.fruit(number)
+                until(running.taken)
+                running.plc.run(80_000)
+            running.run_out()
+            assert running.check() == []
+            assert running.lost == {}
+            session = running.plc.session
+            running.outputs.close()
+            # Not after the heartbeat was missed (30 s here): the first said farewell.
+            until(lambda: running.plc.session not in {0, session} and second.state[0].state is State.READY)
+        finally:
+            second.close()
+
+
+def test_a_line_that_started_anew_waits_until_the_plc_missed_its_former_self() -> None:
+    with line(watchdog_s=0.5) as running:
+        running.wire.cut()
+        running.wire.is_cut = True
+        second = ModbusOutputs(Address("127.0.0.1", running.server.port), lanes(), running, poll_s=0.01)
+        second.start()
+        try:
+            until(lambda: second.state[0].state is State.READY)
+        finally:
+            second.close()
+
+
 def test_a_connection_is_never_opened_again_behind_our_back() -> None:
     """pymodbus connects anew by itself; at the other end may be a PLC that forgot everything."""
     server = ModbusServer(lambda: [0] * 512, lambda *_: None, port=free_port())
