@@ -422,9 +422,12 @@ def test_the_page_outlives_the_program_and_sends_what_was_judged_meanwhile_once(
         expect(page.locator(".caption")).to_contain_text("Live")
     expect(page.locator(".band-stop")).to_contain_text("The line program does not answer")
     expect(page.locator("#veil")).to_contain_text("No new pictures")
+    has_shape = "each => document.querySelector(each.getAttribute('href'))?.tagName === 'symbol'"
+    assert page.locator(".band-stop use").evaluate(has_shape), "its icon needs no program"
     press_when_ready(page, answer(page, "B"))
     expect(page.locator(".unsent")).to_contain_text("1 judgement kept")
     expect(page.locator('.judge[data-fruit="21"]')).to_be_visible()
+    assert page.locator(".suspect img").evaluate("each => each.decode().then(() => each.naturalWidth > 0)")
     assert mortal.posted == []
     with mortal.serving():
         expect(page.locator(".unsent")).to_have_count(0)

@@ -1,8 +1,9 @@
 // Alarms: across the whole width until what caused them is over. A stop is red, large and says what to do; a shape
 // and words say the same as the colour. New ones are read aloud once; sounds are off until somebody wants them.
 
-import { el, fill, formatClock, icon, need, t } from "/web/shared/kit.js";
+import { el, fill, formatClock, need, t } from "/web/shared/kit.js";
 import { wordOr, words } from "./desk.js";
+import { icon } from "./icons.js";
 
 /** @typedef {import("./types.js").Alarm} Alarm */
 

@@ -2,7 +2,7 @@
 // button is never left on a button that was replaced under it. Works with the server away and through a restart of
 // the line program; only what stands on this computer is needed.
 
-import { el, fill, formatClock, formatNumber, icon, need, pageData, t } from "/web/shared/kit.js";
+import { el, fill, formatClock, formatNumber, need, pageData, t } from "/web/shared/kit.js";
 import { isSoundOn, setSound, showAlarms } from "./alarms.js";
 import { end, scan, startPanel, typeCode } from "./batch.js";
 import { showCounters, showLast } from "./counters.js";
@@ -17,6 +17,7 @@ import {
   unconfirmedBand,
 } from "./emergency.js";
 import { follow } from "./feed.js";
+import { icon } from "./icons.js";
 import { calmPanel, fillSide, judgePanel, judgeStanding, onJudged, takeQueue, unsentLine } from "./judge.js";
 import { showPicture, tryStream } from "./picture.js";
 import { onScanned } from "./scan.js";

@@ -1,7 +1,8 @@
 // A lot begins and ends with a scanned crate. Ending asks first, and takes the tiers' weights where they were weighed.
 
-import { el, fill, formatKg, formatNumber, icon, request, t } from "/web/shared/kit.js";
+import { el, fill, formatKg, formatNumber, request, t } from "/web/shared/kit.js";
 import { ask, askCode, button, formatCrates, lotName, mark, numberKeys, refusal, say, words } from "./desk.js";
+import { icon } from "./icons.js";
 
 /** @typedef {import("./types.js").Batch} Batch */
 /** @typedef {{weighed_g: Record<string, number> | null, isNext: boolean}} Ending */

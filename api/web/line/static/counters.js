@@ -1,8 +1,9 @@
 // How much of what, how fast: counters per tier with their lanes, fruit per minute with the last ten minutes, and
 // the fruit that passed last. Minutes the page did not see are gaps in the line, not a straight line across them.
 
-import { el, fill, formatClock, formatNumber, formatYuan, icon, need, svg, t } from "/web/shared/kit.js";
+import { el, fill, formatClock, formatNumber, formatYuan, need, svg, t } from "/web/shared/kit.js";
 import { ask, button, formatCrates, mark, wordOr, words } from "./desk.js";
+import { icon } from "./icons.js";
 import { correct } from "./judge.js";
 
 /** @typedef {import("./types.js").State} State */

@@ -1,7 +1,8 @@
 // What every part of the console works with: words in the reader's language, saying what came of an act, dialogs
 // with keys of their own, because the panel has no keyboard.
 
-import { el, fill, icon, lang, need, Problem, t } from "/web/shared/kit.js";
+import { el, fill, lang, need, Problem, t } from "/web/shared/kit.js";
+import { icon } from "./icons.js";
 
 const spoken = need("#say");
 let quiet = 0;

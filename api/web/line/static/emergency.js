@@ -1,9 +1,10 @@
 // Everything to reject. Pressing it is kept until the line program confirms it: a press is never lost because the
 // program was away for a moment. Clearing is never repeated by itself.
 
-import { el, icon, request, t } from "/web/shared/kit.js";
+import { el, request, t } from "/web/shared/kit.js";
 import { isRefused, refusal, say } from "./desk.js";
 import { holdButton } from "./hold.js";
+import { icon } from "./icons.js";
 
 const TRIGGER_MS = 800;
 const CLEAR_MS = 2000;

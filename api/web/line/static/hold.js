@@ -1,6 +1,7 @@
 // A button that wants to be held: a sleeve that brushes it does nothing. By touch, mouse, space bar or Enter.
 
-import { el, icon, svg, t } from "/web/shared/kit.js";
+import { el, svg, t } from "/web/shared/kit.js";
+import { icon } from "./icons.js";
 
 /**
  * @param {{id?: string, kind: string, mark: string, words: string, hint: string, hold_ms: number, done: () => void}} options

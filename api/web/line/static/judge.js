@@ -2,9 +2,10 @@
 // The fruit on the screen stays until it is decided; when the next one comes, the buttons wait half a second, so
 // that a second tap of the same finger does not judge a fruit nobody looked at.
 
-import { el, fill, formatNumber, icon, need, request, t } from "/web/shared/kit.js";
+import { el, fill, formatNumber, need, request, t } from "/web/shared/kit.js";
 import { chime } from "./alarms.js";
 import { ask, askCode, button, mark, refusal, say, wordOr, words } from "./desk.js";
+import { icon } from "./icons.js";
 import { countUnsent, decide, draftOf, isDecided, keepDraft, keyOf, runOf, sendUnsent, settle } from "./unsent.js";
 
 /** @typedef {import("./types.js").State} State */
@@ -55,7 +56,22 @@ export function takeQueue(now, isThere) {
   const keys = new Set(now.queue.map((fruit) => keyOf(now.batch ? runOf(now.batch) : "", fruit.number)));
   if ([...keys].some((key) => !seen.has(key))) chime();
   seen = keys;
+  preload(now.queue);
   send();
+}
+
+/** The sides of all fruit that wait, so that they are seen even while the program is away. @type {Map<string, HTMLImageElement>} */
+let sides = new Map();
+
+/** @param {Waiting[]} queue */
+function preload(queue) {
+  const wanted = new Map();
+  for (const crop of queue.flatMap((fruit) => fruit.crops)) {
+    const image = sides.get(crop) ?? new Image();
+    if (!image.src) image.src = crop;
+    wanted.set(crop, image);
+  }
+  sides = wanted;
 }
 
 function send() {

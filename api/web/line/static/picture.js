@@ -1,7 +1,8 @@
 // The live picture. The stream of JPEGs is read by hand, because an <img> cannot say that its stream stopped; where
 // the stream does not come, single pictures are fetched. The age of what is on the screen is always known, and said.
 
-import { el, formatClock, formatNumber, icon, need, t } from "/web/shared/kit.js";
+import { el, formatClock, formatNumber, need, t } from "/web/shared/kit.js";
+import { icon } from "./icons.js";
 
 const STALL_MS = 4000;
 const SINGLE_MS = 700;
