@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from grading.camera import Pixels
 from grading.detect import Detection
+from grading.errors import ModelFileError
 from grading.grade import Verdict
 from grading.learned import LearnedDetector
 from grading.line.doubts import Doubt
@@ -274,7 +275,10 @@ class Line:
         if not is_due and not any(self._leaves_unseen(sight, step.moved_px) for sight in step.sights):
             return
         self._since_network = 0
-        finds = self.setup.learned.detect(pixels)
+        try:
+            finds = self.setup.learned.detect(pixels)
+        except ModelFileError:
+            return  # a network that cannot be run has seen nobody: they go to a person, and the line goes on
         for sight in step.sights:
             if sight.is_whole:
                 kept = self._of(sight.track)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from grading.detect import Detection
+from grading.errors import ModelFileError
 from grading.learned import LearnedDetector
 from grading.line.belt import Line, LineSetup, Passed
 from grading.line.doubts import Doubt
@@ -181,6 +183,16 @@ def test_what_only_colour_sees_goes_to_a_person(*, sees: bool) -> None:
     assert all((Doubt.ONE_DETECTOR in each.reasons) is not sees for each in passed)
     # It is asked now and then, and every fruit was before it all the same.
     assert network.looks < len(frames()) / 2
+
+
+def test_a_network_that_fails_stops_no_line() -> None:
+    class Broken(Network):
+        def detect(self, pixels: Any, **_: Any) -> list[Detection]:
+            raise ModelFileError(Path("fruit.onnx"), "cannot be run")
+
+    passed = ran(frames()[:30], replace(SETUP, learned=cast("LearnedDetector", Broken(sees=True))))
+    assert passed
+    assert all(Doubt.ONE_DETECTOR in each.reasons for each in passed)
 
 
 def test_what_still_lies_there_when_the_line_stops_is_counted_once() -> None:
