@@ -55,8 +55,9 @@ class LineFruit(Kept, table=True):
     __tablename__ = "line_fruit"
     __table_args__ = (
         UniqueConstraint("batch_id", "number", name="line_fruit_number"),
-        Index("line_fruit_state", "batch_id", "state", "number"),
-        Index("line_fruit_judgement", "batch_id", "judgement_state"),
+        Index("line_fruit_state", "state", "batch_id", "number"),
+        Index("line_fruit_judgement", "judgement_state", "batch_id", "number"),
+        Index("line_fruit_queue", "batch_id", "tier", "number"),
     )
 
     id: int = Field(default=None, primary_key=True)
