@@ -188,7 +188,7 @@ def test_what_only_colour_sees_goes_to_a_person(*, sees: bool) -> None:
 def test_a_network_that_fails_stops_no_line() -> None:
     class Broken(Network):
         def detect(self, pixels: Any, **_: Any) -> list[Detection]:
-            raise ModelFileError(Path("fruit.onnx"), "cannot be run")
+            raise ModelFileError(Path("fruit.onnx"), f"cannot be run on {pixels.shape}")
 
     passed = ran(frames()[:30], replace(SETUP, learned=cast("LearnedDetector", Broken(sees=True))))
     assert passed
