@@ -75,7 +75,10 @@ class DefectModel:
     """From this score on a defect is returned; the card's own where none is said."""
 
     def find(self, pixels: Pixels, mask: Mask, *, mm_per_px: float) -> list[Defect]:
-        """Return the defects of the fruit in `mask` (both cut to its box), largest first. Raises ModelFileError."""
+        """Return the defects of the fruit in `mask` (both cut to its box), largest first. Raises ModelFileError.
+
+        `mm_per_px` is that of the fruit, not of the belt below it: `measure.belt_to_fruit` gives the share.
+        """
         card = self.model.card
         least = card.least_score_permille if self.least_permille is None else self.least_permille
         seen = on_grey(pixels, mask, card.side)
