@@ -678,6 +678,7 @@ def test_whatever_goes_wrong_in_whatever_order_no_fruit_lands_in_a_better_lane(s
         running.outputs.clear()
         running.run_out()
         until(lambda: running.ready() and running.plc.session)
+        until(lambda: not (running.outputs.waiting or running.outputs._taken or running.outputs._recalled))
         running.note()
         running.check()
         # And afterwards everything is as if nothing had been.
