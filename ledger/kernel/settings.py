@@ -96,8 +96,9 @@ class Settings(BaseSettings):
     gs1_prefix: str = Field("9521002", description="GS1 company prefix; 952 is GS1's own demonstration range")
     time_zone: str = Field("Asia/Shanghai", description="zone of the farms, for screens and event offsets")
     standard_file: str = Field("", description="standard TOML for every batch; empty: the one shipped for its crop")
-    detector: Literal["classical", "learned", "both"] = Field(
-        "classical", description="who finds fruit in photographs: classical (colour), learned (a network), or both"
+    detector: Literal["classical", "learned", "both", "automatic"] = Field(
+        "classical",
+        description="who finds fruit in photographs: classical (colour), learned (a network), both, or automatic",
     )
     price_file: str = Field("", description="price-tier TOML; empty: the sample shipped")
     vision_runtime: Literal["onnxruntime", "openvino", "openvino-bf16"] = Field(
