@@ -247,8 +247,8 @@ class Line:
         way = (track.s - track.along) / max(1.0, length - 2 * track.along)
         last = self.setup.views - 1
         due = min(last, int(way / _LAST_VIEW * last)) + 1
-        # What touches another fruit may come free before its next view is due; the last one cannot wait.
-        if len(kept.views) >= due - (not sight.is_clean and way < _LAST_VIEW):
+        # What touches another fruit may come free before its next view is due; from half way on it cannot wait.
+        if len(kept.views) >= due - (not sight.is_clean and way < _LAST_VIEW / 2):
             return
         kept.views.append(self._view(blob, pixels, shot))
 

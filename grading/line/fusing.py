@@ -24,7 +24,7 @@ from typing import Final
 
 from grading.grade import DOUBTFUL, NO_CLASS, Verdict, grade
 from grading.line.doubts import Doubt
-from grading.measure import Mark, Measures, Solid
+from grading.measure import Form, Mark, Measures, Solid
 from grading.standard import CULL, Standard, Tariff
 
 _ZONES: Final = 6
@@ -37,6 +37,8 @@ _SHARED: Final = 0.6
 _LENGTH_SPREAD: Final = 0.13
 _AREA_SPREAD: Final = 0.28
 """How far from the median of its fellows a view's length and area may be: turning explains no more."""
+_WIDTH_SPREAD: Final = {"long": 0.27, "round": 0.45}
+"""From the narrowest to the widest view, as a share of the median: a turning section is less out of round."""
 _COLOUR_SPREAD: Final = 45.0
 """CIE76 distance of a view's skin to the median skin; a red cheek on a green fruit stays below."""
 
@@ -83,7 +85,7 @@ def judge(sides: Sequence[Side], noted: Sequence[Doubt], by: Judging) -> Judged:
     if not counted:
         listed = _listed(reasons)
         return Judged(None, verdict_of(None, listed, by, score_permille=0), 0, listed)
-    if disagree(counted):
+    if disagree(counted, by.standard.solid.form):
         reasons.add(Doubt.VIEWS_DISAGREE)
     measures = fuse(counted, by.standard.solid, across_is_y=by.across_is_y, is_turned=by.is_turned)
     score = round(median(side.score_permille for side in counted))
@@ -137,9 +139,12 @@ def fuse(sides: Sequence[Side], solid: Solid, *, across_is_y: bool, is_turned: b
     )
 
 
-def disagree(sides: Sequence[Side]) -> bool:
-    """Whether more than one view, or more than a third of them, shows another fruit than the rest."""
+def disagree(sides: Sequence[Side], form: Form) -> bool:
+    """Whether more than one view, or more than a third, shows another fruit than the rest; or widths no body has."""
     all_ = [side.measures for side in sides]
+    widths = [m.width_um for m in all_]
+    if max(widths) - min(widths) > _WIDTH_SPREAD[form] * median(widths):
+        return True
     length, area = median(m.length_um for m in all_), median(m.area_mm2 for m in all_)
     skin = [median(values) for values in zip(*map(_skin, all_), strict=True)]
     odd = sum(

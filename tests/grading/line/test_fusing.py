@@ -113,10 +113,17 @@ def test_more_views_narrow_the_mass_but_never_below_what_they_share() -> None:
 
 def test_one_view_that_differs_is_outvoted_and_two_are_a_doubt() -> None:
     odd = side(length=130_000)
-    assert not disagree([side()] * 4 + [odd])
-    assert disagree([side()] * 3 + [odd, odd])
+    assert not disagree([side()] * 4 + [odd], "long")
+    assert disagree([side()] * 3 + [odd, odd], "long")
     assert fused(*[side()] * 4, odd).length_um == 100_000
-    assert disagree([side(), odd])
+    assert disagree([side(), odd], "long")
+
+
+def test_widths_that_no_section_has_are_a_doubt() -> None:
+    piled = [side(width=width) for width in (76_000, 92_000, 95_000, 107_000)]
+    assert disagree(piled, "long")
+    assert not disagree(piled, "round")
+    assert not disagree([side(width=width) for width in (70_000, 75_000, 80_000, 72_000)], "long")
 
 
 def test_one_spoilt_view_is_left_out_and_two_are_a_doubt() -> None:
