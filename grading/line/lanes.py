@@ -135,7 +135,8 @@ class Lanes:
         """Return what must be sent for a new command: itself last, and before it earlier ones taken back.
 
         A gate that takes one of two fruit lying too close may take both, so unless they share a lane neither is
-        taken: a fruit never lands in a lane better than its tier.
+        taken: a fruit never lands in a lane better than its tier. One that is taken back may still be taken along
+        by the gate of a neighbour of its own lane, and then lies where it belongs.
         """
         close = [
             other

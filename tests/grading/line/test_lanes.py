@@ -147,7 +147,7 @@ def test_rows_have_gates_of_their_own_and_between_rows_is_reject() -> None:
     assert len(side_by_side) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["A", "B", "C", "cull"]), st.booleans(), st.integers(0, 120_000)),
@@ -155,7 +155,7 @@ def test_rows_have_gates_of_their_own_and_between_rows_is_reject() -> None:
         max_size=25,
     )
 )
-def test_no_two_fruit_of_different_lanes_are_left_closer_than_a_gate_can_tell(fruit) -> None:
+def test_no_gate_can_take_along_a_fruit_that_belongs_elsewhere(fruit) -> None:
     table, um = lanes(), 0
     sent: dict[int, LaneCommand] = {}
     places: dict[int, int] = {}
@@ -165,8 +165,11 @@ def test_no_two_fruit_of_different_lanes_are_left_closer_than_a_gate_can_tell(fr
         new = table.command("r", number, tier, is_doubtful=is_doubtful, seen_at=NOW, seen_um=um)
         for each in table.spaced(list(sent.values()), new):
             sent[each.fruit] = each
+    own = {n: table.doubtful if each.is_doubtful else table.lane_of[each.tier] for n, each in sent.items()}
     for number, each in sent.items():
-        assert each.lane in {table.lane_of[each.tier], table.doubtful if each.is_doubtful else REJECT, REJECT}
+        assert each.lane in {own[number], REJECT}
         for other in range(number + 1, len(fruit)):
             if places[other] - places[number] < 30_000 and sent[other].lane != each.lane:
-                pytest.fail(f"{each} and {sent[other]} lie too close")
+                # What a gate may take along with its fruit goes where it belongs, if not where it was sent.
+                lane = each.lane or sent[other].lane
+                assert (own[number], own[other]) == (lane, lane), f"{each} and {sent[other]} lie too close"
