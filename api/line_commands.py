@@ -8,7 +8,6 @@ import typer
 
 from api.line_io_commands import add_io_commands
 from api.terminal import OK, UNREACHABLE, WRONG, AsJson, command, print_json, say, table
-from ledger.kernel.settings import Settings
 
 if TYPE_CHECKING:
     from api.line_delivery import Delivery
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from grading.line.wiring import Wiring
     from grading.profile import CameraProfile
     from grading.standard import Tariff
+    from ledger.kernel.settings import Settings
 
 app = typer.Typer(help="A line: its camera, its console, its deliveries.", no_args_is_help=True)
 add_io_commands(app)
@@ -158,9 +158,9 @@ def deliver(server: Server, code: Code, state: StateDir = DEFAULT_STATE, as_json
 PRACTICE_LOT: Final = "https://id.gs1.org/01/99521001000218/10/SAMPLE-1"
 
 
-def _settings(*, is_rehearsal: bool) -> Settings:
+def _settings(*, is_rehearsal: bool) -> "Settings":
     """Return this machine's settings; a rehearsal shows SAMPLE on every page."""
-    from ledger.kernel.settings import Environment
+    from ledger.kernel.settings import Environment, Settings
 
     settings = Settings.load()
     return settings.model_copy(update={"environment": Environment.DEMO}) if is_rehearsal else settings
