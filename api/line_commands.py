@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from grading.line.wiring import Wiring
     from grading.profile import CameraProfile
     from grading.standard import Tariff
+    from ledger.kernel.clock import Clock
     from ledger.kernel.settings import Settings
 
 app = typer.Typer(help="A line: its camera, its console, its deliveries.", no_args_is_help=True)
@@ -85,7 +86,7 @@ def run(  # noqa: PLR0917  # options, not positions
         delivery.step()  # whoever is reached is asked now: a wrong code or another standard is told before fruit run
         grading = _grading(camera, standard, prices, brix=brix, detector=detector)
         _refuse_other_rules(delivery, grading)
-        wires = _wiring(wiring, grading.tariff)
+        wires = _wiring(wiring, grading.tariff, settings.clock)
         opened_source = (
             RenderedSource(source, settings.clock) if is_rehearsal else open_source(source, encoder=wires.encoder)
         )
@@ -192,16 +193,15 @@ def _grading(camera: "CameraProfile", standard: str, prices: str, *, brix: float
     )
 
 
-def _wiring(file: Path | None, tariff: "Tariff") -> "Wiring":
+def _wiring(file: Path | None, tariff: "Tariff", clock: "Clock") -> "Wiring":
     """Return the wired line, or one where people sort by what the screen shows."""
     from grading.line.lanes import REJECT, lanes_for
     from grading.line.wiring import NoOutputs, Wiring, open_wiring
-    from ledger.kernel.clock import SystemClock
 
     if file is not None:
-        return open_wiring(file, tariff)
+        return open_wiring(file, tariff, clock=clock)
     lanes = lanes_for(tariff, dict.fromkeys(tariff.tiers, REJECT), {}, speed_um_s=1, lead_um=0, spacing_um=0)
-    return Wiring("LINE-1", lanes, NoOutputs(), None, None, SystemClock())
+    return Wiring("LINE-1", lanes, NoOutputs(), None, None, clock)
 
 
 def _refuse_other_rules(delivery: "Delivery", grading: "Grading") -> None:
