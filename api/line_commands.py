@@ -42,6 +42,9 @@ def run(  # noqa: PLR0917  # options, not positions
     code: Code = "",
     pin: Annotated[str, typer.Option(help="Opens the console from other machines instead of the code.")] = "",
     wiring: Annotated[Path | None, typer.Option(help="Gates, encoder, scale: line.toml.", exists=True)] = None,
+    moves_gates: Annotated[
+        bool, typer.Option("--move-gates", help="Let a drawn belt move the gates of the wiring file, to try them.")
+    ] = False,
     standard: Annotated[str, typer.Option(metavar="NAME", help="A standard's name, a crop, or a TOML file.")] = "mango",
     prices: Annotated[str, typer.Option(metavar="FILE", help="Price tiers; empty: the sample shipped.")] = "",
     brix: Annotated[
@@ -71,6 +74,10 @@ def run(  # noqa: PLR0917  # options, not positions
     is_rehearsal = source.startswith(SCHEME)
     if profile is None and not is_rehearsal:
         raise typer.BadParameter("a camera needs its profile; make one with: guoyuan camera", param_hint="--profile")
+    if is_rehearsal and wiring is not None and not moves_gates:
+        raise typer.BadParameter(
+            "drawn fruit would move real gates: say --move-gates to try them", param_hint="--wiring"
+        )
     if server and not code:
         raise typer.BadParameter("the server asks for the station's code", param_hint="--code")
     if host not in LOOPBACK and not (code or pin):

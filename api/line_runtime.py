@@ -457,6 +457,7 @@ class LineRuntime:
             is_doubtful=verdict.is_doubtful,
             seen_at=each.at,
             seen_um=each.passed.belt_um,
+            across_um=each.passed.across_um,
         )
         self._commanded[each.passed.number] = sent.lane
 

@@ -50,6 +50,7 @@ def edge(tmp_path: Path) -> Iterator[Edge]:
         (["--source", "usb:0"], "needs its profile"),
         (["--source", "rendered:", "--server", "http://127.0.0.1:1"], "asks for the station's code"),
         (["--source", "rendered:", "--host", "10.0.0.7"], "code or a PIN"),
+        (["--source", "rendered:", "--wiring", "grading/line/line-sample.toml"], "would move real gates"),
         (["--source", "rendered:", "--detector", "magic"], "neither classical nor both"),
         (["--source", "rendered:?kind=durian"], "durian"),
         (["--source", "rendered:?speed=9"], "speed"),

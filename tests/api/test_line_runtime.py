@@ -134,7 +134,14 @@ class Stand:
     """A line whose camera, belt and gates are the test's."""
 
     def __init__(
-        self, folder: Path, *, each: int = 2, left: int = 0, profile: CameraProfile = belts.PROFILE, disk: int = 0
+        self,
+        folder: Path,
+        *,
+        each: int = 2,
+        left: int = 0,
+        profile: CameraProfile = belts.PROFILE,
+        disk: int = 0,
+        rows_um: Sequence[tuple[int, int]] = (),
     ) -> None:
         self.journal, self.camera, self.gates = Journal(folder), Camera(), Gates()
         self.gates.journal = self.journal
@@ -146,6 +153,7 @@ class Stand:
             speed_um_s=1000,
             lead_um=0,
             spacing_um=0,
+            rows_um=rows_um,
         )
         grading = replace(GRADING, profile=profile, belt=lambda first: Script(first, each, left))
         self.delivery = Delivery(self.journal, None, code="", clock=SystemClock())
@@ -208,6 +216,23 @@ def test_every_fruit_is_kept_before_its_lane_is_told(stand: Stand) -> None:
         assert command.lane == (0 if row.camera_tier == "doubtful" else lanes[row.camera_tier])
     until(lambda: stand.journal.uncommanded() == 0)
     assert [row.lane for row in stand.journal.last(10)] == [c.lane for c in reversed(stand.gates.sent)]
+
+
+def test_a_fruit_goes_to_the_gates_of_its_own_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(0, 100_000), (100_000, 200_000)]
+    made = Stand(tmp_path / "line", each=3, rows_um=rows)
+    places = iter((50_000, 150_000, 250_000))
+    go = Script._go
+
+    def side_by_side(belt: Script, count: int) -> list[Passed]:
+        return [replace(fruit, across_um=next(places)) for fruit in go(belt, count)]
+
+    monkeypatch.setattr(Script, "_go", side_by_side)
+    made.line.open_batch(LOT)
+    made.give()
+    made.end()
+    assert [command.row for command in made.gates.sent[:2]] == [1, 2]
+    assert made.gates.sent[2].lane == 0, "beside both rows no gate is sure to reach it"
 
 
 def test_nothing_counts_without_a_batch(stand: Stand) -> None:
