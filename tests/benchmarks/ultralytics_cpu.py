@@ -1,5 +1,5 @@
 # ruff: noqa: T201  # what calls it reads its one line
-"""CPU milliseconds a frame of ultralytics with torch: FRAMES.npy WEIGHTS.pt SIDE... Run by `bench_belt.py` elsewhere."""
+"""CPU milliseconds a frame of ultralytics with torch, for `bench_belt.py`: FRAMES.npy WEIGHTS.pt SIDE..."""
 
 import json
 import sys
