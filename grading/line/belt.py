@@ -271,7 +271,8 @@ class Line:
         if self.setup.learned is None or found.is_flooded:
             return
         self._since_network += 1
-        is_due = self._since_network >= self.setup.network_every
+        # A fruit that passes in this frame waits for its command: the network can wait two frames better.
+        is_due = self._since_network >= self.setup.network_every + (2 if step.crossings else 0)
         if not is_due and not any(self._leaves_unseen(sight, step.moved_px) for sight in step.sights):
             return
         self._since_network = 0

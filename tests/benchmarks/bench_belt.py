@@ -178,6 +178,7 @@ def test_belt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     print(f"\n{len(fruit)} fruit ({KIND}), {frames} frames of 640 x 480, {np.median(in_view):.0f} in view; wanted: 4")
     rate = (len(passed) - 1) / (passed[-1].at_s - passed[0].at_s)
     print(f"fruit a second: {rate:.1f}; wanted: 30")
+    print(f"counted: {len(passed)} of {len(fruit)}; by their views:")
     print(f"lost: {len(lost)}; counted twice: {twice}; counted and none: {found[None]}; wanted: 0, 0, 0")
     print(f"views of a fruit: least {min(views)}, median {np.median(views):.0f}, {views.count(0)} with none; wanted: 4")
     p50, p99 = np.percentile(latency_s, [50, 99])
