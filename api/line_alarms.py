@@ -109,6 +109,24 @@ def wires(states: Sequence[WireState], lost_commands: int) -> list[Alarm]:
     return found
 
 
+def belt(*, blind: int, doubts_encoder: bool) -> list[Alarm]:
+    """Return the alarms of a belt that is not where it is said to be, or that moved on unseen."""
+    found = []
+    if doubts_encoder:
+        text = Text(
+            "编码器与画面不符，已改用时间定位",
+            "the encoder says something else than the picture; fruit are placed by time instead",
+        )
+        found.append(Alarm("belt-encoder", "encoder_lost", Level.WARNING, text))
+    if blind:
+        text = Text(
+            f"皮带有 {blind} 次在两帧之间走得太远，可能有果没有拍到",
+            f"{blind} times the belt moved on further than a picture shows; fruit may have passed unseen",
+        )
+        found.append(Alarm("belt-blind", "camera_lost", Level.WARNING, text))
+    return found
+
+
 def disk(free_bytes: int, stop_bytes: int, trouble: str | None) -> list[Alarm]:
     """Return the alarm of a disk that is full, or will be."""
     if trouble is not None or free_bytes < stop_bytes:

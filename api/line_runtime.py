@@ -77,6 +77,16 @@ class Belt(Protocol):
         """Return what the last frame showed."""
         ...
 
+    @property
+    def blind(self) -> int:
+        """How often the belt moved on by so much between two frames that fruit may have passed unseen."""
+        ...
+
+    @property
+    def is_encoder_trusted(self) -> bool:
+        """Whether the encoder agrees with the picture."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Grading:
@@ -174,6 +184,7 @@ class LineRuntime:
         self._lost_commands = 0
         self._lost_lock = threading.Lock()
         self._left_open = journal.uncommanded()
+        self._blind, self._doubts_encoder = 0, False
         self._since: dict[str, datetime] = {}
         self._source_since = (SourceState.WAITING, clock.now())
         self._offline_since: float | None = None
@@ -253,7 +264,7 @@ class LineRuntime:
                 _check_weights(weighed_g, present, batch.received_g)
             self._journal.end(weighed_g, now=self._clock.now())
             self._belt = None
-            self._left_open = 0
+            self._left_open = self._blind = 0
         self._changed()
 
     def judge(self, number: int, tier: str, reason: str, second_code: str | None) -> None:
@@ -377,6 +388,8 @@ class LineRuntime:
             self._belt = self._grading.belt(self._journal.tally.last_number + 1)
         passed = self._belt.feed(shot)
         self._latest = shot, self._belt.overlay()
+        self._blind = self._belt.blind
+        self._doubts_encoder = shot.belt_um is not None and not self._belt.is_encoder_trusted
         self._surprise = None
         self._hand_on(passed, shot)
 
@@ -499,6 +512,7 @@ class LineRuntime:
             *alarms.camera(is_lost=self._source.state is SourceState.LOST, trouble=self._source.trouble),
             *alarms.light(self._watch.troubles, self._surprise),
             *alarms.wires(self._wiring.states(), self._lost_commands),
+            *alarms.belt(blind=self._blind, doubts_encoder=self._doubts_encoder),
             *alarms.disk(self._journal.free_bytes(), self._disk_stop_bytes, self._disk_trouble),
         ]
 

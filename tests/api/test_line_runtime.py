@@ -57,6 +57,7 @@ class Camera:
     def __init__(self) -> None:
         self.state = SourceState.RUNNING
         self.given = 0
+        self.belt_um: int | None = None
         self._waiting: queue.Queue[np.ndarray | None] = queue.Queue()
 
     def give(self, pixels: np.ndarray | None = None) -> None:
@@ -67,7 +68,7 @@ class Camera:
         number = 0
         while (pixels := self._waiting.get()) is not None:
             number += 1
-            yield Shot(pixels, number, number / 30, now(), None)
+            yield Shot(pixels, number, number / 30, now(), self.belt_um)
 
     def close(self) -> None:
         self._waiting.put(None)
@@ -88,6 +89,9 @@ class Script:
 
     def overlay(self) -> Sequence[Drawn]:
         return ()
+
+    blind = 0
+    is_encoder_trusted = True
 
     def _go(self, count: int) -> list[Passed]:
         fruit = belts.passed(self.next, count)
@@ -333,6 +337,22 @@ def test_lost_gates_stop_the_grading_and_it_goes_on_with_them(stand: Stand) -> N
     stand.gates.standing = State.READY
     stand.give(1)
     assert (stand.journal.tally.fruit, stand.alarms()) == (4, {})
+
+
+def test_fruit_that_may_have_passed_unseen_are_told(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand.line.open_batch(LOT)
+    stand.give()
+    assert stand.alarms() == {}
+    monkeypatch.setattr(Script, "blind", 2)
+    monkeypatch.setattr(Script, "is_encoder_trusted", False)
+    stand.give()
+    assert stand.alarms() == {"camera_lost": "warning"}, "without an encoder there is none to doubt"
+    monkeypatch.setattr(stand.camera, "belt_um", 4711)
+    stand.give()
+    assert stand.alarms() == {"camera_lost": "warning", "encoder_lost": "warning"}
+    monkeypatch.setattr(Script, "is_encoder_trusted", True)
+    stand.give()
+    assert stand.alarms() == {"camera_lost": "warning"}
 
 
 def test_a_lost_camera_is_told(stand: Stand) -> None:
