@@ -52,7 +52,7 @@ def run(  # noqa: PLR0917  # options, not positions
     ] = None,
     detector: Annotated[
         str, typer.Option(metavar="classical|both", help="Colour alone, or checked by a network.")
-    ] = "classical",
+    ] = "both",
     host: Annotated[str, typer.Option(help="Address of the console; only this machine's own asks for no code.")] = (
         "127.0.0.1"
     ),
@@ -91,7 +91,8 @@ def run(  # noqa: PLR0917  # options, not positions
         house = stack.enter_context(closing(House(server))) if server else None
         delivery = Delivery(journal, house, code=code, clock=settings.clock, is_rehearsal=is_rehearsal)
         delivery.step()  # whoever is reached is asked now: a wrong code or another standard is told before fruit run
-        grading = _grading(camera, standard, prices, brix=brix, detector=detector)
+        network = settings.vision_runtime if detector == "both" else None
+        grading = _grading(camera, standard, prices, brix=brix, network=network)
         _refuse_other_rules(delivery, grading)
         wires = _wiring(wiring, grading.tariff, settings.clock)
         opened_source = (
@@ -174,7 +175,10 @@ def _settings(*, is_rehearsal: bool) -> "Settings":
     return settings.model_copy(update={"environment": Environment.DEMO}) if is_rehearsal else settings
 
 
-def _grading(camera: "CameraProfile", standard: str, prices: str, *, brix: float | None, detector: str) -> "Grading":
+def _grading(
+    camera: "CameraProfile", standard: str, prices: str, *, brix: float | None, network: str | None
+) -> "Grading":
+    """Return what fruit are graded by; `network` is what runs the network, None for colour alone."""
     from api.line_runtime import Grading
     from grading.learned import LearnedDetector, shipped
     from grading.line.belt import Line, LineSetup
@@ -186,7 +190,7 @@ def _grading(camera: "CameraProfile", standard: str, prices: str, *, brix: float
         load_standard(standard),
         load_tariff(prices) if prices else load_tariff(),
         camera,
-        learned=LearnedDetector(shipped()) if detector == "both" else None,
+        learned=None if network is None else LearnedDetector(shipped(runtime=network)),
         brix_tenths=brix_tenths,
     )
     return Grading(
