@@ -26,6 +26,8 @@ from grading.learned import SURE_COIN_PERMILLE, Find, LearnedDetector, Model, fi
 
 _SAME_SHAPE: Final = 0.92
 _OTHER_SHAPE: Final = 0.62
+_ALIKE: Final = 0.85
+"""Where the two outlines, or the boxes around them, share less than this, a sure network's is taken."""
 _PLAIN_CHROMA: Final = 14.0
 """CIE chroma up to which the ground along the picture's edge is grey; fruit may lie on a third of that edge."""
 _PLAIN_PERCENT: Final = 65
@@ -128,8 +130,11 @@ class AutomaticDetector:
             shared = overlap(colour, learning)
             alike = round(1000 * min(1.0, max(0.0, (shared - _OTHER_SHAPE) / (_SAME_SHAPE - _OTHER_SHAPE))))
             if alike > self.alone_permille:
-                # Colour's outline: on plain ground it is exact to the pixel.
                 score = max(alike, learning.score_permille)
+                if self._is_sure(learning) and min(shared, _boxes_shared(colour, learning)) < _ALIKE:
+                    # Colour took a stand, a stalk or a shadow along, or left a part of the fruit out.
+                    return [learning]
+                # Colour's outline: on plain ground it is exact to the pixel.
                 return [replace(colour, score_permille=score, kind=learning.kind)]
         is_sure = bool(believed) and all(self._is_sure(each) for each in believed)
         if len(by_colour) > len(believed) and not is_sure:
@@ -229,6 +234,14 @@ def _inside(a: Box, b: Box) -> float:
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
     return max(0.0, width) * max(0.0, height) / max(1e-6, smaller)
+
+
+def _boxes_shared(a: Detection, b: Detection) -> float:
+    """Return the intersection over the union of two boxes: a thin stalk changes it, and hardly the area."""
+    (ax, ay, aw, ah), (bx, by, bw, bh) = a.box, b.box
+    across, down = min(ax + aw, bx + bw) - max(ax, bx), min(ay + ah, by + bh) - max(ay, by)
+    shared = max(0, across) * max(0, down)
+    return shared / (aw * ah + bw * bh - shared)
 
 
 def _cut_or_not(fruit: Detection, pixels: Pixels) -> Detection:

@@ -48,6 +48,22 @@ def test_on_a_belt_every_fruit_is_what_colour_alone_says_it_is() -> None:
         assert ours.detection.kind, "and the network says what it is"
 
 
+@pytest.mark.parametrize("half_width", [14, 20])
+def test_a_stand_that_colour_takes_for_fruit_is_left_out(half_width: int) -> None:
+    automatic = detector_named(AUTOMATIC)
+    pixels = decode(tray(7)).pixels.copy()
+    x, y, w, h = max(automatic.detect(pixels), key=lambda each: each.score_permille).box
+    middle = x + w // 2
+    cv2.rectangle(pixels, (middle - half_width, y + h - 10), (middle + half_width, y + h + 60), (40, 40, 200), -1)
+
+    def lowest(name: str) -> int:
+        found = detector_named(name).detect(pixels)
+        return max(e.y + e.mask.shape[0] for e in found if abs(e.x - x) < 20 and abs(e.y - y) < 20)
+
+    assert lowest("classical") > y + h + 40
+    assert abs(lowest(AUTOMATIC) - (y + h)) < 12
+
+
 def test_a_fruit_graded_so_is_graded_again_so() -> None:
     used = replace(setup(), detector=detector_named(AUTOMATIC))
     seen = look(tray(8), used)
