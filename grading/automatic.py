@@ -28,6 +28,13 @@ _SAME_SHAPE: Final = 0.92
 _OTHER_SHAPE: Final = 0.62
 _ALIKE: Final = 0.85
 """Where the two outlines, or the boxes around them, share less than this, a sure network's is taken."""
+_WHITE: Final = 244
+_CUT_OUT: Final = (0.45, 0.95)
+"""A fruit cut out and trimmed covers so much of its picture: an ellipse in its box covers 0.785."""
+_ONE_BODY: Final = 0.93
+_CUT_OUT_PERMILLE: Final = 300
+_MOST_SHAVED: Final = 0.45
+"""Scissors shave what they trim: by a twentieth of the width at this contact."""
 _PLAIN_CHROMA: Final = 14.0
 """CIE chroma up to which the ground along the picture's edge is grey; fruit may lie on a third of that edge."""
 _PLAIN_PERCENT: Final = 65
@@ -92,6 +99,8 @@ class AutomaticDetector:
 
     def detect(self, pixels: Pixels, *, ignore: Sequence[Polygon] = ()) -> list[Detection]:
         """Return every fruit once, top to bottom and left to right."""
+        if (alone := _cut_out(pixels)) is not None:
+            return [self._named(alone, pixels)]
         finds = self._finds(pixels)
         outlined = self.learned.outlined(pixels, finds, ignore=ignore)
         by_learning = [self._sharpened(pixels, each) for each in outlined]
@@ -105,6 +114,19 @@ class AutomaticDetector:
         found = [each for group in groups(by_colour, by_learning) for each in self._agreed(*group)]
         row = max(1, pixels.shape[0] // 8)
         return sorted(found, key=lambda d: ((d.y + d.mask.shape[0] // 2) // row, d.x))
+
+    def _named(self, fruit: Detection, pixels: Pixels) -> Detection:
+        """Return a cut-out fruit with what the network says of it, shown with air around it."""
+        h, w = pixels.shape[:2]
+        air = max(h, w) // 3
+        around = cv2.copyMakeBorder(pixels, air, air, air, air, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        x, y, width, height = fruit.box
+        own = (x + air, y + air, x + air + width, y + air + height)
+        seen = [each for each in find(np.asarray(around, np.uint8), self.learned.model) if each.kind != "coin"]
+        best = max(seen, key=lambda each: _boxes_overlap(each.box, own), default=None)
+        if best is None or _boxes_overlap(best.box, own) < _ALIKE:
+            return fruit
+        return replace(fruit, score_permille=max(fruit.score_permille, best.score_permille), kind=best.kind)
 
     def ground(self, pixels: Pixels) -> str:
         """Return `plain`, `other` or `busy`: who was asked follows from it."""
@@ -238,14 +260,40 @@ def _inside(a: Box, b: Box) -> float:
 
 def _boxes_shared(a: Detection, b: Detection) -> float:
     """Return the intersection over the union of two boxes: a thin stalk changes it, and hardly the area."""
-    (ax, ay, aw, ah), (bx, by, bw, bh) = a.box, b.box
-    across, down = min(ax + aw, bx + bw) - max(ax, bx), min(ay + ah, by + bh) - max(ay, by)
-    shared = max(0, across) * max(0, down)
-    return shared / (aw * ah + bw * bh - shared)
+    return _boxes_overlap(*((x, y, x + w, y + h) for x, y, w, h in (a.box, b.box)))
 
 
-def _cut_or_not(fruit: Detection, pixels: Pixels) -> Detection:
-    """Return the fruit, called cut where the picture's edge takes more of it than a hundredth of its width."""
+def _boxes_overlap(a: Box, b: Box) -> float:
+    across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, across) * max(0.0, down)
+    return shared / max(1e-6, (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def _cut_out(pixels: Pixels) -> Detection | None:
+    """Return the one thing in a picture whose ground somebody made white and trimmed away; None in any other picture.
+
+    There is no ground left to learn a colour from, and the fruit touches the picture's edge without being cut by it.
+    """
+    coloured = (pixels.min(axis=2) < _WHITE).astype(np.uint8)
+    corners = [coloured[y, x] for y in (1, -2) for x in (1, -2)]
+    if sum(corners) > 1 or not _CUT_OUT[0] <= float(coloured.mean()) <= _CUT_OUT[1]:
+        return None
+    opened = cv2.morphologyEx(coloured, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    contours, _ = cv2.findContours(opened, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return None
+    contour = max(contours, key=cv2.contourArea)
+    area, hull = cv2.contourArea(contour), cv2.contourArea(cv2.convexHull(contour))
+    if area < _CUT_OUT[0] * coloured.size or area < _ONE_BODY * hull or area < _ONE_BODY * int(opened.sum()):
+        return None
+    x, y, w, h = cv2.boundingRect(contour)
+    mask = cv2.drawContours(np.zeros((h, w), np.uint8), [contour - (x, y)], -1, 1, -1).astype(bool)
+    outline = contour.reshape(-1, 2).astype(np.int32)
+    return _cut_or_not(Detection(x, y, mask, outline, _CUT_OUT_PERMILLE, is_cut=False), pixels, most=_MOST_SHAVED)
+
+
+def _cut_or_not(fruit: Detection, pixels: Pixels, *, most: float = _MOST_CONTACT) -> Detection:
+    """Return the fruit, called cut where it touches the picture's edge along more than this share of its width."""
     h, w = fruit.mask.shape
     sides = (
         (fruit.y <= 1, fruit.mask[0], w),
@@ -253,7 +301,7 @@ def _cut_or_not(fruit: Detection, pixels: Pixels) -> Detection:
         (fruit.x <= 1, fruit.mask[:, 0], h),
         (fruit.x + w >= pixels.shape[1] - 1, fruit.mask[:, -1], h),
     )
-    return replace(fruit, is_cut=any(at and int(line.sum()) > _MOST_CONTACT * along for at, line, along in sides))
+    return replace(fruit, is_cut=any(at and int(line.sum()) > most * along for at, line, along in sides))
 
 
 def _corners(box: Box) -> Polygon:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grading import samples
-from grading.automatic import AutomaticDetector, Ground, _cut_or_not, _starts, ground_of
+from grading.automatic import AutomaticDetector, Ground, _cut_or_not, _cut_out, _starts, ground_of
 from grading.camera import decode
 from grading.detect import Detection
 from grading.detectors import AUTOMATIC, detector_named
@@ -69,6 +69,37 @@ def test_a_fruit_graded_so_is_graded_again_so() -> None:
     seen = look(tray(8), used)
     record = fruit_record(seen, seen.fruit[3], crop="", number=1, run="run", setup=used)
     assert regrade(record, tray(8), standard=used.standard.data, tariff=used.tariff.data) == seen.fruit[3].verdict
+
+
+def cut_out(rng: np.random.Generator, shave: int = 0) -> np.ndarray:
+    """A fruit, red on one side and yellow on the other, cut out of its photograph and trimmed on white."""
+    y, x = np.mgrid[-1:1:240j, -1:1:300j]
+    inside = x * x + y * y < 1
+    share = (x[..., None] + 1) / 2
+    skin = share * np.array([40, 180, 235]) + (1 - share) * np.array([40, 45, 150])
+    skin = skin * (1 - 0.45 * (x * x + y * y)[..., None]) + rng.normal(0, 3, (240, 300, 1))
+    picture = np.where(inside[..., None], skin, 255.0)
+    picture[(x - 0.3) ** 2 + (y + 0.4) ** 2 < 0.01] = 255  # a highlight
+    return np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8)[:, shave:])
+
+
+def test_a_fruit_cut_out_and_trimmed_is_one_whole_fruit() -> None:
+    rng = np.random.default_rng(4)
+    (fruit,) = detector_named(AUTOMATIC).detect(cut_out(rng))
+    assert fruit.mask.mean() == pytest.approx(np.pi / 4, abs=0.03)
+    assert fruit.box[2] > 290, "both of its colours"
+    assert not fruit.is_cut
+    (half,) = detector_named(AUTOMATIC).detect(cut_out(rng, shave=110))
+    assert half.is_cut
+    pieces = detector_named("classical").detect(cut_out(rng))
+    assert all(each.mask.sum() < 0.7 * fruit.mask.sum() for each in pieces), "colour alone takes it to pieces"
+
+
+def test_other_pictures_have_their_ground() -> None:
+    assert _cut_out(decode(tray(7)).pixels) is None
+    assert _cut_out(samples.single(1).pixels) is None
+    assert _cut_out(wood()) is None
+    assert _cut_out(np.full((300, 300, 3), 255, np.uint8)) is None
 
 
 def test_finds_are_not_kept_for_another_picture() -> None:
