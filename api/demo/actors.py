@@ -397,11 +397,13 @@ class Farmer:
         ended = started + timedelta(minutes=12 * len(crates))
         self._stage.at(ended)
         number = order["pick_order"].rpartition("/")[2][13:]
+        # Orders are counted from one each day: a crate of yesterday's first order is not one of today's.
+        day, count = number[-7:-5], int(number[-4:])
         body = {
             "command_id": str(uuid.uuid5(_NAMESPACE, f"pick {number}")),
             "pick_order": order["pick_order"],
             "crates": [
-                {"crate": f"C-{int(number[-4:]) * 10 + i:04d}", "mass_g": sum(tray.mass_g for tray in crate)}
+                {"crate": f"C-{day}{count * 10 + i:04d}", "mass_g": sum(tray.mass_g for tray in crate)}
                 for i, crate in enumerate(crates, start=1)
             ],
             "started_at": format_time(started),

@@ -1,5 +1,6 @@
 """A log small enough to see through, and anvil with its own methods for accidents."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -97,12 +98,15 @@ class Anvil:
     def start(self) -> None:
         path = program("anvil")
         options = ["--port", str(self.port), "--host", "127.0.0.1", "--hardfork", "prague", "--silent", *self._options]
-        self._process = subprocess.Popen([path, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if self._process is None or self._process.poll() is not None:
+                # Where it was started again, its own last connections may still hold the port for a moment.
+                self._process = subprocess.Popen([path, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            # Only an answer counts: a bare connection to a free local port can be one to itself.
+            with contextlib.suppress(requests.RequestException):
+                self.ask("eth_chainId")
+                return
             time.sleep(0.05)
         raise TimeoutError("anvil does not answer")
 
