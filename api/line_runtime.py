@@ -37,7 +37,7 @@ from api.line_errors import (
 from api.line_journal import Journal, NewFruit, Rules
 from api.line_shown import batch_shown, fruit_shown, passed_shown, queued_shown
 from api.line_tables import LineFruit
-from grading.errors import GradingError, SecondPersonError
+from grading.errors import SecondPersonError
 from grading.line.belt import Drawn, Passed
 from grading.line.light import Watch
 from grading.line.picture import annotated
@@ -365,15 +365,15 @@ class LineRuntime:
             if self._stopping.is_set():
                 return
             self._seen_at.append(self._stamps())
-            self._watch.check(shot)
             try:
+                self._watch.check(shot)
                 with self._belt_lock:
                     self._look(shot)
-            except (GradingError, ArithmeticError, ValueError) as error:
-                # A frame that cannot be looked at must not end the line; it is told, and the next one is tried.
+            except Exception as error:  # noqa: BLE001  # logged below, once for each row of them
+                # Whatever a frame does to us must not end the line; it is told, and the next one is tried.
                 if self._surprise is None:
                     _log.exception("a picture could not be graded")
-                self._surprise = str(error)
+                self._surprise = str(error) or type(error).__name__
         with self._belt_lock:
             self._empty_belt()
 

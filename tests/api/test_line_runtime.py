@@ -355,6 +355,28 @@ def test_fruit_that_may_have_passed_unseen_are_told(stand: Stand, monkeypatch: p
     assert stand.alarms() == {"camera_lost": "warning"}
 
 
+def test_a_picture_that_breaks_the_grading_is_told_and_the_line_goes_on(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.line.open_batch(LOT)
+    feed, broken = Script.feed, iter((RuntimeError("no memory for this picture"), KeyError()))
+
+    def breaks(belt: Script, shot: Shot) -> list[Passed]:
+        if (error := next(broken, None)) is not None:
+            raise error
+        return feed(belt, shot)
+
+    monkeypatch.setattr(Script, "feed", breaks)
+    stand.camera.give()
+    until(lambda: stand.line._surprise is not None)
+    assert stand.alarms() == {"camera_lost": "warning"}
+    stand.camera.give()
+    until(lambda: stand.line._surprise == "KeyError")
+    stand.give()
+    assert stand.alarms() == {}
+    assert stand.journal.tally.fruit == 2
+
+
 def test_a_lost_camera_is_told(stand: Stand) -> None:
     stand.camera.state = SourceState.LOST
     assert stand.alarms() == {"camera_lost": "stop"}
