@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from api import apply as setup_files
 from api import tasks, worker
 from api.cli import app
+from api.deploy.services import free_port
 from api.migrations import migrate
 from api.progress import anchored_head
 from api.runtime import Runtime
@@ -272,12 +273,6 @@ def test_a_scale_that_cannot_be_is_bad_usage(tmp_path: Path, scale: str) -> None
 
 
 # --- the running product ---------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

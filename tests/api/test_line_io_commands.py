@@ -6,9 +6,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from api.deploy.services import free_port
 from api.line_io_commands import add_io_commands
-from tests.grading.line.test_broker import Mosquitto, free_port, mosquitto  # noqa: F401  # a fixture
+from tests.grading.line.test_broker import mosquitto  # noqa: F401  # a fixture
 from tests.grading.line.test_wiring import BASE
+from tests.simulators.mosquitto import Mosquitto
 from tests.simulators.plc import Belt, Plc, serve
 from tests.simulators.scale import TcpScale
 

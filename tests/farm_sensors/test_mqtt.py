@@ -1,23 +1,21 @@
 """MQTT: acknowledged after the commit, answered with a receipt, resent until then."""
 
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
 from sqlmodel import func, select
 
+from api.deploy.services import free_port
 from farm_sensors.broker import EmbeddedBroker
 from farm_sensors.errors import TransportError
 from farm_sensors.gateway import Gateway
 from farm_sensors.models import Message, Refusal, StoredReading
 from farm_sensors.mqtt import MqttTransport, Subscriber, topic_of
 from farm_sensors.packs import Reading
+from tests.simulators.mosquitto import Mosquitto
 
 START = datetime(2026, 4, 17, 21, 0, tzinfo=UTC)
 
@@ -25,12 +23,6 @@ START = datetime(2026, 4, 17, 21, 0, tzinfo=UTC)
 class StillClock:
     def now(self) -> datetime:
         return START + timedelta(hours=1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def readings(count: int, first: int = 0) -> list[Reading]:
@@ -47,32 +39,6 @@ def until(condition, seconds: float = 15) -> None:
 def count(db, table) -> int:
     with db.read() as session:
         return session.exec(select(func.count()).select_from(table)).one()
-
-
-class Mosquitto:
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"mqtt://127.0.0.1:{self.port}"
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        binary = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/opt/homebrew/sbin")
-        if binary is None:
-            pytest.skip("mosquitto is not installed")
-        self._process = subprocess.Popen([binary, "-c", str(self._config)], stderr=subprocess.DEVNULL)
-
-        def listens() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-        until(listens)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
 
 
 @pytest.fixture(params=["embedded", "mosquitto"])

@@ -2,11 +2,8 @@
 
 import json
 import os
-import shutil
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,31 +13,21 @@ import msgspec
 import paho.mqtt.client as paho
 import pytest
 
+from api.deploy.services import free_port
 from grading.errors import WiringError
 from grading.line.broker import Listener, MqttOutputs, broker_address, schemas, without_password
 from grading.line.lanes import REJECT, LaneCommand, Lanes, lanes_for
 from grading.line.wires import State
 from grading.standard import load_tariff
 from tests.simulators.gates import Gates
+from tests.simulators.mosquitto import Mosquitto
 from tests.simulators.plc import Belt, Fruit
+from tests.waiting import until
 
 START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 TIERS = ["A", "B", "C", "cull"]
 GATES = {1: 600_000, 2: 900_000, 3: 1_200_000, 4: 1_500_000}
 SPEED = 2_400_000
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.003)
 
 
 def lanes() -> Lanes:
@@ -55,40 +42,12 @@ def lanes() -> Lanes:
     )
 
 
-class Mosquitto:
-    """The real broker, to be stopped and started."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"mqtt://127.0.0.1:{self.port}"
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        binary = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/opt/homebrew/sbin")
-        if binary is None:
-            pytest.skip("mosquitto is not installed")
-        self._process = subprocess.Popen([binary, "-c", str(self._config)], stderr=subprocess.DEVNULL)
-
-        def listens() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-        until(listens)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-
-
 @pytest.fixture
 def mosquitto(tmp_path) -> Iterator[Mosquitto]:
     made = Mosquitto(tmp_path)
     made.start()
     yield made
-    made.stop()
+    made.kill()
 
 
 class Line:
@@ -173,7 +132,7 @@ def test_a_broker_that_dies_and_comes_back_delivers_nothing_to_a_wrong_fruit(lin
     for number in range(1, 61):
         line.fruit(number)
         if number == 20:
-            line.broker.stop()
+            line.broker.kill()
         if number == 40:
             line.broker.start()
             until(line.ready)
@@ -209,7 +168,7 @@ def test_what_was_published_is_not_published_again_by_the_client_library(line) -
     """paho would repeat what the broker had not confirmed, in the next connection, whenever that comes."""
     line.fruit(1, tier="A")
     line.taken(1)
-    line.broker.stop()
+    line.broker.kill()
     until(lambda: line.outputs.state[0].state is State.LOST)
     line.fruit(2, tier="A")
     line.gates.run(2_000_000)
@@ -271,7 +230,7 @@ def test_a_heartbeat_that_stops_rejects(mosquitto) -> None:
         until(lambda: line.gates.beats >= 2)
         line.fruit(1, tier="B")
         line.taken(1)
-        line.broker.stop()
+        line.broker.kill()
         time.sleep(1.2)
         line.run_out()
         assert line.belt.fruit[0].landed == REJECT
@@ -285,7 +244,7 @@ def test_an_emergency_outlives_the_broker_and_is_found_by_whoever_comes_next(lin
     line.outputs.emergency("a hand on the belt")
     until(lambda: line.gates.emergency)
     line.fruit(2, tier="A")
-    line.broker.stop()
+    line.broker.kill()
     line.broker.start()
     until(line.ready)
     until(lambda: line.gates.emergency and line.gates.messages[-1])

@@ -1,15 +1,15 @@
 """Two hundred fruit, a belt, a PLC and a bad wire: no fruit in a better lane than its tier, each loss named."""
 
 import random
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from api.deploy.services import free_port
 from grading.line import modbus
 from grading.line.lanes import REJECT, LaneCommand, Lanes, lanes_for
 from grading.line.modbus import (
@@ -27,26 +27,13 @@ from grading.line.wires import State
 from grading.standard import load_tariff
 from tests.simulators.plc import Belt, Fruit, ModbusServer, Plc, serve
 from tests.simulators.wire import Wire
+from tests.waiting import until
 
 START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 TIERS = ["A", "B", "C", "cull"]
 GATES = {1: 600_000, 2: 900_000, 3: 1_200_000, 4: 1_500_000}
 SPEED = 2_400_000
 """Micrometres per second: one row at 30 fruit a second, 80 mm apart."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        about = getattr(condition, "__self__", None)
-        assert time.monotonic() < end, f"it did not happen in time: {about.told() if about else condition}"
-        time.sleep(0.002)
 
 
 def lanes(**changes) -> Lanes:

@@ -1,8 +1,6 @@
 """Frames as makers' manuals show them, noise, a scale on the network, and weighings joined to fruit."""
 
 import socket
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -26,6 +24,7 @@ from grading.line.scales import (
 )
 from grading.line.wires import State, Weighing
 from tests.simulators.scale import TcpScale
+from tests.waiting import until
 
 NOW = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
 KG = 1_000_000
@@ -42,13 +41,6 @@ class Watch:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.003)
 
 
 def xk(text: bytes, decimals: int = 3, sign: bytes = b"+") -> bytes:

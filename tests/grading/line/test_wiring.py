@@ -8,6 +8,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 
+from api.deploy.services import free_port
 from grading.errors import WiringError
 from grading.line.encoder import CountedEncoder, TimedEncoder
 from grading.line.lanes import NO_PLACE, REJECT, TOO_CLOSE
@@ -15,9 +16,11 @@ from grading.line.scales import FedScale
 from grading.line.wires import State, Trouble, Weighing
 from grading.line.wiring import AllOutputs, NoOutputs, Wiring, open_wiring, parse_count, parse_wiring
 from grading.standard import load_tariff
-from tests.grading.line.test_broker import Mosquitto, free_port, mosquitto  # noqa: F401  # a fixture
+from tests.grading.line.test_broker import mosquitto  # noqa: F401  # a fixture
+from tests.simulators.mosquitto import Mosquitto
 from tests.simulators.plc import Belt, Fruit, ModbusServer, Plc, serve
 from tests.simulators.scale import TcpScale
+from tests.waiting import until
 
 SAMPLE = Path(__file__).parents[3] / "grading/line/line-sample.toml"
 START = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
@@ -39,13 +42,6 @@ cull = 0
 3 = 1200
 4 = 1500
 """
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.003)
 
 
 class Clock:
