@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from grading.agree import groups, overlap
 from grading.calibrate import Box, Polygon
 from grading.camera import Pixels
-from grading.detect import ClassicalDetector, Detection
+from grading.detect import ClassicalDetector, Detection, box_overlap
 from grading.edges import filled, followed
 from grading.learned import SURE_COIN_PERMILLE, Find, LearnedDetector, Model, find
 
@@ -123,8 +123,8 @@ class AutomaticDetector:
         x, y, width, height = fruit.box
         own = (x + air, y + air, x + air + width, y + air + height)
         seen = [each for each in find(np.asarray(around, np.uint8), self.learned.model) if each.kind != "coin"]
-        best = max(seen, key=lambda each: _boxes_overlap(each.box, own), default=None)
-        if best is None or _boxes_overlap(best.box, own) < _ALIKE:
+        best = max(seen, key=lambda each: box_overlap(each.box, own), default=None)
+        if best is None or box_overlap(best.box, own) < _ALIKE:
             return fruit
         return replace(fruit, score_permille=max(fruit.score_permille, best.score_permille), kind=best.kind)
 
@@ -153,7 +153,8 @@ class AutomaticDetector:
             alike = round(1000 * min(1.0, max(0.0, (shared - _OTHER_SHAPE) / (_SAME_SHAPE - _OTHER_SHAPE))))
             if alike > self.alone_permille:
                 score = max(alike, learning.score_permille)
-                if self._is_sure(learning) and min(shared, _boxes_shared(colour, learning)) < _ALIKE:
+                # A thin stalk changes the box, and hardly the area.
+                if self._is_sure(learning) and min(shared, box_overlap(colour.corners, learning.corners)) < _ALIKE:
                     # Colour took a stand, a stalk or a shadow along, or left a part of the fruit out.
                     return [learning]
                 # Colour's outline: on plain ground it is exact to the pixel.
@@ -256,17 +257,6 @@ def _inside(a: Box, b: Box) -> float:
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
     return max(0.0, width) * max(0.0, height) / max(1e-6, smaller)
-
-
-def _boxes_shared(a: Detection, b: Detection) -> float:
-    """Return the intersection over the union of two boxes: a thin stalk changes it, and hardly the area."""
-    return _boxes_overlap(*((x, y, x + w, y + h) for x, y, w, h in (a.box, b.box)))
-
-
-def _boxes_overlap(a: Box, b: Box) -> float:
-    across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0.0, across) * max(0.0, down)
-    return shared / max(1e-6, (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 def _cut_out(pixels: Pixels) -> Detection | None:

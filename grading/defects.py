@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grading.camera import Pixels
-from grading.learned import Model, shipped
+from grading.detect import box_overlap
+from grading.learned import Model, row_box, shipped
 
 Mask = NDArray[np.bool_]
 
@@ -137,16 +138,9 @@ def _groups(rows: NDArray[np.float32]) -> list[list[NDArray[np.float32]]]:
     groups: list[list[NDArray[np.float32]]] = []
     for row in rows[np.argsort(-rows[:, 4], kind="stable")]:
         is_defect = KINDS[int(row[5])] not in NO_DEFECTS if int(row[5]) < len(KINDS) else True
-        group = next((each for each in groups if _overlap(each[0], row) >= _SAME), None)
+        group = next((each for each in groups if box_overlap(row_box(each[0]), row_box(row)) >= _SAME), None)
         if group is None:
             groups.append([row])
         elif is_defect == (KINDS[int(group[0][5])] not in NO_DEFECTS):
             group.append(row)
     return groups
-
-
-def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0.0, float(width)) * max(0.0, float(height))
-    either = float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])) - shared
-    return shared / either if either > 0 else 0.0

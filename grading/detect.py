@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from grading.calibrate import Polygon
+from grading.calibrate import Box, Polygon
 from grading.camera import Pixels, Plane
 
 Mask = NDArray[np.bool_]
@@ -34,6 +34,20 @@ class Detection:
     def box(self) -> tuple[int, int, int, int]:
         """Left, top, width, height in pixels."""
         return self.x, self.y, int(self.mask.shape[1]), int(self.mask.shape[0])
+
+    @property
+    def corners(self) -> Box:
+        """Left, top, right, bottom in pixels."""
+        x, y, w, h = self.box
+        return x, y, x + w, y + h
+
+
+def box_overlap(a: Box, b: Box) -> float:
+    """Return the intersection over the union of two boxes (left, top, right, bottom)."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    either = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / either if either > 0 else 0.0
 
 
 class Detector(Protocol):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from grading import runtimes, scores
 from grading.calibrate import Polygon
 from grading.camera import Pixels, Plane
-from grading.detect import Detection
+from grading.detect import Detection, box_overlap
 from grading.errors import ModelFileError
 
 MAX_WEIGHTS: Final = 12 * 1024 * 1024
@@ -235,8 +235,8 @@ def _places(rows: NDArray[np.float32]) -> list[list[NDArray[np.float32]]]:
     """Group rows that mean the same thing, under several kinds or twice; surest first, in and among the groups."""
     places: list[list[NDArray[np.float32]]] = []
     for row in rows[np.argsort(-rows[:, 4], kind="stable")]:
-        box = _row_box(row)
-        place = next((place for place in places if _overlap(_row_box(place[0]), box) >= _SAME), None)
+        box = row_box(row)
+        place = next((place for place in places if box_overlap(row_box(place[0]), box) >= _SAME), None)
         if place is None:
             places.append([row])
         else:
@@ -244,7 +244,8 @@ def _places(rows: NDArray[np.float32]) -> list[list[NDArray[np.float32]]]:
     return places
 
 
-def _row_box(row: NDArray[np.float32]) -> _Box:
+def row_box(row: NDArray[np.float32]) -> _Box:
+    """Return the box at the beginning of a row of the network's answer."""
     return float(row[0]), float(row[1]), float(row[2]), float(row[3])
 
 
@@ -386,19 +387,11 @@ def _largest(mask: Plane) -> Plane | None:
     return np.asarray(cv2.drawContours(np.zeros(mask.shape, np.uint8), [largest], -1, 1, -1), np.uint8)
 
 
-def _overlap(a: _Box, b: _Box) -> float:
-    """Return the intersection over the union of two boxes."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0.0, width) * max(0.0, height)
-    either = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
-    return shared / either if either > 0 else 0.0
-
-
 def _lies_on(found: Find, outlines: Sequence[Polygon]) -> bool:
     x0, y0, x1, y1 = found.box
     middle = ((x0 + x1) / 2, (y0 + y1) / 2)
     return any(
-        _overlap(found.box, _bounds(each)) > 0.4
+        box_overlap(found.box, _bounds(each)) > 0.4
         or cv2.pointPolygonTest(each.reshape(-1, 1, 2), middle, measureDist=False) > 0
         for each in outlines
     )

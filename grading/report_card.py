@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from grading.camera import Pixels, decode
 from grading.dataset import Photo
+from grading.detect import box_overlap
 from grading.errors import DatasetError
 from grading.learned import LEAST_COIN_PERMILLE, SURE_COIN_PERMILLE, Find, LearnedDetector, Model, find
 from grading.scores import Curve, believed, fitted, least_for_recall
@@ -365,8 +366,8 @@ def _match(
     """Give every find the label it overlaps most, surest first; a label is found once."""
     open_ = dict(enumerate(truths))
     for kind, score, box in seen:
-        best = max(open_, key=lambda index: _overlap(box, open_[index][1]), default=None)
-        if best is not None and _overlap(box, open_[best][1]) >= MATCH:
+        best = max(open_, key=lambda index: box_overlap(box, open_[index][1]), default=None)
+        if best is not None and box_overlap(box, open_[best][1]) >= MATCH:
             truth, drawn = open_.pop(best)
             size = round(1000 * ((box[2] - box[0]) * (box[3] - box[1]) / _area(drawn)) ** 0.5)
             found.tried.append(Tried(kind, truth, score, size))
@@ -397,8 +398,3 @@ def _box(outline: NDArray[np.float64]) -> Box:
 
 def _area(box: Box) -> float:
     return max(1e-9, (box[2] - box[0]) * (box[3] - box[1]))
-
-
-def _overlap(a: Box, b: Box) -> float:
-    shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    return shared / max(1e-9, _area(a) + _area(b) - shared)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grading.camera import Pixels
-from grading.detect import Detection
+from grading.detect import box_overlap
 from grading.errors import ModelFileError
 from grading.grade import Verdict
 from grading.learned import LearnedDetector
@@ -283,7 +283,9 @@ class Line:
         for sight in step.sights:
             if sight.is_whole:
                 kept = self._of(sight.track)
-                alike = any(_overlap(each, found.blobs[sight.blob]) >= _SAME for each in finds)
+                blob = found.blobs[sight.blob]
+                corners = (blob.left, blob.top, blob.right, blob.bottom)
+                alike = any(box_overlap(each.corners, corners) >= _SAME for each in finds)
                 kept.network_saw += alike
                 kept.network_missed += not alike
 
@@ -340,12 +342,3 @@ def _simplified(outline: NDArray[np.int32], box: Box) -> tuple[tuple[int, int], 
     """Return an outline with only the points a screen needs, in the frame's pixels."""
     points = cv2.approxPolyDP(outline.reshape(-1, 1, 2), 1.2, closed=True).reshape(-1, 2)
     return tuple((int(x) + box[0], int(y) + box[1]) for x, y in points)
-
-
-def _overlap(find: Detection, blob: Blob) -> float:
-    """Return the intersection over the union of two boxes."""
-    x, y, w, h = find.box
-    across = min(x + w, blob.right) - max(x, blob.left)
-    down = min(y + h, blob.bottom) - max(y, blob.top)
-    shared = max(0.0, across) * max(0.0, down)
-    return shared / (w * h + (blob.right - blob.left) * (blob.bottom - blob.top) - shared)
