@@ -21,7 +21,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from grading import runtimes, scores
-from grading.calibrate import Polygon
+from grading.calibrate import Box, Polygon
 from grading.camera import Pixels, Plane
 from grading.detect import Detection, box_overlap
 from grading.errors import ModelFileError
@@ -140,10 +140,6 @@ def _check(shapes: runtimes.Shapes, weights: Path, side: int) -> None:
         raise ModelFileError(weights, "has other inputs or outputs than a segmentation network of ours")
 
 
-_Box = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Find:
     """One thing the network found, in pixels of the photograph.
@@ -156,7 +152,7 @@ class Find:
     score_permille: int
     kind_permille: int
     """How sure the network is of the kind, if it is a fruit at all."""
-    box: _Box
+    box: Box
     mask: NDArray[np.float32]
     """How sure each cell of the coarse grid is, 0 to 1."""
     cells_per_px: float
@@ -244,7 +240,7 @@ def _places(rows: NDArray[np.float32]) -> list[list[NDArray[np.float32]]]:
     return places
 
 
-def row_box(row: NDArray[np.float32]) -> _Box:
+def row_box(row: NDArray[np.float32]) -> Box:
     """Return the box at the beginning of a row of the network's answer."""
     return float(row[0]), float(row[1]), float(row[2]), float(row[3])
 
@@ -287,7 +283,7 @@ class LearnedDetector:
         """Return every fruit, top to bottom and left to right; coins and what `ignore` covers are none."""
         return self.outlined(pixels, find(pixels, self.model), ignore=ignore)
 
-    def coins(self, pixels: Pixels) -> list[_Box]:
+    def coins(self, pixels: Pixels) -> list[Box]:
         """Return where coins lie, best first."""
         return [each.box for each in find(pixels, self.model) if each.kind == "coin"]
 
@@ -397,6 +393,6 @@ def _lies_on(found: Find, outlines: Sequence[Polygon]) -> bool:
     )
 
 
-def _bounds(outline: Polygon) -> _Box:
+def _bounds(outline: Polygon) -> Box:
     (x0, y0), (x1, y1) = outline.min(axis=0), outline.max(axis=0)
     return float(x0), float(y0), float(x1), float(y1)

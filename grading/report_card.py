@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from grading.calibrate import Box
 from grading.camera import Pixels, decode
 from grading.dataset import Photo
 from grading.detect import box_overlap
@@ -32,7 +33,6 @@ PRECISION_PERMILLE: Final = 990
 _FEW: Final = 20
 _INK, _PALE, _MINE = "#4a4a4a", "#c9c9c9", "#2f7d4f"
 
-Box = tuple[float, float, float, float]
 Progress = Callable[[int, int], None]
 
 
