@@ -2,23 +2,28 @@
 
 Pure. A better fruit (no smaller, no more marks) never gets a worse tier: the standard's and tariff's
 files are checked for that when they are read, and this function only compares. Where the camera's own
-uncertainty spans two tiers, the verdict is doubtful and a person decides.
+uncertainty spans two tiers, the verdict is doubtful and a person decides; or, where the house says so (`near`), it is
+the lower of the two.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from grading.measure import Measures
-from grading.standard import CULL, Limit, QualityClass, Standard, Tariff, Text, TierRule
+from grading.standard import CULL, Limit, Near, QualityClass, Standard, Tariff, Text, TierRule
 
 DOUBTFUL = "doubtful"
 NO_CLASS = "none"
+WEIGHED_G = 1
+"""How far from the truth a mass may be that a scale told in whole grams."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one fruit is. `tier` is `doubtful` where the camera will not say; `nominal_tier` is what the numbers say.
 
-    `candidates` are the tiers that the uncertainty spans, best first. `rule` decided; `margin_permille`
+    `candidates` are the tiers that the uncertainty spans, best first; a fruit that is not doubtful and has several
+    was given the lowest of them (`is_near`). `rule` decided; `margin_permille`
     is how far the fruit is from the next limit that would change its tier, in thousandths of the limit.
     """
 
@@ -37,6 +42,11 @@ class Verdict:
         """Whether a person must decide."""
         return self.tier == DOUBTFUL
 
+    @property
+    def is_near(self) -> bool:
+        """Whether it was given the lowest of the tiers that it may be of."""
+        return self.tier != DOUBTFUL and len(self.candidates) > 1
+
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
@@ -54,45 +64,58 @@ def grade(
     *,
     score_permille: int = 1000,
     brix_tenths: int | None = None,
+    near: Near = "person",
+    is_weighed: bool = False,
 ) -> Verdict:
     """Return the verdict on one fruit; `score_permille` is how sure the detector was of its outline.
 
     `brix_tenths` is a meter's reading in tenths of a degree Brix, of the fruit or of its lot, where there is one.
+    `near` says what becomes of a fruit too near a limit; one whose outline is unsure goes to a person in any case.
+    `is_weighed` says that the mass is a scale's, not an estimate.
     """
-    nominal, best, worst = (
-        _decide(_View(measures, standard, side), standard, tariff, brix_tenths) for side in (0, -1, 1)
-    )
+    views = [_View(measures, standard, side, is_weighed=is_weighed) for side in (0, -1, 1)]
+    nominal, best, worst = (_decide(view, standard, tariff, brix_tenths) for view in views)
     low, high = tariff.rank(best.tier), tariff.rank(worst.tier)
     candidates = tuple(tariff.tiers[low : high + 1])
     unsure = score_permille < standard.content.doubt.least_score_permille
     if unsure and len(candidates) == 1:
         at = tariff.rank(nominal.tier)
         candidates = tuple(tariff.tiers[max(0, at - 1) : at + 1]) if at else tuple(tariff.tiers[:2])
+    is_lowered = len(candidates) > 1 and near == "lower" and not unsure
+    given = worst if is_lowered else nominal
     return Verdict(
-        tier=DOUBTFUL if len(candidates) > 1 else nominal.tier,
+        tier=DOUBTFUL if len(candidates) > 1 and not is_lowered else given.tier,
         nominal_tier=nominal.tier,
         candidates=candidates,
         quality=nominal.quality,
         size=nominal.size or "-",
-        rule=nominal.rule,
-        reason=nominal.reason,
-        price_fen=tariff.price_fen(nominal.tier, measures.mass_g),
+        rule=given.rule,
+        reason=_near(views, best, worst, standard, tariff) if is_lowered else nominal.reason,
+        price_fen=tariff.price_fen(given.tier, measures.mass_g),
         margin_permille=_margin(measures, standard),
     )
+
+
+def caution_fen(verdict: Verdict, tariff: Tariff, mass_g: int) -> int:
+    """Return what a fruit would have brought more, had its numbers been taken as they stand; 0 for one not near."""
+    if not verdict.is_near:
+        return 0
+    return tariff.price_fen(verdict.nominal_tier, mass_g) - tariff.price_fen(verdict.tier, mass_g)
 
 
 class _View:
     """The measures as they are (side 0), or at the good (-1) or bad (1) end of what the camera cannot tell apart."""
 
-    def __init__(self, measures: Measures, standard: Standard, side: int) -> None:
+    def __init__(self, measures: Measures, standard: Standard, side: int, *, is_weighed: bool) -> None:
         doubt = standard.content.doubt
         up = 1000 - side * doubt.size_permille
+        mass_g = max(0, measures.mass_g - side * WEIGHED_G) if is_weighed else measures.mass_g * up // 1000
         self._doubt, self._side = doubt, side
         self.measures = measures
         if side:
             self.measures = replace(
                 measures,
-                mass_g=measures.mass_g * up // 1000,
+                mass_g=mass_g,
                 equivalent_diameter_um=measures.equivalent_diameter_um * up // 1000,
                 equatorial_um=measures.equatorial_um * up // 1000,
             )
@@ -221,12 +244,98 @@ _SHOWN = {
     "largest_mark_um": (1000, 1),
 }
 """What a quantity is divided by to be shown (cm2, per cent, mm), and to how many places."""
+_UNITS = {
+    "blemish_mm2": "cm²",
+    "kind_mm2": "cm²",
+    "blemish_permille": "%",
+    "band_permille": "%",
+    "mark_count": "",
+    "largest_mark_um": "mm",
+}
 
 
 def _told(view: _View, limit: Limit, code: str) -> Text:
     divisor, places = _SHOWN[limit.quantity]
     value, most = view.value(limit) / divisor, limit.at_most[code] / divisor
     return limit.reason.filled(value=f"{value:.{places}f}", limit=f"{most:.{places}f}")
+
+
+def _near(views: list["_View"], best: _Outcome, worst: _Outcome, standard: Standard, tariff: Tariff) -> Text:
+    """Return which limit the fruit is too near to, by how much, and which tier it is given therefore."""
+    view = views[0]
+    given = Text("等外", "cull") if worst.tier == CULL else Text(f"{worst.tier} 档", f"tier {worst.tier}")
+    crossed = _crossed_limit(views, best, worst, standard)
+    size = _crossed_size(views, standard, tariff)
+    if crossed is not None and (crossed[0].rule == worst.rule or size is None):
+        limit, code = crossed
+        told = _told(view, limit, code)
+        divisor, places = _SHOWN[limit.quantity]
+        apart = f"{abs(view.value(limit) - limit.at_most[code]) / divisor:.{places + 1}f} {_UNITS[limit.quantity]}"
+        return Text(
+            f"{told.zh}；距界限 {apart.strip()}，分不清，从低归{given.zh}",  # noqa: RUF001  # Chinese has its own comma
+            f"{told.en}; {apart.strip()} from that limit is too near to tell: {given.en}, the lower one",
+        )
+    # Good and bad end are of different tiers, so that some limit or some size lies between them.
+    assert size is not None  # noqa: S101
+    is_grams, raw, least = size
+    (zh, en), scale = (("克", "g"), 1) if is_grams else (("mm", "mm"), 1000)
+    told_size, apart = (f"{each / scale:.{int(scale > 1)}f}" for each in (raw, abs(raw - least * scale)))
+    return Text(
+        f"大小 {told_size} {zh}，距 {least} {zh} 的界限 {apart} {zh}，分不清，从低归{given.zh}",  # noqa: RUF001
+        f"{told_size} {en}; {apart} {en} from the limit of {least} {en} is too near to tell: {given.en}, the lower one",
+    )
+
+
+def _crossed_limit(
+    views: list["_View"], best: _Outcome, worst: _Outcome, standard: Standard
+) -> tuple[Limit, str] | None:
+    """Return the limit that the fruit keeps at its best and breaks at its worst, the one that decided first."""
+    smallest = standard.content.size.codes[0].code
+    codes = best.size or smallest, worst.size or smallest
+    crossed = [
+        limit
+        for quality in standard.content.classes
+        for limit in quality.limits
+        if views[1].value(limit) <= limit.at_most[codes[0]] and views[2].value(limit) > limit.at_most[codes[1]]
+    ]
+    decided = next((limit for limit in crossed if limit.rule == worst.rule), None)
+    found = decided or next(iter(crossed), None)
+    return None if found is None else (found, codes[1])
+
+
+def _crossed_size(views: list["_View"], standard: Standard, tariff: Tariff) -> tuple[bool, int, int] | None:
+    """Return the largest size that the fruit reaches at its best and not at its worst, or None.
+
+    That is whether it is a mass in grams, what was measured in grams or micrometres, and the size.
+    """
+    by_mass = standard.content.size.by == "mass_g"
+    low, high = (standard.size_of(view.measures) for view in (views[2], views[1]))
+    crossed = max((size for size in _limits_of_size(standard) if low < size <= high), default=None)
+    if crossed is not None:
+        return by_mass, _raw_size(views[0].measures, standard), crossed
+    least_g = tariff.content.small.from_g
+    if views[2].measures.mass_g < least_g <= views[1].measures.mass_g:
+        return True, views[0].measures.mass_g, least_g
+    return None
+
+
+def _limits_of_size(standard: Standard) -> Iterator[int]:
+    """Yield every size at which something changes, in the unit the standard sizes by."""
+    yield standard.content.size.minimum
+    for code in standard.content.size.codes:
+        yield code.from_
+    for quality in standard.content.classes:
+        yield quality.least_size
+        if quality.most_size is not None:
+            yield quality.most_size + 1
+
+
+def _raw_size(measures: Measures, standard: Standard) -> int:
+    """Return the size that the standard sizes by, in grams or micrometres."""
+    by = standard.content.size.by
+    if by == "mass_g":
+        return measures.mass_g
+    return measures.equatorial_um if by == "equatorial_mm" else measures.equivalent_diameter_um
 
 
 def _margin(measures: Measures, standard: Standard) -> int:

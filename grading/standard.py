@@ -24,6 +24,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=60)]
 Basis = Literal["standard", "house", "unverified"]
 """Whose a number is: the cited text's; ours; said to be the text's, but not seen in it or in a copy."""
 CULL = "cull"
+Near = Literal["lower", "person"]
+"""What becomes of a fruit so near a limit that its interval spans tiers: given the lowest of them, or to a person."""
 
 
 class Text(Struct, frozen=True, forbid_unknown_fields=True):
@@ -217,6 +219,8 @@ class _TariffFile(Struct, frozen=True, forbid_unknown_fields=True):
     currency: Name
     small: Small
     tiers: Annotated[tuple[TierRule, ...], Meta(min_length=2)] = msgspec.field(name="tier")
+    near_at_line: Near = "lower"
+    """At a line nobody can look at every tenth fruit. At the station's table somebody does, whatever stands here."""
 
 
 class Standard(Struct, frozen=True):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grading.grade import DOUBTFUL, grade
+from grading.grade import DOUBTFUL, caution_fen, grade
 from grading.measure import MARK_KINDS, Mark, Measures
 from grading.standard import Standard, every_standard, load_standard, load_tariff, parse_tariff
 
@@ -98,6 +98,11 @@ def test_a_better_fruit_never_gets_a_worse_class_or_tier(
     assert TARIFF.rank(high.candidates[0]) <= TARIFF.rank(low.candidates[0])
     assert TARIFF.rank(high.candidates[-1]) <= TARIFF.rank(low.candidates[-1])
     assert high.price_fen >= low.price_fen
+    # Given the lower tier where numbers are near a limit, no fruit is doubted for its numbers, and the law still holds.
+    low, high = grade(worse, standard, TARIFF, near="lower"), grade(better, standard, TARIFF, near="lower")
+    assert TARIFF.rank(high.tier) <= TARIFF.rank(low.tier)
+    assert rank(standard, high.quality) <= rank(standard, low.quality)
+    assert high.price_fen >= low.price_fen
 
 
 @settings(max_examples=200, deadline=None)
@@ -109,6 +114,75 @@ def test_a_verdict_is_doubtful_exactly_when_it_spans_tiers(measures: Measures, s
     assert verdict.is_doubtful or verdict.tier == verdict.nominal_tier
     assert verdict.reason.zh
     assert verdict.reason.en
+
+
+@settings(max_examples=600, deadline=None)
+@given(measures=fruits, standard=st.sampled_from(STANDARDS), score=st.integers(0, 1000), is_weighed=st.booleans())
+def test_a_fruit_near_a_limit_is_given_the_lowest_tier_it_may_be_of_and_nothing_else_changes(
+    measures: Measures, standard: Standard, score: int, *, is_weighed: bool
+) -> None:
+    asked, lowered = (
+        grade(measures, standard, TARIFF, score_permille=score, is_weighed=is_weighed, near=near)
+        for near in ("person", "lower")
+    )
+    is_sure = score >= standard.content.doubt.least_score_permille
+    assert lowered.is_near == (asked.is_doubtful and is_sure)
+    assert caution_fen(asked, TARIFF, measures.mass_g) == 0
+    if not lowered.is_near:
+        assert lowered == asked
+        return
+    assert lowered.tier == asked.candidates[-1]
+    named = ("nominal_tier", "candidates", "quality", "size", "margin_permille")
+    assert [getattr(lowered, name) for name in named] == [getattr(asked, name) for name in named]
+    assert lowered.price_fen == TARIFF.price_fen(lowered.tier, measures.mass_g)
+    assert caution_fen(lowered, TARIFF, measures.mass_g) == asked.price_fen - lowered.price_fen >= 0
+    assert max(map(len, (lowered.reason.zh, lowered.reason.en))) <= 200, "as long as a row of the house's table"
+
+
+@pytest.mark.parametrize(
+    ("mass_g", "marks", "tier", "fen", "says"),
+    [
+        (
+            300,
+            95,
+            "B",
+            200,
+            "marks of 0.9 cm²; Extra allows 1.0 cm²; 0.05 cm² from that limit is too near to tell: tier B",
+        ),
+        (
+            300,
+            103,
+            "B",
+            0,
+            "marks of 1.0 cm²; Extra allows 1.0 cm²; 0.03 cm² from that limit is too near to tell: tier B",
+        ),
+        (202, 0, "C", 340, "202 g; 2 g from the limit of 200 g is too near to tell: tier C"),
+        (25, 0, "cull", 150, "25 g; 0 g from the limit of 25 g is too near to tell: cull"),
+    ],
+)
+def test_what_is_near_says_the_limit_the_distance_and_what_it_cost(
+    mass_g: int, marks: int, tier: str, fen: int, says: str
+) -> None:
+    measures = fruit(mass_g, marks)
+    verdict = grade(measures, MANGO, TARIFF, near="lower")
+    assert (verdict.tier, caution_fen(verdict, TARIFF, mass_g), verdict.reason.en) == (
+        tier,
+        fen,
+        f"{says}, the lower one",
+    )
+    assert "从低归" in verdict.reason.zh
+
+
+def test_a_scale_tells_a_mass_to_the_gram() -> None:
+    assert grade(fruit(202), MANGO, TARIFF).is_doubtful
+    assert grade(fruit(202), MANGO, TARIFF, is_weighed=True).tier == "A"
+    assert grade(fruit(198), MANGO, TARIFF, is_weighed=True).tier == "C"
+    assert grade(fruit(200), MANGO, TARIFF, is_weighed=True).is_doubtful
+
+
+def test_an_unsure_outline_goes_to_a_person_whatever_the_house_says_of_limits() -> None:
+    for measures in (fruit(), fruit(202)):
+        assert grade(measures, MANGO, TARIFF, score_permille=300, near="lower").is_doubtful
 
 
 @pytest.mark.parametrize(
