@@ -23,6 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from grading.errors import WiringError
 from grading.line.lanes import REJECT, LaneCommand, Lanes
+from grading.line.queued import IN_EMERGENCY, LATE, QueuedOutputs
 from grading.line.wires import LostCommand, State, Trouble, WireState
 from grading.standard import Text
 from ledger.kernel.clock import Clock, format_time
@@ -116,7 +117,7 @@ class _Entry:
     is_taken: bool = False
 
 
-class MqttOutputs:
+class MqttOutputs(QueuedOutputs):
     """A broker between us and the gates. One thread keeps the session; whoever sends never waits."""
 
     def __init__(
@@ -129,72 +130,37 @@ class MqttOutputs:
         where: Callable[[], int | None] = lambda: None,
         by_position: bool = True,
     ) -> None:
-        self._by_position = by_position
-        self._url, self._topic, self._lanes, self._clock, self._where = url, f"{TOPIC}/{line}", lanes, clock, where
-        self._detail = without_password(url)
-        self._wake = threading.Condition()
+        super().__init__(
+            "mqtt-outputs",
+            lanes,
+            clock,
+            where=where,
+            by_position=by_position,
+            away=NO_BROKER,
+            patience_s=CONNECT_S * 2,
+        )
+        self._url, self._topic, self._detail = url, f"{TOPIC}/{line}", without_password(url)
         self._entries: list[_Entry] = []
-        self._lost: list[LostCommand] = []
         self._gone: deque[LaneCommand] = deque(maxlen=REMEMBERED)
         self._session = self._sequence = self._beats = 0
-        self._number, self._told_number = 0, -1
-        self._reason: str | None = None
+        self._told_number = -1
         self._retained: EmergencyMessage | None = None
-        self._is_connected = self._is_subscribed = self._is_over = self._is_closing = self._is_forgetting = False
+        self._is_connected = self._is_subscribed = self._is_over = self._is_forgetting = False
         self._state = State.LOST
-        self._thread = threading.Thread(target=self._work, name="mqtt-outputs", daemon=True)
-
-    def start(self) -> None:
-        """Begin in the background; a broker that is not there is waited for."""
-        self._thread.start()
 
     # --- what others call ---------------------------------------------------------------------------
 
-    def send(self, command: LaneCommand) -> None:
-        """Queue a command; a later one for the same run and fruit replaces it."""
-        with self._wake:
-            if self._reason is not None or self._is_closing:
-                self._lost.append(LostCommand(command, IN_EMERGENCY if self._reason is not None else NO_BROKER))
-                return
-            key = (command.run, command.fruit)
-            self._entries = [e for e in self._entries if (e.command.run, e.command.fruit) != key]
-            self._entries.append(_Entry(command))
-            self._wake.notify_all()
-
-    def emergency(self, reason: str) -> None:
-        """Reject everything from now on, until `clear`."""
-        with self._wake:
-            if self._reason is None:
-                self._number += 1
-            self._reason = reason
-            self._drop(IN_EMERGENCY)
-            self._wake.notify_all()
-
-    def clear(self) -> None:
-        """End the emergency."""
-        with self._wake:
-            if self._reason is not None:
-                self._reason, self._number = None, self._number + 1
-                self._wake.notify_all()
-
     def forget(self, reason: str) -> None:
-        """Take everything back by beginning a new session."""
+        """Take everything back by beginning a new session, which here is a new connection."""
         with self._wake:
-            self._drop(Trouble(reason, TAKEN_BACK))
             self._is_forgetting = True
-            self._wake.notify_all()
-
-    @property
-    def emergency_reason(self) -> str | None:
-        """Why everything is rejected; None in normal running."""
-        with self._wake:
-            return self._reason
+            super().forget(reason)
 
     @property
     def state(self) -> tuple[WireState, ...]:
         """Ready while the broker is there and was told the session."""
         with self._wake:
-            trouble = IN_EMERGENCY if self._reason is not None else None
+            trouble = IN_EMERGENCY if self._emergency_reason is not None else None
             return (WireState("mqtt", self._state, self._detail, trouble if self._state is State.READY else NO_BROKER),)
 
     @property
@@ -202,22 +168,6 @@ class MqttOutputs:
         """How many commands the broker has not confirmed."""
         with self._wake:
             return sum(not entry.is_taken for entry in self._entries)
-
-    def lost(self) -> list[LostCommand]:
-        """Return what was lost since the last call."""
-        with self._wake:
-            lost, self._lost = self._lost, []
-            return lost
-
-    def close(self) -> None:
-        """Say offline and leave; followers reject from then on."""
-        with self._wake:
-            self._is_closing = True
-            self._wake.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(timeout=CONNECT_S * 2)
-        with self._wake:
-            self._drop(NO_BROKER)
 
     # --- the thread ---------------------------------------------------------------------------------
 
@@ -237,10 +187,6 @@ class MqttOutputs:
                 if not self._is_forgetting:
                     self._wake.wait_for(lambda: self._is_closing, timeout=delay_s)
             delay_s = min(delay_s * 2, MAX_RETRY_S)
-
-    def _closing(self) -> bool:
-        with self._wake:
-            return self._is_closing
 
     def _one_session(self) -> bool:
         """Connect and serve until something breaks; return whether the session was ever told."""
@@ -281,7 +227,7 @@ class MqttOutputs:
                     return
                 self._state = State.READY
                 self._settle()
-                number, reason = self._number, self._reason
+                number, reason = self._emergency_number, self._emergency_reason
                 is_news = number != self._told_number
                 due = [] if reason is not None else [entry for entry in self._entries if not entry.is_published]
             if is_news:
@@ -299,7 +245,10 @@ class MqttOutputs:
             for entry in due:
                 self._send(client, entry)
             with self._wake:
-                if not any(not entry.is_published for entry in self._entries) and self._told_number == self._number:
+                if (
+                    not any(not entry.is_published for entry in self._entries)
+                    and self._told_number == self._emergency_number
+                ):
                     self._wake.wait(timeout=POLL_S)
 
     def _send(self, client: paho.Client, entry: _Entry) -> None:
@@ -415,15 +364,15 @@ class MqttOutputs:
     def _adopt(self) -> None:
         """Take over an emergency that outlived us, or that somebody else declared."""
         found = self._retained
-        if found is None or found.number <= self._number:
+        if found is None or found.number <= self._emergency_number:
             return
-        self._number = found.number
-        if found.active and self._reason is None:
-            self._reason = found.reason or "mqtt"
+        self._emergency_number = found.number
+        if found.active and self._emergency_reason is None:
+            self._emergency_reason = found.reason or "mqtt"
             self._drop(IN_EMERGENCY)
-        elif not found.active and self._reason is not None:
+        elif not found.active and self._emergency_reason is not None:
             # Ours is newer than what anybody cleared before: say it again with a number of its own.
-            self._number += 1
+            self._emergency_number += 1
 
     def _begin(self) -> None:
         """Command again what still lies before its gate; what passed while nobody listened is unsure."""
@@ -448,6 +397,11 @@ class MqttOutputs:
                 continue
             kept.append(entry)
         self._entries = kept
+
+    def _enqueue(self, command: LaneCommand) -> None:
+        key = (command.run, command.fruit)
+        self._entries = [e for e in self._entries if (e.command.run, e.command.fruit) != key]
+        self._entries.append(_Entry(command))
 
     def _drop(self, why: Trouble) -> None:
         self._lost += [LostCommand(entry.command, why) for entry in self._entries if entry.command.lane != REJECT]
@@ -544,15 +498,8 @@ def without_password(url: str) -> str:
     return f"{head.partition('://')[0]}://{tail}" if at else url
 
 
-TAKEN_BACK: Final = Text(
-    "此前的命令已全部收回，果送到剔除道", "all earlier commands were taken back; the fruit goes to reject"
-)
 NO_BROKER: Final = Trouble(
     "output_lost", Text("与 MQTT 服务器断开，果送到剔除道", "no MQTT broker; fruit go to reject")
-)
-IN_EMERGENCY: Final = Trouble("emergency", Text("紧急剔除中，果全部送到剔除道", "emergency: everything goes to reject"))
-LATE: Final = Trouble(
-    "too_late", Text("命令来不及，果送到剔除道", "the command could not come in time; the fruit goes to reject")
 )
 MISSED: Final = {
     "late": Trouble(

@@ -26,6 +26,7 @@ from pymodbus.exceptions import ConnectionException, ModbusException
 
 from grading.errors import WiringError
 from grading.line.lanes import REJECT, LaneCommand, Lanes
+from grading.line.queued import IN_EMERGENCY, LATE, QueuedOutputs
 from grading.line.wires import LostCommand, State, Trouble, WireState
 from grading.standard import Text
 from ledger.kernel.clock import Clock
@@ -250,7 +251,7 @@ def _key(entry: _Entry) -> tuple[str, int]:
     return entry.command.run, entry.command.fruit
 
 
-class ModbusOutputs:
+class ModbusOutputs(QueuedOutputs):
     """A PLC with the map. One thread speaks to it; whoever sends never waits.
 
     `where` tells the belt's position now, `seen` takes the PLC's own count of it on every reading.
@@ -269,80 +270,34 @@ class ModbusOutputs:
         poll_s: float = POLL_S,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._address, self._lanes, self._clock = address, lanes, clock
-        self._where, self._seen, self._by_position = where, seen, by_position
+        super().__init__(
+            "modbus-outputs",
+            lanes,
+            clock,
+            where=where,
+            by_position=by_position,
+            away=NO_PLC,
+            patience_s=timeout_s * 4,
+        )
+        self._address, self._seen = address, seen
         self._first, self._poll_s, self._timeout_s = first_register, poll_s, timeout_s
-        self._wake = threading.Condition()
-        self._is_closing = False
         self._queue: deque[_Entry] = deque()
         self._sent: deque[_Entry] = deque()
         self._taken: list[_Entry] = []
         self._recalled: list[_Recalled] = []
-        self._lost: list[LostCommand] = []
         self._beaten: dict[int, _Moment] = {}
         self._proven: _Moment | None = None
         self._missed = 0
         self._session = self._last_session = self._sequence = self._heartbeat = self._confirmed = 0
         self._sessions: deque[int] = deque(maxlen=SESSIONS)
         self._is_agreed = False
-        self._emergency_number = 0
         self._told = (-1, -1)
         self._asked_s = 0.0
-        self._emergency_reason: str | None = None
         self._runs: dict[str, int] = {}
         self._state, self._detail = State.LOST, str(address)
         self._trouble: Trouble | None = NO_PLC
-        self._thread = threading.Thread(target=self._work, name="modbus-outputs", daemon=True)
-
-    def start(self) -> None:
-        """Begin in the background; a PLC that is not there is waited for."""
-        self._thread.start()
 
     # --- what others call ---------------------------------------------------------------------------
-
-    def send(self, command: LaneCommand) -> None:
-        """Queue a command; a later one for the same run and fruit replaces it."""
-        with self._wake:
-            if self._emergency_reason is not None:
-                self._lost.append(LostCommand(command, IN_EMERGENCY))
-                return
-            if self._is_closing:
-                self._lost.append(LostCommand(command, NO_PLC))
-                return
-            key = (command.run, command.fruit)
-            self._queue = deque(entry for entry in self._queue if _key(entry) != key)
-            self._taken = [entry for entry in self._taken if _key(entry) != key]
-            self._queue.append(_Entry(command))
-            self._wake.notify_all()
-
-    def emergency(self, reason: str) -> None:
-        """Reject everything from now on, until `clear`."""
-        with self._wake:
-            if self._emergency_reason is None:
-                self._emergency_number = (self._emergency_number + 1 | 1) & 0xFFFF
-            self._emergency_reason = reason
-            self._drop(IN_EMERGENCY)
-            self._wake.notify_all()
-
-    def clear(self) -> None:
-        """End the emergency."""
-        with self._wake:
-            if self._emergency_reason is not None:
-                self._emergency_number = self._emergency_number + 1 & 0xFFFF
-                self._emergency_reason = None
-                self._wake.notify_all()
-
-    def forget(self, reason: str) -> None:
-        """Take everything back by beginning a new session."""
-        with self._wake:
-            self._drop(Trouble(reason, TAKEN_BACK))
-            self._wake.notify_all()
-
-    @property
-    def emergency_reason(self) -> str | None:
-        """Why everything is rejected; None in normal running."""
-        with self._wake:
-            return self._emergency_reason
 
     @property
     def state(self) -> tuple[WireState, ...]:
@@ -356,21 +311,10 @@ class ModbusOutputs:
         with self._wake:
             return len(self._queue) + len(self._sent)
 
-    def lost(self) -> list[LostCommand]:
-        """Return what was lost since the last call."""
-        with self._wake:
-            lost, self._lost = self._lost, []
-            return lost
-
     def close(self) -> None:
         """Stop. The PLC misses our heartbeat and rejects, so what still lay before a gate is lost."""
+        super().close()
         with self._wake:
-            self._is_closing = True
-            self._wake.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(timeout=self._timeout_s * 4)
-        with self._wake:
-            self._drop(NO_PLC)
             self._settle_recalled(None)
 
     # --- the thread ---------------------------------------------------------------------------------
@@ -396,10 +340,6 @@ class ModbusOutputs:
                 self._purge()
                 self._wake.wait_for(lambda: self._is_closing, timeout=delay_s)
             delay_s = min(delay_s * 2, MAX_RETRY_S)
-
-    def _closing(self) -> bool:
-        with self._wake:
-            return self._is_closing
 
     def _greet(self, connection: Connection) -> None:
         """Hear the PLC out before anything is written to it: whether it is ours, and what it forgot."""
@@ -610,6 +550,16 @@ class ModbusOutputs:
     def _in_time(self, command: LaneCommand) -> LaneCommand:
         return self._lanes.in_time(command, belt_um=self._where(), now=self._clock.now())
 
+    def _enqueue(self, command: LaneCommand) -> None:
+        key = (command.run, command.fruit)
+        self._queue = deque(entry for entry in self._queue if _key(entry) != key)
+        self._taken = [entry for entry in self._taken if _key(entry) != key]
+        self._queue.append(_Entry(command))
+
+    def _next_number(self, *, is_active: bool) -> int:
+        """Return the next number; the one that begins an emergency is odd, whatever the PLC had latched before."""
+        return (self._emergency_number + 1 | is_active) & 0xFFFF
+
     def _drop(self, why: Trouble) -> None:
         """Lose everything that has not acted yet, and the session with it."""
         self._purge()
@@ -755,9 +705,6 @@ def parse_address(key: str, text: str) -> Address:
     return Address(parts.hostname, port or 502, int(unit))
 
 
-TAKEN_BACK: Final = Text(
-    "此前的命令已全部收回，果送到剔除道", "all earlier commands were taken back; the fruit goes to reject"
-)
 NO_PLC: Final = Trouble("output_lost", Text("与 PLC 断开，果送到剔除道", "the PLC does not answer; fruit go to reject"))
 NOT_OURS: Final = Trouble(
     "plc_foreign",
@@ -778,10 +725,6 @@ SHARED: Final = Trouble(
 NOT_TAKING: Final = Trouble("plc_not_taking", Text("PLC 不接收命令", "the PLC does not take commands"))
 HALTED: Final = Trouble("plc_halted", Text("PLC 有应答但程序没有运行", "the PLC answers, but its program does not run"))
 PLC_STOPPED: Final = Trouble("plc_stopped", Text("PLC 上的急停按下了", "the stop button at the PLC is pressed"))
-IN_EMERGENCY: Final = Trouble("emergency", Text("紧急剔除中，果全部送到剔除道", "emergency: everything goes to reject"))
-LATE: Final = Trouble(
-    "too_late", Text("命令来不及，果送到剔除道", "the command could not come in time; the fruit goes to reject")
-)
 REFUSED: Final = Trouble("plc_refused", Text("PLC 拒绝了命令", "the PLC refused the command"))
 REFUSALS: Final = {
     1: Trouble(

@@ -349,9 +349,9 @@ def test_a_count_is_read_strictly() -> None:
 
 
 def test_every_trouble_has_a_name_and_both_languages() -> None:
-    from grading.line import broker, encoder, modbus, scales, wiring
+    from grading.line import broker, encoder, modbus, queued, scales, wiring
 
-    troubles = [each for module in (broker, encoder, modbus, scales, wiring) for each in vars(module).values()]
+    troubles = [each for module in (broker, encoder, modbus, queued, scales, wiring) for each in vars(module).values()]
     troubles = [
         *[each for each in troubles if isinstance(each, Trouble)],
         *modbus.REFUSALS.values(),
