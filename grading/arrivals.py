@@ -33,8 +33,9 @@ from grading.errors import (
 from grading.evidence import decided
 from grading.grade import Verdict
 from grading.line.doubts import Doubt
-from grading.line.fusing import Judging, verdict_of
-from grading.line.record import FORMAT
+from grading.line.fusing import Judging, verdict_of, weighed_reasons
+from grading.line.record import FORMATS, edition_of, weight_of
+from grading.line.weights import Weight, counted, mass_from
 from grading.look import recorded
 from grading.measure import Measures
 from grading.models import Batch, Calibration, Fruit
@@ -71,7 +72,10 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A delivered fruit whose record was read and found to agree with itself and its batch."""
+    """A delivered fruit whose record was read and found to agree with itself and its batch.
+
+    `measures` carry the mass that counts: the scale's where the record says so.
+    """
 
     delivered: Delivered
     model: str
@@ -124,7 +128,7 @@ def _is_ours(data: bytes) -> bool:
 
 def _names_format(told: Mapping[str, Any]) -> bool:
     """Whether it says that it is a belt fruit's record, a camera profile, or the description of a detector."""
-    return told.get("format") == FORMAT or told.get("edition") == EDITION or isinstance(told.get("detector"), str)
+    return told.get("format") in FORMATS or told.get("edition") == EDITION or isinstance(told.get("detector"), str)
 
 
 # --- opening -------------------------------------------------------------------------------------
@@ -391,22 +395,39 @@ def _examined(files: FileStore, rules: Rules, run: str, delivered: Delivered) ->
         for name in (*crops, told["model"]):
             if not files.has(name):
                 raise MissingFileError(f"{name}, which its record names, is not kept here")
-        measures = recorded(told) if told["measures"] else None
-        verdict = _verdict(told, measures, rules)
+        measures, weight = recorded(told) if told["measures"] else None, weight_of(told)
+        if weight is not None and told["massFrom"] != mass_from(measures, weight):
+            raise EvidenceError("its mass is not whose it says")
+        verdict = _verdict(told, measures, weight, rules)
         if decided(verdict) != told["verdict"]:
             raise EvidenceError("its verdict is not what its measures come to")
     except (KeyError, TypeError, ValueError) as error:
         raise EvidenceError(f"its record is not complete: {error!r}") from error
-    return Examined(delivered, told["model"], crops[0] if crops else "", measures, told["scorePermille"], verdict)
+    return Examined(
+        delivered,
+        told["model"],
+        crops[0] if crops else "",
+        None if measures is None else counted(measures, weight),
+        told["scorePermille"],
+        verdict,
+    )
 
 
-def _verdict(told: Mapping[str, Any], measures: Measures | None, rules: Rules) -> Verdict:
+def _verdict(told: Mapping[str, Any], measures: Measures | None, weight: Weight | None, rules: Rules) -> Verdict:
     brix = told["brixTenths"]
     by = Judging(
-        rules.standard, rules.tariff, 0, across_is_y=True, is_turned=True, brix_tenths=None if brix < 0 else brix
+        rules.standard,
+        rules.tariff,
+        0,
+        across_is_y=True,
+        is_turned=True,
+        brix_tenths=None if brix < 0 else brix,
+        near=rules.tariff.content.near_at_line if edition_of(told) > 1 else "person",
     )
     reasons = tuple(Doubt(reason) for reason in told["reasons"])
-    return verdict_of(measures, reasons, by, score_permille=told["scorePermille"])
+    if weighed_reasons(measures, reasons, weight) != reasons:
+        raise EvidenceError("it does not say what its weight and its pictures' estimate come to")
+    return verdict_of(measures, reasons, by, score_permille=told["scorePermille"], weight=weight)
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
@@ -415,8 +436,8 @@ def _parsed(data: bytes) -> dict[str, Any]:
         is_canonical = isinstance(told, dict) and canonical(told) == data
     except (ValueError, RecursionError, LedgerError) as error:
         raise EvidenceError("its record is not canonical JSON") from error
-    if not is_canonical or told.get("format") != FORMAT:
-        raise EvidenceError(f"its record is not {FORMAT} in canonical form")
+    if not is_canonical or told.get("format") not in FORMATS:
+        raise EvidenceError(f"its record is none of {', '.join(FORMATS)} in canonical form")
     found: dict[str, Any] = told
     return found
 

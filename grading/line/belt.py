@@ -21,6 +21,7 @@ from grading.line.doubts import Doubt
 from grading.line.fusing import Judging, Side, judge
 from grading.line.track import Blob, Crossing, Direction, Sight, Step, Track, Tracker
 from grading.line.views import Box, Finder, Found, Place, Profile, cut, measured
+from grading.line.weights import MassFrom, Weight, counted, mass_from
 from grading.measure import Measures
 from grading.standard import Standard, Tariff, Text
 
@@ -76,11 +77,14 @@ class LineSetup:
     """With fewer sound ones, the fruit is doubtful."""
     network_every: int = 8
     """The network looks at every so many frames, sooner where a fruit would pass unseen by it."""
+    edition: int = 2
+    """Of the records: in the first one, every fruit near a limit went to a person, and none was weighed."""
 
     @property
     def judging(self) -> Judging:
         """What a fruit's views are judged by."""
         return Judging(
+            near=self.tariff.content.near_at_line if self.edition > 1 else "person",
             standard=self.standard,
             tariff=self.tariff,
             least_views=self.least_views,
@@ -137,6 +141,18 @@ class Passed:
     """Those of the reasons that its way along the belt gave, not its pictures."""
     across_um: int = 0
     """Where across the belt it lies, from the picture's top (its left, where the belt runs up or down)."""
+    weight: Weight | None = None
+    """What the scale behind the camera says of it; None where no scale weighs each fruit."""
+
+    @property
+    def mass_g(self) -> int:
+        """The mass that counts: the scale's where it told one that is believed, else the estimate; 0 for unmeasured."""
+        return 0 if self.measures is None else counted(self.measures, self.weight).mass_g
+
+    @property
+    def mass_from(self) -> MassFrom:
+        """Whose mass that is."""
+        return mass_from(self.measures, self.weight)
 
     @property
     def doubts(self) -> tuple[Text, ...]:

@@ -24,6 +24,7 @@ class Doubt(StrEnum):
     SIZE = "size"
     COLOUR = "colour"
     VIEWS_DISAGREE = "views-disagree"
+    SCALE_DIFFERS = "scale-differs"
 
     @property
     def text(self) -> Text:
@@ -47,4 +48,5 @@ _TEXTS: Final = {
     Doubt.SIZE: Text("大小超出该品类的范围", "a size this crop does not have"),
     Doubt.COLOUR: Text("颜色不像果皮", "not the colour of a fruit"),
     Doubt.VIEWS_DISAGREE: Text("各面的测量相差太大", "its views measure too differently"),
+    Doubt.SCALE_DIFFERS: Text("秤和画面的重量相差太大", "the scale and the pictures say very different weights"),
 }

@@ -24,8 +24,9 @@ from typing import Final
 
 from grading.grade import DOUBTFUL, NO_CLASS, Verdict, grade
 from grading.line.doubts import Doubt
+from grading.line.weights import Weight, counted, differs, mass_from
 from grading.measure import Form, Mark, Measures, Solid
-from grading.standard import CULL, Standard, Tariff
+from grading.standard import CULL, Near, Standard, Tariff
 
 _ZONES: Final = 6
 _LAYINGS: Final = 4
@@ -63,6 +64,8 @@ class Judging:
     across_is_y: bool
     is_turned: bool
     brix_tenths: int | None = None
+    near: Near = "person"
+    """What becomes of a fruit that nothing speaks against but that its numbers are near a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +78,54 @@ class Judged:
     reasons: tuple[Doubt, ...]
 
 
-def judge(sides: Sequence[Side], noted: Sequence[Doubt], by: Judging) -> Judged:
-    """Return the verdict on a fruit; `noted` is what its way along the belt speaks against it."""
+def judge(sides: Sequence[Side], noted: Sequence[Doubt], by: Judging, *, weight: Weight | None = None) -> Judged:
+    """Return the verdict on a fruit; `noted` is what its way along the belt speaks against it.
+
+    `weight` is what a scale said of it. The measures are the pictures' alone; the verdict is by the mass that counts.
+    """
     sound = [side for side in sides if not side.doubts]
     reasons = {*noted, *_repeated(sides)}
     if len(sound) < by.least_views:
         reasons.add(Doubt.FEW_VIEWS)
-    counted = sound or list(sides)
-    if not counted:
+    used = sound or list(sides)
+    if not used:
         listed = _listed(reasons)
         return Judged(None, verdict_of(None, listed, by, score_permille=0), 0, listed)
-    if disagree(counted, by.standard.solid.form):
+    if disagree(used, by.standard.solid.form):
         reasons.add(Doubt.VIEWS_DISAGREE)
-    measures = fuse(counted, by.standard.solid, across_is_y=by.across_is_y, is_turned=by.is_turned)
-    score = round(median(side.score_permille for side in counted))
-    listed = _listed(reasons)
-    return Judged(measures, verdict_of(measures, listed, by, score_permille=score), score, listed)
+    measures = fuse(used, by.standard.solid, across_is_y=by.across_is_y, is_turned=by.is_turned)
+    score = round(median(side.score_permille for side in used))
+    listed = weighed_reasons(measures, _listed(reasons), weight)
+    return Judged(measures, verdict_of(measures, listed, by, score_permille=score, weight=weight), score, listed)
 
 
-def verdict_of(measures: Measures | None, reasons: tuple[Doubt, ...], by: Judging, *, score_permille: int) -> Verdict:
+def weighed_reasons(measures: Measures | None, reasons: Sequence[Doubt], weight: Weight | None) -> tuple[Doubt, ...]:
+    """Return the reasons for a doubt, with the scale's where it says something quite different from the pictures."""
+    is_odd = measures is not None and differs(measures, weight)
+    return _listed({*reasons} - {Doubt.SCALE_DIFFERS} | ({Doubt.SCALE_DIFFERS} if is_odd else set()))
+
+
+def verdict_of(
+    measures: Measures | None,
+    reasons: tuple[Doubt, ...],
+    by: Judging,
+    *,
+    score_permille: int,
+    weight: Weight | None = None,
+) -> Verdict:
     """Return the verdict on fused measures, doubtful for any reason; None for what could not be measured."""
     if measures is None:
         return _unseen(reasons, by.tariff)
-    verdict = grade(measures, by.standard, by.tariff, score_permille=score_permille, brix_tenths=by.brix_tenths)
+    verdict = grade(
+        counted(measures, weight),
+        by.standard,
+        by.tariff,
+        score_permille=score_permille,
+        brix_tenths=by.brix_tenths,
+        # What somebody looks at anyway is not given a tier for caution.
+        near="person" if reasons else by.near,
+        is_weighed=mass_from(measures, weight) == "scale",
+    )
     return _doubted(verdict, by.tariff) if reasons else verdict
 
 

@@ -1,18 +1,24 @@
 """What is kept of every fruit that passed a belt, so that anyone can grade it again from its small pictures alone.
 
-    {"format": "guoyuan-belt-record/1", "run": "…", "number": 17,
+    {"format": "guoyuan-belt-record/2", "run": "…", "number": 17,
      "profile": ni, "standard": {id, edition, file: ni}, "tariff": {id, edition, file: ni}, "model": ni,
      "frame": [640, 480], "direction": "right", "isTurned": true, "leastViews": 4, "brixTenths": -1,
      "views": [{"crop": ni, "box": [x, y, w, h], "middle": [x, y], "ground": [L, a, b], "shot": 812, "atUs": …,
                 "beltUm": … or null, "side": null or {"measures": {…}, "marks": […], "bands": {…}, "extent": [w, h],
                 "scorePermille": 1000, "doubts": […]}}],
      "noted": […], "measures": {…} or null, "marks": […], "bands": {…}, "stage": "…", "scorePermille": 1000,
-     "reasons": […], "atUs": …, "beltUm": … or null, "verdict": {…}}
+     "reasons": […], "weighing": null or {"massG": 345 or null, "why": ""}, "massFrom": "scale" or "camera",
+     "atUs": …, "beltUm": … or null, "verdict": {…}}
 
 It is canonical JSON (RFC 8785), named by its SHA-256. `crop` is the JPEG the view was measured in, `box` where in the
 corrected frame it was cut, `middle` a point of the fruit in it, `ground` the belt's colour there; from these,
 profile, standard and tariff everything below `views` follows. `noted` is what the fruit's way along the belt spoke
-against it: tracks and the network's looks at whole frames are not kept, so these words are taken as told.
+against it: tracks and the network's looks at whole frames are not kept, so these words are taken as told. So is
+`weighing`, what a scale between camera and gates said of this fruit; `why` says why it told nothing of use. `measures`
+are the pictures' alone. The verdict is by the scale's grams where `massFrom` says so.
+
+The first edition has no `weighing` and no `massFrom`, and sent every fruit near a limit to a person; it is read and
+graded again as it was.
 """
 
 import json
@@ -28,6 +34,7 @@ from grading.line.doubts import Doubt
 from grading.line.fusing import Side, judge
 from grading.line.track import Direction
 from grading.line.views import Place, measured
+from grading.line.weights import Unweighed, Weight
 from grading.look import marks_recorded
 from grading.look import measured as told_measures
 from grading.measure import EDITION, Measures
@@ -37,7 +44,9 @@ from ledger.canonical import canonical
 from ledger.errors import LedgerError
 from ledger.kernel.files import ni_uri
 
-FORMAT: Final = "guoyuan-belt-record/1"
+FORMAT: Final = "guoyuan-belt-record/2"
+FORMATS: Final = ("guoyuan-belt-record/1", FORMAT)
+"""Every edition that is read and graded again."""
 _FINDER: Final = {"detector": "belt", "version": "v1", "measuring": EDITION}
 """What measures the crops. It changes when the same crop may give other numbers."""
 
@@ -64,7 +73,8 @@ def regrade_belt(record: bytes, get: Callable[[str], bytes]) -> Verdict:
         setup = _setup(told, get)
         views = tuple(_view(view, told, setup, get) for view in told["views"])
         noted = tuple(Doubt(name) for name in told["noted"])
-        judged = judge([view.side for view in views if view.side is not None], noted, setup.judging)
+        sides, weight = [view.side for view in views if view.side is not None], weight_of(told)
+        judged = judge(sides, noted, setup.judging, weight=weight)
         again = _record(
             Passed(
                 number=told["number"],
@@ -76,6 +86,7 @@ def regrade_belt(record: bytes, get: Callable[[str], bytes]) -> Verdict:
                 at_s=told["atUs"] / 1e6,
                 reasons=judged.reasons,
                 noted=noted,
+                weight=weight,
             ),
             setup,
             run=told["run"],
@@ -92,13 +103,29 @@ def regrade_belt(record: bytes, get: Callable[[str], bytes]) -> Verdict:
     return judged.verdict
 
 
+def edition_of(told: Mapping[str, Any]) -> int:
+    """Return a record's edition. Raises ValueError for a format that is none of ours."""
+    return FORMATS.index(told["format"]) + 1
+
+
+def weight_of(told: Mapping[str, Any]) -> Weight | None:
+    """Return what a record says that the scale said. Raises KeyError, TypeError, ValueError."""
+    weighing = told["weighing"] if edition_of(told) > 1 else None
+    if weighing is None:
+        return None
+    mass_g, why = weighing["massG"], weighing["why"]
+    if (mass_g is None) == (not why) or not (mass_g is None or (type(mass_g) is int and mass_g > 0)):
+        raise ValueError("a weighing has grams or a reason why it has none")
+    return Weight(mass_g, Unweighed(why) if why else None)
+
+
 def is_belt_record(record: bytes) -> bool:
     """Whether bytes say that they are a passed fruit's record; whether they are whole is `regrade_belt`'s to say."""
     try:
         told = json.loads(record)
     except (ValueError, RecursionError):
         return False
-    return isinstance(told, dict) and told.get("format") == FORMAT
+    return isinstance(told, dict) and told.get("format") in FORMATS
 
 
 def _record(passed: Passed, setup: LineSetup, *, run: str, model: str) -> bytes:
@@ -106,7 +133,7 @@ def _record(passed: Passed, setup: LineSetup, *, run: str, model: str) -> bytes:
     stage = None if measures is None else setup.standard.stage(measures)
     return canonical(
         {
-            "format": FORMAT,
+            "format": FORMATS[setup.edition - 1],
             "run": run,
             "number": passed.number,
             "profile": ni_uri(sha256(setup.profile.data).digest()),
@@ -132,6 +159,7 @@ def _record(passed: Passed, setup: LineSetup, *, run: str, model: str) -> bytes:
             "stage": stage.id if stage else "",
             "scorePermille": passed.score_permille,
             "reasons": [str(doubt) for doubt in passed.reasons],
+            **(_told_weight(passed) if setup.edition > 1 else {}),
             "atUs": round(passed.at_s * 1e6),
             "beltUm": passed.belt_um,
             "verdict": decided(passed.verdict),
@@ -160,6 +188,12 @@ def _told_view(view: View) -> dict[str, Any]:
     }
 
 
+def _told_weight(passed: Passed) -> dict[str, Any]:
+    weight = passed.weight
+    told = None if weight is None else {"massG": weight.mass_g, "why": "" if weight.why is None else str(weight.why)}
+    return {"weighing": told, "massFrom": passed.mass_from}
+
+
 def _told(measures: Measures | None) -> dict[str, Any]:
     if measures is None:
         return {"measures": None, "marks": [], "bands": {}}
@@ -182,6 +216,7 @@ def _setup(told: Mapping[str, Any], get: Callable[[str], bytes]) -> LineSetup:
         direction=Direction(told["direction"]),
         is_turned=told["isTurned"],
         least_views=told["leastViews"],
+        edition=edition_of(told),
     )
 
 
@@ -215,8 +250,8 @@ def _parsed(record: bytes) -> dict[str, Any]:
         is_canonical = canonical(told) == record
     except (ValueError, RecursionError, LedgerError) as error:
         raise EvidenceError("the record is not canonical JSON") from error
-    if not is_canonical or not isinstance(told, dict) or told.get("format") != FORMAT:
-        raise EvidenceError(f"the record is not {FORMAT} in canonical form")
+    if not is_canonical or not isinstance(told, dict) or told.get("format") not in FORMATS:
+        raise EvidenceError(f"the record is none of {', '.join(FORMATS)} in canonical form")
     return told
 
 

@@ -212,7 +212,13 @@ def altered(fruit: Passed, **changes: object) -> bytes:
         ({"views": [{"crop": ni_uri(bytes(32))}]}, "not kept here"),
         ({"verdict": {"tier": "A"}}, "not what its measures come to"),
         ({"measures": {"massG": 1}}, "not complete"),
-        ({"format": "guoyuan-fruit-record/2"}, "is not guoyuan-belt-record/1"),
+        ({"weighing": {"massG": 500, "why": ""}, "massFrom": "camera"}, "not whose it says"),
+        ({"weighing": {"massG": 5000, "why": ""}, "massFrom": "camera"}, "weight and its pictures"),
+        ({"weighing": {"massG": 300, "why": ""}, "massFrom": "scale"}, "not what its measures come to"),
+        ({"weighing": {"massG": None, "why": ""}}, "has grams or a reason"),
+        ({"weighing": {"massG": 400.5, "why": ""}}, "has grams or a reason"),
+        ({"weighing": {"massG": None, "why": "lazy"}}, "not complete"),
+        ({"format": "guoyuan-fruit-record/2"}, "is none of guoyuan-belt-record/1"),
     ],
 )
 def test_a_record_that_contradicts_itself_or_its_batch_is_refused(
@@ -225,6 +231,40 @@ def test_a_record_that_contradicts_itself_or_its_batch_is_refused(
     with pytest.raises(FruitRefusedError, match=why):
         count(db, files, ref, [Delivered(1, now, record)], now)
     assert numbers(db) == []
+
+
+@pytest.mark.parametrize("edition", [1, 2])
+def test_near_a_limit_a_record_says_what_the_price_book_says(
+    db: Database, files: FileStore, ref: str, now: datetime, edition: int
+) -> None:
+    near = next(each for each in belts.seen() if each.verdict.is_near)
+    setup = belts.replace(SETUP, edition=edition)
+    fruit = belts.regraded(belts.replace(near, number=1), setup)
+    assert fruit.verdict.is_doubtful == (edition == 1)
+    count(db, files, ref, delivered(files, [fruit], now, setup=setup), now)
+    with db.read() as session:
+        row = session.exec(select(Fruit)).one()
+        assert (row.camera_tier, row.price_fen) == (fruit.verdict.tier, fruit.verdict.price_fen)
+        assert [each.why for each in regrade_all(files, evidence_of(session, []))] == [None]
+    # A line that keeps the better tier of the two is refused: here the house decides what becomes of them.
+    lowered = belts.regraded(belts.replace(near, number=2), SETUP)
+    told = json.loads(record_of(lowered, RUN))
+    better = canonical(told | {"verdict": told["verdict"] | {"tier": lowered.verdict.candidates[0]}})
+    with pytest.raises(FruitRefusedError, match="not what its measures come to"):
+        count(db, files, ref, [Delivered(2, now, files.put(better))], now)
+
+
+def test_a_weighed_fruit_counts_with_the_scales_grams(db: Database, files: FileStore, ref: str, now: datetime) -> None:
+    fruit = belts.weighed(belts.passed(3, 1)[0], 360)
+    fruit = belts.replace(fruit, number=1)
+    assert fruit.measures is not None
+    assert (fruit.mass_g, fruit.mass_from) == (360, "scale")
+    assert fruit.measures.mass_g != 360
+    count(db, files, ref, delivered(files, [fruit], now), now)
+    with db.read() as session:
+        row = session.exec(select(Fruit)).one()
+        assert (row.mass_g, row.price_fen) == (360, SETUP.tariff.price_fen(row.camera_tier, 360))
+        assert [each.why for each in regrade_all(files, evidence_of(session, []))] == [None]
 
 
 def test_fruit_that_passed_after_the_calibration_or_in_the_future_are_refused(

@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 from functools import cache
 
 from grading.line.belt import Line, LineSetup, Passed
+from grading.line.doubts import Doubt
+from grading.line.fusing import judge
 from grading.line.record import belt_record, model_of
 from grading.line.sources import Shot
+from grading.line.weights import Unweighed, Weight
 from grading.profile import CameraProfile
 from grading.rendering import Belt
 from grading.standard import load_standard, load_tariff
@@ -17,17 +20,37 @@ PROFILE = CameraProfile.plain(
     nm_per_px=BELT.profile().nm_per_px, camera_height_um=BELT.profile().camera_height_um, name="drawn"
 )
 SETUP = LineSetup(load_standard("mango"), load_tariff(), PROFILE)
+TOUCHED = frozenset({2, 9})
+"""Fruit of `seen` that a person must look at: they are said to have touched another all the way."""
 
 
 @cache
 def seen(most: int = 10) -> tuple[Passed, ...]:
-    """The first fruit of the belt, some of them doubtful."""
+    """The first fruit of the belt, some of them doubtful, some near a limit."""
     line, found = Line(SETUP), []
     for rendered in BELT.shots(400):
         found += line.feed(Shot(rendered.pixels, rendered.number, rendered.at_s, NOW, rendered.belt_um))
         if len(found) >= most:
             break
-    return tuple(found[:most])
+    return tuple(doubted(each) if each.number in TOUCHED else each for each in found[:most])
+
+
+def doubted(fruit: Passed, setup: LineSetup = SETUP, doubt: Doubt = Doubt.TOUCHING) -> Passed:
+    """The same fruit, its way along the belt speaking against it."""
+    judged = judge([view.side for view in fruit.views if view.side is not None], (doubt,), setup.judging)
+    return replace(fruit, noted=(doubt,), reasons=judged.reasons, verdict=judged.verdict)
+
+
+def regraded(fruit: Passed, setup: LineSetup) -> Passed:
+    """The same fruit as another line would grade it."""
+    sides = [view.side for view in fruit.views if view.side is not None]
+    judged = judge(sides, fruit.noted, setup.judging, weight=fruit.weight)
+    return replace(fruit, reasons=judged.reasons, verdict=judged.verdict)
+
+
+def weighed(fruit: Passed, mass_g: int | None, why: Unweighed | None = None) -> Passed:
+    """The same fruit with what a scale said of it."""
+    return regraded(replace(fruit, weight=Weight(mass_g, why)), SETUP)
 
 
 def passed(first: int, count: int) -> list[Passed]:

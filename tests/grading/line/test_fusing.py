@@ -149,12 +149,26 @@ def test_too_few_views_and_none_at_all_are_for_a_person() -> None:
 
 
 def test_what_the_way_along_the_belt_says_stands_whatever_the_pictures_show() -> None:
-    for doubt in Doubt:
+    for doubt in set(Doubt) - {Doubt.SCALE_DIFFERS}:
         judged = judge([side()] * 5, (doubt,), BY)
         assert judged.reasons == (doubt,)
         assert judged.verdict.is_doubtful
         assert doubt.text.zh
         assert doubt.text.en
+
+
+def test_every_doubt_has_a_text_in_both_languages() -> None:
+    assert all(doubt.text.zh and doubt.text.en for doubt in Doubt)
+
+
+def test_a_fruit_near_a_limit_is_lowered_unless_something_else_speaks_against_it() -> None:
+    near = [side(marks=(mark(60, 95),))] * 5
+    lower = replace(BY, near="lower")
+    assert judge(near, (), BY).verdict.is_doubtful
+    given = judge(near, (), lower).verdict
+    assert (given.tier, given.is_near, given.candidates) == ("B", True, ("A", "B"))
+    touching = judge(near, (Doubt.TOUCHING,), lower).verdict
+    assert (touching.is_doubtful, touching.is_near, touching.nominal_tier) == (True, False, "A")
 
 
 MARKS = st.lists(st.builds(mark, st.integers(4, 116), st.integers(1, 400)), max_size=4)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from grading.errors import EvidenceError
 from grading.evidence import regrade_kept
 from grading.line.belt import Passed
+from grading.line.doubts import Doubt
 from grading.line.record import belt_record, is_belt_record, model_of, regrade_belt
+from grading.line.weights import Unweighed
 from grading.profile import CameraProfile
 from ledger.canonical import canonical
 from ledger.kernel.files import FileStore, parse_ni
-from tests.simulators.belts import SETUP, seen
+from tests.simulators.belts import SETUP, regraded, seen, weighed
 
 Json = dict[str, Any]
 
@@ -57,6 +60,43 @@ def test_the_record_names_everything_it_rests_on(files: FileStore) -> None:
     names = [told["profile"], told["model"], told["standard"]["file"], told["tariff"]["file"]]
     assert all(files.has(name) for name in [*names, *(view["crop"] for view in told["views"])])
     assert len(told["views"]) == len(fruit.views) >= 4
+
+
+def test_weighed_fruit_grade_again_with_the_scales_grams_and_what_the_pictures_say_stands_beside(
+    files: FileStore,
+) -> None:
+    fruit = seen()[2]
+    assert fruit.measures is not None
+    for mass_g, why, whose in ((360, None, "scale"), (900, None, "camera"), (None, Unweighed.MISSING, "camera")):
+        each = weighed(fruit, mass_g, why)
+        record = kept(files, each)
+        told = json.loads(files.get(record))
+        assert (told["massFrom"], told["weighing"]) == (whose, {"massG": mass_g, "why": why or ""})
+        assert told["measures"]["massG"] == fruit.measures.mass_g
+        assert each.mass_g == (360 if whose == "scale" else fruit.measures.mass_g)
+        assert regrade_kept(files, record) == each.verdict
+        assert (Doubt.SCALE_DIFFERS in each.reasons) == each.verdict.is_doubtful == (mass_g == 900)
+    heavier = altered(files, kept(files, weighed(fruit, 360)), lambda told: told["weighing"].update(massG=250))
+    with pytest.raises(EvidenceError, match=r"verdict.*come out otherwise"):
+        regrade_kept(files, heavier)
+
+
+def test_a_record_of_the_first_edition_grades_again_as_it_was(files: FileStore) -> None:
+    near = next(each for each in seen() if each.verdict.is_near)
+    setup = replace(SETUP, edition=1)
+    old = regraded(near, setup)
+    for view in old.views:
+        files.put(view.crop)
+    record = files.put(belt_record(old, setup, run="run-1"))
+    told = json.loads(files.get(record))
+    assert told["format"] == "guoyuan-belt-record/1"
+    assert not {"weighing", "massFrom"} & set(told)
+    assert regrade_kept(files, record) == old.verdict
+    assert (old.verdict.tier, old.verdict.price_fen >= near.verdict.price_fen) == ("doubtful", True)
+    # Control: by today's rule the same fruit comes out otherwise.
+    changed = altered(files, record, lambda told: told.update(format="guoyuan-belt-record/2", weighing=None))
+    with pytest.raises(EvidenceError, match=r"verdict.*come out otherwise"):
+        regrade_kept(files, changed)
 
 
 def test_one_flipped_bit_in_a_crop_is_found(files: FileStore, tmp_path: Path) -> None:
