@@ -1,8 +1,10 @@
 """What a batch came to, for people who plan and sell: classes, sizes, tolerances, tier mix with its uncertainty."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Final, Literal
 
 from sqlmodel import Session, col, select
 
@@ -55,6 +57,36 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
+class Bin:
+    """How many fruit measure at least `at`, and less than the next bin's."""
+
+    at: int
+    fruits: int
+
+
+@dataclass(frozen=True, slots=True)
+class SizeStart:
+    """Where a size of the standard begins."""
+
+    code: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How the fruit spread over what was measured: bins `step` wide, and where the standard's sizes begin there.
+
+    By mass or diameter where the standard sizes so. Where it sizes by the equatorial section, which is kept in the
+    records alone, by the shorter caliper, and then without the sizes. Fruit that nothing was measured of are left out.
+    """
+
+    of: Literal["mass_g", "diameter_mm", "width_mm"]
+    step: int
+    bins: tuple[Bin, ...]
+    sizes: tuple[SizeStart, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LotReport:
     """One batch as it stands. `value_fen` is the sum of the fruit's own prices, and of the tiers'."""
 
@@ -65,6 +97,8 @@ class LotReport:
     title: Text
     price_book: str
     is_closed: bool
+    opened_at: datetime
+    closed_at: datetime | None
     fruits: int
     doubtful: int
     judged: int
@@ -75,6 +109,11 @@ class LotReport:
     sizes: tuple[Bar, ...]
     tiers: tuple[TierBar, ...]
     tolerances: tuple[Tolerance, ...]
+    spread: Spread
+
+
+_STEPS: Final = (1, 2, 5, 10, 20, 25, 50, 100, 200)
+_MOST_BINS: Final = 24
 
 
 def lot_report(session: Session, files: FileStore, batch: str) -> LotReport:
@@ -95,6 +134,8 @@ def lot_report(session: Session, files: FileStore, batch: str) -> LotReport:
         title=standard.content.title,
         price_book=tariff.id,
         is_closed=row.closed_at is not None,
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
         fruits=len(fruit),
         doubtful=sum(_tier(each) == DOUBTFUL for each in fruit),
         judged=sum(each.judged_tier is not None for each in fruit),
@@ -110,6 +151,7 @@ def lot_report(session: Session, files: FileStore, batch: str) -> LotReport:
             if quality is not None
             for tolerance in _tolerances([e for e in fruit if _tier(e) == tier], tier, quality, standard)
         ),
+        spread=_spread(fruit, standard),
     )
 
 
@@ -121,6 +163,25 @@ def _bars(fruit: Sequence[Fruit], of: Callable[[Fruit], str], names: Sequence[tu
         share = wilson(len(own), len(fruit)) if fruit else Interval(0.0, 0.0, 1.0)
         bars.append(Bar(name, title, len(own), sum(each.mass_g for each in own), share))
     return tuple(bars)
+
+
+def _spread(fruit: Sequence[Fruit], standard: Standard) -> Spread:
+    sizing = standard.content.size
+    of: Literal["mass_g", "diameter_mm", "width_mm"] = "width_mm" if sizing.by == "equatorial_mm" else sizing.by
+    found = [
+        each.mass_g if of == "mass_g" else (each.width_um if of == "width_mm" else each.equivalent_diameter_um) // 1000
+        for each in fruit
+        if each.volume_mm3
+    ]
+    low, high = min(found, default=0), max(found, default=0)
+    step = next((step for step in _STEPS if (high - low) // step < _MOST_BINS - 1), -(-(high - low) // _MOST_BINS))
+    counts = Counter(value // step for value in found)
+    return Spread(
+        of,
+        step,
+        tuple(Bin(at * step, counts[at]) for at in range(low // step, high // step + 1)) if found else (),
+        () if of == "width_mm" else tuple(SizeStart(code.code, code.from_) for code in sizing.codes),
+    )
 
 
 def _tolerances(own: Sequence[Fruit], tier: str, quality: str, standard: Standard) -> list[Tolerance]:

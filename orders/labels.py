@@ -8,7 +8,6 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import qrcode  # type: ignore[import-untyped]  # has none
@@ -18,6 +17,7 @@ from sqlmodel import Session
 
 from ledger.kernel.ids import DigitalLink
 from ledger.kernel.quantities import format_kilograms
+from orders.fonts import BOLD, REGULAR
 from orders.models import Certificate, GradedLot
 from orders.packing import pack_of
 from orders.products import product
@@ -30,7 +30,6 @@ WIDTH_MM: Final = 50.0
 HEIGHT_MM: Final = 70.0
 DOTS_PER_MM: Final = 300 / 25.4
 
-_FONTS: Final = Path(__file__).parent / "fonts"
 _QUIET_MODULES: Final = 4
 _QR_ROOM_MM: Final = 31.0
 _MARGIN_MM: Final = 3.0
@@ -112,8 +111,8 @@ def render_pdf(label: Label) -> bytes:
     pdf.set_creation_date(datetime.combine(date.fromisoformat(label.packed_on), time(), tzinfo=UTC))
     pdf.set_auto_page_break(False)
     pdf.set_title(f"(01){label.gtin}(21){label.serial}")
-    pdf.add_font("label", "", _FONTS / "GuoyuanLabel-Regular.otf")
-    pdf.add_font("label", "B", _FONTS / "GuoyuanLabel-Bold.otf")
+    pdf.add_font("label", "", REGULAR)
+    pdf.add_font("label", "B", BOLD)
     pdf.add_page()
     for mark in _layout(label):
         _print(pdf, mark)
@@ -237,7 +236,7 @@ def _qr(link: str, *, top: float) -> Iterator[_Mark]:
 
 
 def _font(*, is_bold: bool, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(_FONTS / f"GuoyuanLabel-{'Bold' if is_bold else 'Regular'}.otf", size)
+    return ImageFont.truetype(BOLD if is_bold else REGULAR, size)
 
 
 _PIL_ANCHORS: Final = {"left": "ls", "right": "rs", "middle": "ms"}

@@ -1,17 +1,19 @@
 """Lot reports: what a batch came to, as a page, as JSON, as a plot and on paper."""
 
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
 from api.deps import RuntimeDep, allow, page_actor
-from api.lot_pdf import lot_pdf
-from api.pages import render
+from api.i18n import HTML_LANG
+from api.lot_sheet import lot_pdf, lot_png
+from api.packhouse import Moment
+from api.pages import language, render, speech_of
 from api.runtime import Runtime
-from grading.lot_report import LotReport, lot_report
-from grading.plots import lot_png
+from grading.agreement import Interval
+from grading.lot_report import LotReport, Spread, Tolerance, lot_report
 from ledger.kernel.actors import Actor, Role
 
 router = APIRouter(tags=["station"])
@@ -20,6 +22,7 @@ _ROLES: Final = (Role.STATION, Role.MANAGER, Role.AUDITOR)
 _ALLOWED: Final = (Depends(allow(*_ROLES)),)
 PageActor = Annotated[Actor, Depends(page_actor(*_ROLES))]
 Ref = Annotated[str, Path(min_length=1, max_length=40, description="a batch, such as GR261122-0001")]
+Language = Annotated[Literal["zh", "en"] | None, Query(description="the sheet's language; else cookie and browser say")]
 _PNG: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"image/png": {}}}}
 _PDF: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"application/pdf": {}}}}
 
@@ -31,14 +34,6 @@ class Words(BaseModel):
     en: str
 
 
-class Share(BaseModel):
-    """A share of all fruit, and the interval that holds it 95 times in a hundred."""
-
-    value: float
-    low: float
-    high: float
-
-
 class BarJson(BaseModel):
     """One class, size or tier."""
 
@@ -46,7 +41,7 @@ class BarJson(BaseModel):
     title: Words
     fruits: int
     mass_g: int
-    share: Share
+    share: Interval
 
 
 class TierJson(BaseModel):
@@ -54,22 +49,6 @@ class TierJson(BaseModel):
 
     bar: BarJson
     value_fen: int
-
-
-class ToleranceJson(BaseModel):
-    """Whether a tier's fruit keep the lot tolerance of the class it takes."""
-
-    tier: str
-    quality: str
-    kind: str
-    fruits: int
-    missed: int
-    missed_g: int
-    number_permille: int
-    mass_permille: int
-    allowed_permille: int
-    by: str
-    is_met: bool
 
 
 class LotReportJson(BaseModel):
@@ -82,6 +61,8 @@ class LotReportJson(BaseModel):
     title: Words
     price_book: str
     is_closed: bool
+    opened_at: Moment
+    closed_at: Moment | None
     fruits: int
     doubtful: int
     judged: int
@@ -91,7 +72,8 @@ class LotReportJson(BaseModel):
     classes: list[BarJson]
     sizes: list[BarJson]
     tiers: list[TierJson]
-    tolerances: list[ToleranceJson]
+    tolerances: list[Tolerance]
+    spread: Spread
 
 
 @router.get("/api/v1/station/batches/{ref}/report", dependencies=_ALLOWED)
@@ -104,17 +86,20 @@ def report_of(rt: RuntimeDep, ref: Ref) -> LotReportJson:
 
 
 @router.get("/api/v1/station/batches/{ref}/report.png", response_class=Response, responses=_PNG, dependencies=_ALLOWED)
-def report_plot(rt: RuntimeDep, ref: Ref) -> Response:
-    """Return the distributions as a picture."""
-    return Response(lot_png(_find(rt, ref)), media_type="image/png", headers={"cache-control": "no-store"})
+def report_plot(request: Request, rt: RuntimeDep, ref: Ref, lang: Language = None) -> Response:  # noqa: ARG001  # `speech_of` reads it
+    """Return the report as a picture, in Chinese or English."""
+    now, is_sample = rt.clock.now(), rt.settings.is_sample
+    data = lot_png(_find(rt, ref), speech_of(request), now=now, is_sample=is_sample)
+    return Response(data, media_type="image/png", headers=_sheet_headers(request))
 
 
 @router.get("/api/v1/station/batches/{ref}/report.pdf", response_class=Response, responses=_PDF, dependencies=_ALLOWED)
-def report_paper(rt: RuntimeDep, ref: Ref) -> Response:
-    """Return the report to print."""
+def report_paper(request: Request, rt: RuntimeDep, ref: Ref, lang: Language = None) -> Response:  # noqa: ARG001  # as above
+    """Return the report to print, in Chinese or English."""
     found = _find(rt, ref)
-    headers = {"cache-control": "no-store", "content-disposition": f'inline; filename="lot-{found.batch}.pdf"'}
-    return Response(lot_pdf(found), media_type="application/pdf", headers=headers)
+    data = lot_pdf(found, speech_of(request), now=rt.clock.now(), is_sample=rt.settings.is_sample)
+    headers = {"content-disposition": f'inline; filename="lot-{found.batch}.pdf"'}
+    return Response(data, media_type="application/pdf", headers=_sheet_headers(request) | headers)
 
 
 @router.get("/station/batches/{ref}/report", include_in_schema=False)
@@ -126,3 +111,11 @@ def report_page(request: Request, rt: RuntimeDep, _actor: PageActor, ref: Ref) -
 def _find(rt: Runtime, ref: str) -> LotReport:
     with rt.db.read() as session:
         return lot_report(session, rt.files, ref)
+
+
+def _sheet_headers(request: Request) -> dict[str, str]:
+    return {
+        "cache-control": "no-store",
+        "content-language": HTML_LANG[language(request)],
+        "vary": "Accept-Language, Cookie",
+    }

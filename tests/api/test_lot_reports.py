@@ -29,10 +29,12 @@ def test_a_lots_report_adds_up_and_comes_as_page_plot_and_paper(house: House, ap
         assert all(bar["share"]["low"] <= bar["share"]["value"] <= bar["share"]["high"] for bar in bars)
     assert sum(tier["value_fen"] for tier in report["tiers"]) == report["value_fen"] > 0
     assert report["tolerances"]
+    assert report["opened_at"] <= report["closed_at"]
+    assert sum(each["fruits"] for each in report["spread"]["bins"]) == 12
 
     plot = house.client.get(f"{at}.png")
     assert plot.headers["content-type"] == "image/png"
-    assert Image.open(io.BytesIO(plot.content)).size[0] == 1200
+    assert Image.open(io.BytesIO(plot.content)).size[0] == 1240
     assert house.client.get(f"{at}.png").content == plot.content
     paper = house.client.get(f"{at}.pdf")
     assert paper.headers["content-type"] == "application/pdf"
@@ -43,9 +45,25 @@ def test_a_lots_report_adds_up_and_comes_as_page_plot_and_paper(house: House, ap
         assert page.status_code == 200
         assert title in page.text
         assert "style=" not in page.text, "the page's policy allows no inline style"
+        assert f"report.pdf?lang={lang}" in page.text
     stranger = TestClient(app, follow_redirects=False)
     assert stranger.get(at).status_code == 401
     assert stranger.get(f"/station/batches/{ref}/report").status_code == 401
+
+
+def test_plot_and_paper_follow_the_language_that_is_asked_for_remembered_or_preferred(house: House) -> None:
+    at = f"/api/v1/station/batches/{house.batch()}/report"
+    by_lang = {}
+    for lang in ("zh", "en"):
+        asked = house.client.get(f"{at}.pdf", params={"lang": lang})
+        preferred = house.client.get(f"{at}.pdf", headers={"accept-language": lang})
+        remembered = house.client.get(f"{at}.png", headers={"cookie": f"lang={lang}"})
+        told = {answer.headers["content-language"] for answer in (asked, preferred, remembered)}
+        assert told == {{"zh": "zh-CN", "en": "en"}[lang]}
+        by_lang[lang] = (asked.content, remembered.content)
+    assert by_lang["zh"][0] != by_lang["en"][0]
+    assert by_lang["zh"][1] != by_lang["en"][1]
+    assert house.client.get(f"{at}.pdf", params={"lang": "fr"}).status_code == 422
 
 
 def test_an_unknown_batch_has_no_report_and_an_empty_one_says_so(house: House) -> None:

@@ -10,7 +10,6 @@ from sqlmodel import col, select
 from grading import station
 from grading.lot_report import lot_report
 from grading.models import Fruit
-from grading.plots import lot_png
 from grading.standard import load_standard, load_tariff
 from grading.station import Line
 from ledger.kernel.database import Database
@@ -73,10 +72,21 @@ def test_fruit_below_the_least_size_count_against_the_size_tolerance(
     assert (found["class"].missed, found["class"].is_met) == (0, True), "what is too small is not also too poor"
 
 
-def test_the_plot_is_the_same_for_the_same_report(db: Database, files: FileStore, batch: str) -> None:
+def test_the_spread_counts_every_measured_fruit_once_by_what_the_standard_sizes_by(
+    db: Database, files: FileStore, batch: str
+) -> None:
+    with db.write() as session:
+        for row in session.exec(select(Fruit)):
+            row.mass_g = 200 + 31 * row.number
+            row.volume_mm3 = 0 if row.number == 12 else row.volume_mm3
+            session.add(row)
     with db.read() as session:
-        report = lot_report(session, files, batch)
-    assert lot_png(report) == lot_png(report)
+        spread = lot_report(session, files, batch).spread
+    assert spread.of == "mass_g"
+    assert sum(each.fruits for each in spread.bins) == 11, "nothing was measured of the twelfth"
+    assert (spread.bins[0].at, spread.bins[-1].at, spread.step) == (220, 540, 20)
+    assert [each.at for each in spread.bins] == list(range(220, 541, 20)), "empty ones too"
+    assert [(each.code, each.at) for each in spread.sizes] == [("A", 200), ("B", 351), ("C", 551), ("C+", 801)]
 
 
 @settings(max_examples=100, deadline=None)
