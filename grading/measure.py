@@ -17,7 +17,8 @@ Mask = NDArray[np.bool_]
 
 EDITION: Final = 3
 """How a fruit is measured; older records say an older one, and are graded again by it."""
-_DIRECTIONS = 180
+_EVERY_WAY: Final = np.column_stack([f(np.radians(np.arange(0, 180, 2))) for f in (np.cos, np.sin)])
+"""Unit vectors of half a turn, two degrees apart: a caliper a degree askew reads a few ten-thousandths off."""
 _LONG: Final = 1.25
 """From this ratio of length to width on, no fruit is round."""
 _RIM_PERMILLE = 55
@@ -27,7 +28,9 @@ _MARK_DULLNESS = 5.0
 """How much less colour (CIE chroma) a mark has."""
 _BRUISE_MM2 = 40.0
 """A bruise is as large as what pressed on the fruit; smaller soft marks are not told apart."""
-
+_SAMPLE_PX = 2500
+"""A fruit's colour is that of about so many of its pixels, taken evenly; surfaces are fitted to a sixth of that."""
+_UPRIGHT: Final = ((1.0, 0.0), (0.0, 1.0))
 
 _NORMAL_90: Final = 1.645
 """How many standard deviations on either side hold nine values in ten."""
@@ -134,16 +137,21 @@ def measure(
     error: Error = Error(),
     axis_cosine: float = 1.0,
     is_round_kind: bool = False,
+    straightened: Sequence[Sequence[float]] = _UPRIGHT,
     edition: int = EDITION,
 ) -> Measures:
     """Return the measures of the fruit in `mask`; `lab` holds CIE L*a*b* of the same box.
 
     `axis_cosine` is the cosine of the angle between the camera's axis and the way to the fruit: 1 straight below.
     `is_round_kind` says that the fruit looks like one of a round kind, whatever crop it is graded as.
+    `straightened` is a 2 x 2 matrix: what way in the picture as it would be from straight above belongs to one here.
     Until the second edition a round fruit's diameter was that of the circle with its outline's area.
     """
-    length_px, width_px = feret_px(mask)
-    area_px = int(mask.sum())
+    length_px, width_px = feret_px(mask, straightened)
+    (xx, xy), (yx, yy) = straightened
+    stretch = abs(xx * yy - xy * yx)
+    pixels = int(np.count_nonzero(mask))
+    area_px = pixels * stretch
     shrink = 1.0
     if camera_height_mm is not None:
         apparent = width_px * mm_per_px
@@ -152,11 +160,13 @@ def measure(
     length_mm, width_mm, circle_mm = length_px * mm, width_px * mm, 2 * math.sqrt(area_px / math.pi) * mm
     form: Form = "round" if edition >= 3 and is_round_kind and length_px < _LONG * width_px else solid.form
     marked, depth = _marks(lab, mask)
-    marks_px = int(marked.sum())
+    marks_px = int(np.count_nonzero(marked))
+    mark_mm = mm * math.sqrt(stretch)
     volume_mm3 = math.pi / 6 * length_mm * width_mm * (width_mm * solid.thickness_permille / 1000)
     mass_g = volume_mm3 * solid.density_g_per_l / 1e6
     spread = _mass_spread(length_px, width_px, solid, error)
-    colour = [np.median(lab[..., channel][mask]) for channel in range(3)]
+    skin = _sampled(lab, mask)
+    colour = np.median(skin, axis=1)
     return Measures(
         length_um=round(length_mm * 1000),
         width_um=round(width_mm * 1000),
@@ -165,8 +175,8 @@ def measure(
         lab_l_centi=round(float(colour[0]) * 100),
         lab_a_centi=round(float(colour[1]) * 100),
         lab_b_centi=round(float(colour[2]) * 100),
-        blemish_mm2=round(marks_px * mm * mm),
-        blemish_permille=round(1000 * marks_px / area_px),
+        blemish_mm2=round(marks_px * mark_mm * mark_mm),
+        blemish_permille=round(1000 * marks_px / pixels),
         volume_mm3=round(volume_mm3),
         mass_g=round(mass_g),
         height_corrected_permille=round(shrink * 1000),
@@ -176,8 +186,8 @@ def measure(
         roundness_permille=min(1000, round(4000 * area_px / (math.pi * length_px**2))),
         mass_low_g=round(mass_g / spread * (_UNCORRECTED_LOW if camera_height_mm is None else 1.0)),
         mass_high_g=round(mass_g * spread),
-        bands=_shares(lab, mask, bands),
-        marks=tuple(_described(part, depth, mm) for part in _parts(marked)),
+        bands=_shares(skin, bands),
+        marks=tuple(_described(part, depth, mark_mm) for part in _parts(marked)),
     )
 
 
@@ -188,20 +198,26 @@ def _mass_spread(length_px: float, width_px: float, solid: Solid, error: Error) 
     return math.exp(_NORMAL_90 * math.hypot(scale, outline, solid.shape_permille / 1000))
 
 
-def _shares(lab: Floats, mask: Mask, bands: Sequence[Band]) -> tuple[tuple[str, int], ...]:
+def _sampled(lab: Floats, mask: Mask) -> Floats:
+    """Return L, a and b of pixels of the mask on an even grid, one row each; of all where the mask is small."""
+    step = max(1, round(math.sqrt(np.count_nonzero(mask) / _SAMPLE_PX)))
+    on_grid = mask[::step, ::step]
+    if not on_grid.any():
+        step, on_grid = 1, mask
+    return np.stack([lab[::step, ::step, channel][on_grid] for channel in range(3)])
+
+
+def _shares(skin: Floats, bands: Sequence[Band]) -> tuple[tuple[str, int], ...]:
     """Return every band's name and share in thousandths, by name."""
     if not bands:
         return ()
-    light, a, b = (lab[..., channel][mask] for channel in range(3))
-    chroma, hue = np.hypot(a, b), np.degrees(np.arctan2(b, a))
+    light, a, b = skin
+    chroma, hue = np.sqrt(a * a + b * b), np.degrees(np.arctan2(b, a))
     shares = []
     for band in bands:
-        # The angle above the band's beginning, 0 to 360; written so because remainders are slow.
         past = hue - band.hue_from
-        past[past < 0] += 360
-        past[past < 0] += 360
-        past[past >= 360] -= 360
-        within = past < band.hue_to - band.hue_from
+        # The angle above the band's beginning, 0 to 360; written so because remainders are slow.
+        within = past - 360 * np.floor(past / 360) < band.hue_to - band.hue_from
         within &= (chroma >= band.least_chroma) & (chroma < band.most_chroma)
         within &= (light >= band.least_light) & (light < band.most_light)
         shares.append((band.name, round(1000 * int(within.sum()) / len(within))))
@@ -224,14 +240,13 @@ def belt_to_fruit(apparent_mm: float, camera_height_mm: float, *, axis_cosine: f
     return 2 * camera_height_mm * math.sin(half) / (axis_cosine + math.sin(half))
 
 
-def feret_px(mask: Mask) -> tuple[float, float]:
+def feret_px(mask: Mask, straightened: Sequence[Sequence[float]] = _UPRIGHT) -> tuple[float, float]:
     """Return the longest and the shortest caliper width of a mask, in pixels."""
     # The farthest points in any direction are first or last in their row.
     rows = np.flatnonzero(mask.any(axis=1))
     first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
-    ys, xs = np.concatenate([rows, rows]), np.concatenate([first, last])
-    angles = np.arange(_DIRECTIONS) * (np.pi / _DIRECTIONS)
-    along = np.outer(np.cos(angles), xs) + np.outer(np.sin(angles), ys)
+    points = np.array([np.concatenate([first, last]), np.concatenate([rows, rows])], np.float64)
+    along = _EVERY_WAY @ (np.asarray(straightened, np.float64) @ points)
     # Centres of pixels lie half a pixel inside the outline on both sides.
     widths = along.max(axis=1) - along.min(axis=1) + 1.0
     return float(widths.max()), float(widths.min())
@@ -249,30 +264,28 @@ def marks(lab: Floats, mask: Mask) -> Mask:
 def _marks(lab: Floats, mask: Mask) -> tuple[Mask, Floats]:
     """Return the marks, and how much darker than its surroundings every pixel is."""
     none = np.zeros(mask.shape, dtype=bool)
-    depth = np.zeros(mask.shape, dtype=np.float32)
+    flat = np.zeros(mask.shape, dtype=np.float32)
     rim = max(2, round(min(mask.shape) * _RIM_PERMILLE / 1000))
     core = _eroded(mask, rim)
-    if core.sum() < 60:
-        return none, depth
-    ys, xs = np.nonzero(core)
-    terms = _cubic(xs, ys, mask.shape)
+    if np.count_nonzero(core) < 60:
+        return none, flat
+    ys, xs = _grid(core, _SAMPLE_PX // 6)
+    terms = _cubic(*_unit(xs, ys, mask.shape))
     # Nine pixels around each of the core lie within the mask: the core is eroded by more than one.
-    light = _box_sum(lab[..., 0].astype(np.float64), 1)[ys, xs] / 9
-    sample = slice(None, None, max(1, len(light) // 2500))
-    light_surface, sound = _sound_surface(terms[sample], light[sample])
-    darker = light - terms @ light_surface
-    depth[ys, xs] = -darker
-    if not (darker < -_MARK_DEPTH).any():
+    light = _box_sum(np.asarray(lab[..., 0], np.float32)) / 9
+    light_surface, sound = _sound_surface(terms, light[ys, xs])
+    depth = _surface(light_surface, mask.shape) - light
+    depth[~core] = 0
+    if depth.max() <= _MARK_DEPTH:
         return none, depth
-    colour = _box_sum(np.hypot(lab[..., 1], lab[..., 2]).astype(np.float64), 1)[ys, xs] / 9
-    colour_surface = _fitted(terms[sample][sound], colour[sample][sound])
-    duller = colour - terms @ colour_surface
-    noise = 1.4826 * float(np.median(np.abs(darker - np.median(darker))))
-    is_mark = (darker < -max(_MARK_DEPTH, 3.2 * noise)) & ((duller < -_MARK_DULLNESS) | (darker < -3 * _MARK_DEPTH))
-    found = none
-    found[ys, xs] = is_mark
+    a, b = (np.asarray(lab[..., channel], np.float32) for channel in (1, 2))
+    colour = _box_sum(np.sqrt(a * a + b * b)) / 9
+    faded = _surface(_fitted(terms[sound], colour[ys, xs][sound]), mask.shape) - colour
+    depths = depth[ys, xs]
+    noise = 1.4826 * float(np.median(np.abs(depths - np.median(depths))))
+    found = core & (depth > max(_MARK_DEPTH, 3.2 * noise)) & ((faded > _MARK_DULLNESS) | (depth > 3 * _MARK_DEPTH))
     # A mark is more than a grain of sensor noise: at least five of nine neighbours.
-    return np.asarray(found & (_box_sum(found.astype(np.uint8), 1) >= 5), dtype=bool), depth
+    return np.asarray(found & (_box_sum(found.astype(np.uint8)) >= 5), dtype=bool), depth
 
 
 _Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -280,12 +293,10 @@ _Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 def _parts(found: Mask) -> list[_Pixels]:
     """Return the rows and columns of every connected part (eight neighbours), largest first, then as read."""
-    starts = found & ~np.pad(found, ((0, 0), (1, 0)))[:, :-1]
-    runs: list[tuple[int, int, int]] = []
-    for y in map(int, np.flatnonzero(found.any(axis=1))):
-        row = found[y]
-        ends = np.flatnonzero(row & ~np.append(row[1:], False)) + 1
-        runs += [(y, int(a), int(b)) for a, b in zip(np.flatnonzero(starts[y]), ends, strict=True)]
+    # One run of pixels after the other, in a row that has a gap at the end of every line.
+    ends = np.flatnonzero(np.diff(_padded(found, 0, 1)[:, 1:].ravel(), prepend=False)).reshape(-1, 2)
+    line = found.shape[1] + 1
+    runs = [(a // line, a % line, b - a // line * line) for a, b in ends.tolist()]
     parent = list(range(len(runs)))
 
     def root(index: int) -> int:
@@ -303,15 +314,11 @@ def _parts(found: Mask) -> list[_Pixels]:
             if runs[other][1] <= b and runs[other][2] >= a:
                 parent[root(index)] = root(other)
         here.append(index)
-    groups: dict[int, list[int]] = {}
-    for index in range(len(runs)):
-        groups.setdefault(root(index), []).append(index)
-    parts = []
-    for members in groups.values():
-        ys = np.concatenate([np.full(runs[m][2] - runs[m][1], runs[m][0]) for m in members])
-        xs = np.concatenate([np.arange(runs[m][1], runs[m][2]) for m in members])
-        parts.append((ys, xs))
-    return sorted(parts, key=lambda part: (-len(part[0]), int(part[0].min()), int(part[1].min())))
+    # Pixels are read off in the same order as runs were.
+    ys, xs = np.nonzero(found)
+    part_of = np.repeat([root(index) for index in range(len(runs))], [b - a for _, a, b in runs])
+    parts = [(ys[part_of == each], xs[part_of == each]) for each in dict.fromkeys(part_of.tolist())]
+    return sorted(parts, key=lambda part: (-len(part[0]), part[0][0], part[1].min()))
 
 
 def _described(part: _Pixels, depth: Floats, mm: float) -> Mark:
@@ -346,32 +353,68 @@ def _sound_surface(terms: Floats, values: Floats) -> tuple[Floats, Mask]:
 
 def _fitted(terms: Floats, values: Floats) -> Floats:
     # Normal equations: ten terms in [-1, 1] are well conditioned, and this is thirty times faster than by SVD.
-    square = (terms.T @ terms).astype(np.float64) + 1e-6 * np.eye(terms.shape[1])
-    return np.asarray(np.linalg.solve(square, terms.T @ values).astype(np.float32))
+    return np.asarray(np.linalg.solve(terms.T @ terms + 1e-6 * np.eye(terms.shape[1]), terms.T @ values))
 
 
-def _cubic(xs: NDArray[np.intp], ys: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
-    x = (2 * xs / max(1, shape[1] - 1) - 1).astype(np.float32)
-    y = (2 * ys / max(1, shape[0] - 1) - 1).astype(np.float32)
+def _grid(mask: Mask, wanted: int) -> _Pixels:
+    """Return rows and columns of about `wanted` pixels of a mask on an even grid; of all where there are few."""
+    step = max(1, round(math.sqrt(np.count_nonzero(mask) / wanted)))
+    ys, xs = np.nonzero(mask[::step, ::step])
+    if len(ys) < 60:
+        step, (ys, xs) = 1, np.nonzero(mask)
+    return ys * step, xs * step
+
+
+def _unit(xs: NDArray[np.intp], ys: NDArray[np.intp], shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Return places in a box of this shape as numbers from -1 to 1."""
+    return 2 * xs / max(1, shape[1] - 1) - 1, 2 * ys / max(1, shape[0] - 1) - 1
+
+
+def _cubic(x: Floats, y: Floats) -> Floats:
     xx, yy = x * x, y * y
     return np.stack([np.ones_like(x), x, y, xx, x * y, yy, x * xx, xx * y, x * yy, y * yy], axis=1)
 
 
+def _surface(of: Floats, shape: tuple[int, ...]) -> Floats:
+    """Return the cubic surface with these factors over a whole box."""
+    x, y = _unit(np.arange(shape[1]), np.arange(shape[0]), shape)
+    yy = y * y
+    # By powers of x, whose factors are columns of y.
+    columns = (of[0] + of[2] * y + of[5] * yy + of[9] * y * yy, of[1] + of[4] * y + of[8] * yy, of[3] + of[7] * y)
+    across = x.astype(np.float32)
+    surface = np.full(shape, of[6], np.float32)
+    for column in reversed(columns):
+        surface *= across
+        surface += column.astype(np.float32)[:, None]
+    return surface
+
+
 def _eroded(mask: Mask, radius: int) -> Mask:
-    whole = (2 * radius + 1) ** 2
-    return np.asarray(_box_sum(mask.astype(np.int32), radius) == whole, dtype=bool)
+    """Return the pixels around which a square of side 2 radius + 1 lies in the mask."""
+    return np.ascontiguousarray(_shrunk(_shrunk(mask, radius).T, radius).T)
 
 
-def _box_sum(values: NDArray[Any], radius: int) -> NDArray[Any]:
-    """Return the sum over the square of side 2 radius + 1 around every element; outside counts nothing."""
+def _shrunk(mask: Mask, radius: int) -> Mask:
+    """Return where the column of `radius` pixels above and below is all in the mask: by doubling what is known."""
+    known, side = _padded(mask, radius, 0), 2 * radius + 1
+    length = 1
+    while length < side:
+        step = min(length, side - length)
+        known = known[:-step] & known[step:]
+        length += step
+    return known
+
+
+def _box_sum(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the sum of the nine values around every element; outside counts nothing."""
+    padded = _padded(values, 1, 1)
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    return np.asarray(rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:])
+
+
+def _padded(values: NDArray[Any], y: int, x: int) -> NDArray[Any]:
+    """Return values with so many zeros around them."""
     h, w = values.shape
-    padded = np.zeros((h + 2 * radius + 2, w + 2 * radius + 2), values.dtype)
-    padded[radius + 1 : radius + 1 + h, radius + 1 : radius + 1 + w] = values
-    if radius == 1:
-        rows = padded[1:-3] + padded[2:-2] + padded[3:-1]
-        return np.asarray(rows[:, 1:-3] + rows[:, 2:-2] + rows[:, 3:-1])
-    sums = padded.cumsum(axis=0, dtype=values.dtype).cumsum(axis=1, dtype=values.dtype)
-    side = 2 * radius + 1
-    return np.asarray(
-        sums[side : side + h, side : side + w] - sums[:h, side : side + w] - sums[side : side + h, :w] + sums[:h, :w]
-    )
+    padded = np.zeros((h + 2 * y, w + 2 * x), values.dtype)
+    padded[y : y + h, x : x + w] = values
+    return padded
