@@ -31,6 +31,8 @@ RENAME: Final = {"pedicel": "stem", "peduncle": "stem", "defect": "mark", "illne
 _DRAWN: Final = "mango,orange,apple,tomato,lemon"
 _LEAST_PX: Final = 5
 """Fewer pixels of a mark cannot be seen, so that they are not taught."""
+_TONES: Final = ((0.35, 0.50, 0.62), (0.25, 0.32, 0.40), (0.62, 0.72, 0.80), (0.70, 0.82, 0.72), (1.35, 1.10, 1.02))
+"""What marks make of the skin's blue, green, red: brown, dark, faint brown, greenish, pale."""
 _TURNS: Final = 8
 """How often a real training fruit is shown turned, scaled and lit anew."""
 
@@ -170,6 +172,50 @@ def drawn_fruit(count: int, *, side: int, seed: int) -> Iterator[Sample]:
                 yield sample
                 if given == count:
                     return
+
+
+def painted(sample: Sample, rng: np.random.Generator) -> Sample:
+    """Return the fruit with small marks painted on its bare skin: specks, faint patches, pale scars.
+
+    Drawn marks are large and plain beside those of real fruit, of which most are a few millimetres of slightly
+    darker skin. Where no skin is left the fruit comes back as it is.
+    """
+    side = sample.pixels.shape[0]
+    ys, xs = np.nonzero(sample.mask)
+    width = math.sqrt(len(xs))
+    taken = np.zeros((side, side), np.uint8)
+    for _, outline in sample.regions:
+        cv2.fillPoly(taken, [np.rint(outline).astype(np.int32)], (1,))
+    far = cv2.distanceTransform(np.pad((sample.mask & (taken == 0)).astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    image, regions = sample.pixels.astype(np.float32), list(sample.regions)
+    tone = np.asarray(_TONES[int(rng.integers(len(_TONES)))], np.float32)
+    across, down = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
+    for _ in range(int(rng.integers(1, 6))):
+        radius = width * math.exp(rng.uniform(math.log(0.018), math.log(0.085)))
+        at = int(rng.integers(len(xs)))
+        x, y = float(xs[at]), float(ys[at])
+        if far[ys[at], xs[at]] < 1.3 * radius + 2:
+            continue
+        turn, flat = rng.uniform(0, math.pi), rng.uniform(0.55, 1.0)
+        u = (across - x) * math.cos(turn) + (down - y) * math.sin(turn)
+        v = ((down - y) * math.cos(turn) - (across - x) * math.sin(turn)) / flat
+        angle = np.arctan2(v, u)
+        ragged = sum(rng.uniform(0, 0.12) * np.cos(waves * angle + rng.uniform(0, 6)) for waves in (2, 3, 5))
+        distance = np.hypot(u, v) / (radius * (1 + ragged))
+        soft = rng.uniform(0.25, 1.0)
+        weight = np.clip((1 - distance) / soft + 0.5, 0, 1).astype(np.float32)
+        covers = (weight >= 0.5) & sample.mask
+        outlines = list(_outlines(np.asarray(covers, bool)))
+        if not outlines:
+            continue
+        # The smaller a mark, the darker it must be for anybody to see it.
+        strength = np.float32(rng.uniform(0.35, 0.75) + (0.2 if radius < 0.035 * width else 0.0))
+        image *= 1 - strength * weight[..., None] * (1 - tone)
+        far = np.where(distance < 1.6, 0, far)
+        regions += [("mark", outline) for outline in outlines]
+    image[~sample.mask] = sample.pixels[~sample.mask]
+    pixels = np.asarray(np.clip(np.rint(image), 0, 255), np.uint8)
+    return Sample(pixels, sample.mask, tuple(regions), sample.mm_per_px)
 
 
 def real_fruit(

@@ -1,7 +1,8 @@
 """Defects on a fruit, by a network that was trained on drawn fruit and a few real ones: what kind, where, how large.
 
 It sees one fruit at a time, cut out and laid on grey. It knows stem and calyx as well, so that they are not taken
-for marks; they are no defects and are not returned. What it can and cannot do is in grading/README.md, "Defects".
+for marks: they are no defects, and are told apart from them. What it can and cannot do is in grading/README.md,
+"Defects".
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ Mask = NDArray[np.bool_]
 NO_DEFECTS: Final = ("stem", "calyx")
 KINDS: Final = ("stem", "calyx", "scab", "bruise", "russet", "rot", "cut", "sap-burn", "mark")
 """What the network tells apart; `mark` is a defect whose kind nobody said."""
+LEAST_END_PERMILLE: Final = 250
+"""From this score on, what looks like a stem or a calyx is taken for one."""
 _GREY: Final = 114
 _LEAST_PERMILLE: Final = 15
 _SAME: Final = 0.55
@@ -37,6 +40,18 @@ class Defect:
     part: Mask
     area_mm2: int
     """As seen: what lies askew to the camera looks smaller."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What the network sees on a fruit: its defects, largest first, and its ends (stem, calyx), surest first."""
+
+    defects: tuple[Defect, ...]
+    ends: tuple[Defect, ...]
+
+    def defects_mm2(self, *, mm_per_px: float) -> int:
+        """Return the area that the defects cover together."""
+        return defects_mm2(list(self.defects), mm_per_px=mm_per_px)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +91,11 @@ class DefectModel:
     """From this score on a defect is returned; the card's own where none is said."""
 
     def find(self, pixels: Pixels, mask: Mask, *, mm_per_px: float) -> list[Defect]:
-        """Return the defects of the fruit in `mask` (both cut to its box), largest first. Raises ModelFileError.
+        """Return the defects of the fruit in `mask`, as `look`."""
+        return list(self.look(pixels, mask, mm_per_px=mm_per_px).defects)
+
+    def look(self, pixels: Pixels, mask: Mask, *, mm_per_px: float) -> Found:
+        """Return defects and ends of the fruit in `mask` (both cut to its box). Raises ModelFileError.
 
         `mm_per_px` is that of the fruit, not of the belt below it: `measure.belt_to_fruit` gives the share.
         """
@@ -85,11 +104,13 @@ class DefectModel:
         seen = on_grey(pixels, mask, card.side)
         image = seen.pixels[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255
         rows, prototypes = self.model.run(np.ascontiguousarray(image))
-        found = []
+        defects: list[Defect] = []
+        ends: list[Defect] = []
         for group in _groups(rows[rows[:, 4] * 1000 >= _LEAST_PERMILLE]):
             kind = card.classes[int(group[0][5])]
             score = min(1000, round(1000 * sum(float(row[4]) for row in group)))
-            if kind in NO_DEFECTS or score < least:
+            is_end = kind in NO_DEFECTS
+            if score < (LEAST_END_PERMILLE if is_end else least):
                 continue
             covers = self._covers(group[0], prototypes, seen, mask)
             ys, xs = np.flatnonzero(covers.any(axis=1)), np.flatnonzero(covers.any(axis=0))
@@ -97,8 +118,13 @@ class DefectModel:
                 continue
             part = covers[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1]
             box = (int(xs[0]), int(ys[0]), int(part.shape[1]), int(part.shape[0]))
-            found.append(Defect(kind, score, box, part, round(int(part.sum()) * mm_per_px * mm_per_px)))
-        return sorted(found, key=lambda each: (-each.area_mm2, each.box))
+            area_mm2 = round(int(part.sum()) * mm_per_px * mm_per_px)
+            (ends if is_end else defects).append(Defect(kind, score, box, part, area_mm2))
+        return Found(
+            tuple(sorted(defects, key=lambda each: (-each.area_mm2, each.box))),
+            # A fruit has two ends, and from most sides shows one.
+            tuple(sorted(ends, key=lambda each: (-each.score_permille, each.box)))[:2],
+        )
 
     def _covers(self, row: NDArray[np.float32], prototypes: NDArray[np.float32], seen: FruitOnGrey, mask: Mask) -> Mask:
         """Return a find's mask in the fruit's own pixels."""
