@@ -5,7 +5,7 @@ picture. The same frames in the same order give the same fruit with the same num
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import cv2
@@ -18,7 +18,7 @@ from grading.errors import ModelFileError
 from grading.grade import Verdict
 from grading.learned import LearnedDetector
 from grading.line.doubts import Doubt
-from grading.line.fusing import Judging, Side, judge
+from grading.line.fusing import Judging, Side, judge, verdict_of, weighed_reasons
 from grading.line.track import Blob, Crossing, Direction, Sight, Step, Track, Tracker
 from grading.line.views import Box, Finder, Found, Place, Profile, cut, measured
 from grading.line.weights import MassFrom, Weight, counted, mass_from
@@ -143,6 +143,12 @@ class Passed:
     """Where across the belt it lies, from the picture's top (its left, where the belt runs up or down)."""
     weight: Weight | None = None
     """What the scale behind the camera says of it; None where no scale weighs each fruit."""
+
+    def weighed(self, weight: Weight, by: Judging) -> "Passed":
+        """Return the fruit with what a scale says of it, judged again by the mass that counts."""
+        reasons = weighed_reasons(self.measures, self.reasons, weight)
+        verdict = verdict_of(self.measures, reasons, by, score_permille=self.score_permille, weight=weight)
+        return replace(self, weight=weight, reasons=reasons, verdict=verdict)
 
     @property
     def mass_g(self) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -25,8 +25,9 @@ from grading.line.encoder import CountedEncoder, Odometer, TimedEncoder, parse_s
 from grading.line.lanes import NO_PLACE, REJECT, TOO_CLOSE, LaneCommand, Lanes, lanes_for
 from grading.line.modbus import BELT_AT, POLL_S, ModbusOutputs, Registers, parse_address, whole_number
 from grading.line.modbus import probe as probe_plc
-from grading.line.scales import FedScale, Format, Joined, Reading, Rest, TcpFrames, joined, parse_payload
-from grading.line.wires import Encoder, LostCommand, Outputs, Scale, State, Trouble, Weighing, WireState
+from grading.line.scales import FedScale, Format, Reading, Rest, TcpFrames, parse_payload
+from grading.line.waiting import Weighbridge
+from grading.line.wires import Encoder, LostCommand, Outputs, Scale, State, Trouble, WireState
 from grading.standard import Tariff
 from ledger.kernel.clock import Clock, SystemClock
 
@@ -35,6 +36,9 @@ REMEMBERED: Final = 64
 
 PLC_ENCODER_S: Final = 0.02
 """How often a counter is read: at a metre a second the belt goes 20 mm in between, and is carried on from there."""
+WEIGHED_S: Final = 0.2
+"""How much belt, in seconds of its nominal speed, is kept free between a fruit's weight and its first gate: to write
+the fruit down and to tell the gates."""
 TAKEN_BACK: Final = Trouble("too_close", TOO_CLOSE)
 
 Millimetres = Annotated[int, Meta(ge=0, le=100_000)]
@@ -166,11 +170,17 @@ class Wiring:
             taken_back, self._taken_back = self._taken_back, []
         return [*taken_back, *self.outputs.lost()]
 
-    def weighed(self, fruit: Mapping[int, int], weighings: Sequence[Weighing]) -> Joined:
-        """Return which weighing is of which fruit, by where the belt was when each left the picture."""
-        if self.scale_um is None:
-            return Joined({}, unweighed=tuple(fruit), strangers=tuple(weighings))
-        return joined(fruit, weighings, distance_um=self.scale_um, tolerance_um=self.scale_tolerance_um)
+    def weighbridge(self) -> Weighbridge[Any] | None:
+        """Return where fruit wait for their weight; None where no scale weighs each of them."""
+        if self.scale is None or self.encoder is None or self.scale_um is None:
+            return None
+        return Weighbridge(
+            self.scale,
+            self.encoder,
+            scale_um=self.scale_um,
+            tolerance_um=self.scale_tolerance_um,
+            speed_um_s=self.lanes.speed_um_s,
+        )
 
     def states(self) -> tuple[WireState, ...]:
         """Return how every wire stands."""
@@ -287,6 +297,7 @@ def open_wiring(path: Path, tariff: Tariff, *, clock: Clock | None = None) -> Wi
     if file.mqtt is not None:
         broker_address("mqtt.url", file.mqtt.url)
     encoder = _encoder(file)
+    scale_um = _scale_um(file)
     where = encoder.belt_um if encoder is not None else _nowhere
     scale = None if file.scale is None else _scale(file.scale, time_by, where)
     # From here on every key has been looked at, and threads begin.
@@ -317,7 +328,6 @@ def open_wiring(path: Path, tariff: Tariff, *, clock: Clock | None = None) -> Wi
         _feed_encoder(file, encoder)
     if file.scale is not None and scale is not None:
         _feed_scale(file.scale, scale)
-    behind_mm = file.scale.behind_mm if file.scale is not None else None
     return Wiring(
         file.line,
         lanes,
@@ -325,7 +335,7 @@ def open_wiring(path: Path, tariff: Tariff, *, clock: Clock | None = None) -> Wi
         encoder,
         scale,
         time_by,
-        scale_um=None if behind_mm is None else behind_mm * 1000,
+        scale_um=scale_um,
         scale_tolerance_um=0 if file.scale is None else file.scale.tolerance_mm * 1000,
     )
 
@@ -343,6 +353,7 @@ def check_wiring(path: Path, tariff: Tariff, *, wait_s: float, clock: Clock | No
     if file.mqtt is not None:
         broker_address("mqtt.url", file.mqtt.url)
     encoder = _encoder(file)
+    _scale_um(file)
     scale = None if file.scale is None else _scale(file.scale, time_by, _nowhere)
     states = [] if plc is None else [probe_plc(plc, first_register=first_register)]
     if file.mqtt is not None:
@@ -472,6 +483,29 @@ def _scale(given: _Scale, clock: Clock, where: Callable[[], int | None]) -> FedS
             "(a serial port needs a serial server)",
         )
     return FedScale(without_password(given.from_), clock, least_g=given.least_g, where=where)
+
+
+def _scale_um(file: _File) -> int | None:
+    """Return how far behind the camera's line each fruit is weighed; None where lots are.
+
+    Raises WiringError where a fruit's weight could not be known before its first gate: what a gate has taken out is
+    in its lane, and never comes to a scale that stands behind it.
+    """
+    if file.scale is None or file.scale.behind_mm is None:
+        return None
+    if file.encoder is None:
+        raise WiringError("scale.behind_mm", "needs an [encoder]: a weight is a fruit's by where the belt is")
+    known_mm = file.scale.behind_mm + file.scale.tolerance_mm
+    needed_mm = known_mm + file.belt.lead_mm + int(file.belt.speed_mm_per_s * WEIGHED_S)
+    first_mm = min(file.gates_mm.values(), default=needed_mm)
+    if needed_mm > first_mm:
+        raise WiringError(
+            "scale.behind_mm",
+            f"is {file.scale.behind_mm}: with the tolerance, the lead and {WEIGHED_S} s of belt a weight is of use to "
+            f"gates from {needed_mm} mm on, but the first stands at {first_mm} mm; move the scale before it, or leave "
+            "behind_mm out to weigh lots",
+        )
+    return file.scale.behind_mm * 1000
 
 
 def _scale_block(given: _Scale) -> tuple[int, int]:

@@ -13,7 +13,8 @@ from grading.errors import WiringError
 from grading.line.encoder import CountedEncoder, TimedEncoder
 from grading.line.lanes import NO_PLACE, REJECT, TOO_CLOSE
 from grading.line.scales import FedScale
-from grading.line.wires import State, Trouble, Weighing
+from grading.line.weights import Unweighed, Weight
+from grading.line.wires import State, Trouble
 from grading.line.wiring import AllOutputs, NoOutputs, Wiring, open_wiring, parse_count, parse_wiring
 from grading.standard import load_tariff
 from tests.grading.line.test_broker import mosquitto  # noqa: F401  # a fixture
@@ -103,6 +104,8 @@ def test_a_wrong_key_is_named(tmp_path, change, named) -> None:
         ('[mqtt]\nurl = "http://h"', "mqtt.url"),
         ('[scale]\nfrom = "/dev/ttyUSB0"', "scale.from"),
         ('[scale]\nfrom = "tcp://h"', "scale.from"),
+        ('[scale]\nfrom = "tcp://h:4001"\nbehind_mm = 300', "scale.behind_mm"),
+        ('[encoder]\nfrom = "speed:250mm/s"\n[scale]\nfrom = "tcp://h:4001"\nbehind_mm = 491', "scale.behind_mm"),
         ('[scale]\nfrom = "mqtt://h"', "scale.topic"),
         ('[scale]\nfrom = "modbus://h:502/1"', "scale.weight_register"),
         ('[scale]\nfrom = "modbus://h:502/1"\nweight_register = 0', "scale.stable_register"),
@@ -327,18 +330,25 @@ def test_a_scale_behind_the_camera_is_joined_to_its_fruit(tmp_path) -> None:
         until(lambda: wiring.scale.stable_g() == 0)
         simulator.frame = b"ST,GS,+  0.345kg\r\n"
         until(lambda: wiring.scale.stable_g() == 345)
-        (weighing,) = wiring.scale.weighings()
-        joined = wiring.weighed({7: weighing.belt_um - 400_000, 8: weighing.belt_um}, [weighing])
-        assert joined.mass_g == {7: 345}
+        bridge = wiring.weighbridge()
+        at_um = wiring.encoder.belt_um() - 400_000
+        for number, passed_um in ((7, at_um), (8, at_um + 200_000), (9, None)):
+            bridge.add(number, passed_um)
+        decided = []
+        until(lambda: decided.extend(bridge.decided()) or len(decided) == 3)
+        assert decided[0] == (7, Weight(345))
+        assert [weight.why for _, weight in decided[1:]] == [Unweighed.MISSING, Unweighed.NO_PLACE]
     finally:
         wiring.close()
         simulator.close()
 
 
-def test_a_scale_for_lots_is_joined_to_no_fruit(tmp_path) -> None:
-    wiring = opened(tmp_path)
-    weighing = Weighing(345, START, 400_000)
-    assert wiring.weighed({1: 0}, [weighing]).strangers == (weighing,)
+def test_a_scale_for_lots_lets_no_fruit_wait(tmp_path) -> None:
+    simulator = TcpScale(b"ST,GS,+  0.000kg\r\n")
+    wiring = opened(tmp_path, f'[scale]\nfrom = "tcp://127.0.0.1:{simulator.port}"\n')
+    assert wiring.weighbridge() is None
+    wiring.close()
+    simulator.close()
 
 
 def test_a_count_is_read_strictly() -> None:
