@@ -17,6 +17,8 @@ CALIBRATION_WARNING: Final = timedelta(minutes=30)
 OFFLINE_WARNING_S: Final = 30.0
 DISK_WARNING_BYTES: Final = 2 * 1024**3
 _MOST_REFUSED: Final = 5
+_FRUIT_TOLD: Final = 10
+"""Of fewer fruit, no share is an alarm."""
 
 
 class Level(StrEnum):
@@ -93,7 +95,7 @@ def wires(states: Sequence[WireState], lost_commands: int) -> list[Alarm]:
     for wire in states:
         if wire.trouble is None and wire.state is not State.LOST:
             continue
-        kind = "encoder_lost" if wire.name == "encoder" else "output_lost"
+        kind = {"encoder": "encoder_lost", "scale": "scale_lost"}.get(wire.name, "output_lost")
         told = wire.trouble.text if wire.trouble else Text("断开", "lost")
         # What passes without gates ends in the reject lane: counted as well, it would be counted twice.
         level = Level.STOP if wire.state is State.LOST and wire.name != "scale" else Level.WARNING
@@ -107,6 +109,18 @@ def wires(states: Sequence[WireState], lost_commands: int) -> list[Alarm]:
         )
         found.append(Alarm("lost-commands", "output_lost", Level.WARNING, text))
     return found
+
+
+def scale(weighed: Sequence[bool]) -> list[Alarm]:
+    """Return the alarm of a scale whose weights do not find their fruit; `weighed` tells of the last fruit."""
+    if len(weighed) < _FRUIT_TOLD or 2 * sum(weighed) >= len(weighed):
+        return []
+    text = Text(
+        f"最近 {len(weighed)} 个果只有 {sum(weighed)} 个有秤重，其余按画面估重：检查秤和它的位置",
+        f"only {sum(weighed)} of the last {len(weighed)} fruit have a weight, the others an estimate; look at the "
+        "scale and at where it is said to stand",
+    )
+    return [Alarm("scale-fruit", "scale_lost", Level.WARNING, text)]
 
 
 def belt(*, blind: int, doubts_encoder: bool) -> list[Alarm]:

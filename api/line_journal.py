@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy import inspect, text
 from sqlmodel import Session, col, delete, func, insert, or_, select, update
 
 from api.line_errors import BatchOpenError, NoBatchError, StateFolderError, UnknownNumberError
@@ -56,6 +57,8 @@ class NewFruit:
     record: bytes
     crops: tuple[bytes, ...]
     shown: Mapping[str, Any]
+    near_fen: int | None = None
+    is_weighed: bool = False
 
 
 @dataclass
@@ -65,11 +68,17 @@ class Tally:
     fruit: int = 0
     mass_g: int = 0
     last_number: int = 0
+    weighed: int = 0
+    """Fruit whose grams are a scale's."""
+    near: list[int] = field(default_factory=lambda: [0, 0])
+    """Fruit given the lower tier because they are near a limit, and the fen they would have brought more."""
     by_tier: dict[str, list[int]] = field(default_factory=dict)
     """Fruit, grams and fen of each tier."""
 
-    def add(self, tier: str, mass_g: int, price_fen: int, *, times: int = 1) -> None:
+    def add(self, tier: str, mass_g: int, price_fen: int, *, near_fen: int | None = None, times: int = 1) -> None:
         """Count fruit of a tier, or take them back with `times=-1`."""
+        if near_fen is not None:
+            self.near = [self.near[0] + times, self.near[1] + times * near_fen]
         own = self.by_tier.setdefault(tier, [0, 0, 0])
         for place, value in enumerate((1, mass_g, price_fen)):
             own[place] += times * value
@@ -95,6 +104,7 @@ class Journal:
             raise StateFolderError(str(folder), "another process runs this line") from error
         self.db = Database(f"sqlite:///{(folder / 'line.db').resolve()}")
         Kept.metadata.create_all(self.db.engine)
+        _grow(self.db)
         os.chmod(folder / "line.db", 0o600)  # noqa: PTH101  # it holds the session's token
         self._lock = threading.RLock()
         self._open: LineBatch | None = None
@@ -185,7 +195,8 @@ class Journal:
                     own = (col(LineFruit.number) == number, col(LineFruit.batch_id) == batch.id)
                     session.exec(update(LineFruit).where(*own).values(is_commanded=True, lane=lane))
             for each in fruit:
-                self.tally.add(each.tier, each.mass_g, each.price_fen)
+                self.tally.add(each.tier, each.mass_g, each.price_fen, near_fen=each.near_fen)
+                self.tally.weighed += each.is_weighed
                 self.tally.last_number = max(self.tally.last_number, each.number)
 
     def judge(self, number: int, tier: str, reason: str, price_fen: int, *, now: datetime, delivered: bool) -> None:
@@ -193,11 +204,12 @@ class Journal:
         with self._lock:
             with self.db.write() as session:
                 row = self._fruit(session, number)
-                before = row.tier, row.mass_g, row.price_fen
+                before, near_fen = (row.tier, row.mass_g, row.price_fen), row.near_fen
+                row.near_fen = None  # a person has decided
                 row.tier, row.price_fen, row.judged_reason, row.judged_at = tier, price_fen, reason, now
                 row.judgement_state = DELIVERED if delivered else WAITING
                 session.add(row)
-            self.tally.add(*before, times=-1)
+            self.tally.add(*before, near_fen=near_fen, times=-1)
             self.tally.add(row.tier, row.mass_g, row.price_fen)
 
     def fruit(self, number: int) -> LineFruit:
@@ -411,6 +423,11 @@ class Journal:
                 self.tally.by_tier[tier] = [fruit, int(mass_g), int(price_fen)]
                 self.tally.fruit += fruit
                 self.tally.mass_g += int(mass_g)
+            is_near = col(LineFruit.near_fen).is_not(None)
+            near = select(func.count(), func.coalesce(func.sum(LineFruit.near_fen), 0)).where(own, is_near)
+            fruit, fen = session.exec(near).one()
+            self.tally.near = [fruit, int(fen or 0)]
+            self.tally.weighed = session.exec(select(func.count()).where(own, col(LineFruit.is_weighed))).one()
         self.tally.last_number = self.last_number(self._open.id)
 
     def _fruit(self, session: Session, number: int) -> LineFruit:
@@ -431,6 +448,18 @@ class Journal:
             return list(session.exec(wanted))
 
 
+def _grow(db: Database) -> None:
+    """Add the columns that an earlier version's file does not have: what it holds may not have been delivered yet."""
+    known = inspect(db.engine)
+    with db.engine.begin() as connection:
+        for table in Kept.metadata.tables.values():
+            held = {each["name"] for each in known.get_columns(table.name)}
+            for column in (each for each in table.columns if each.name not in held):
+                kind = column.type.compile(db.engine.dialect)
+                default = "" if column.nullable else " NOT NULL DEFAULT 0"
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}{default}"))
+
+
 def _add(session: Session, batch: int, fruit: Sequence[NewFruit]) -> None:
     """Write many rows in two statements: at thirty fruit a second, one object for every crop would cost too much."""
     rows: list[dict[str, Any]] = []
@@ -448,6 +477,8 @@ def _add(session: Session, batch: int, fruit: Sequence[NewFruit]) -> None:
                 "nominal_tier": each.nominal_tier,
                 "mass_g": each.mass_g,
                 "price_fen": each.price_fen,
+                "near_fen": each.near_fen,
+                "is_weighed": each.is_weighed,
                 "files": " ".join(named),
                 "shown": json.dumps(each.shown, ensure_ascii=False),
                 "is_commanded": False,

@@ -8,12 +8,13 @@ and are not counted; they can be laid on the belt again.
 """
 
 import logging
+import math
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -38,10 +39,14 @@ from api.line_journal import Journal, NewFruit, Rules
 from api.line_shown import batch_shown, fruit_shown, passed_shown, queued_shown
 from api.line_tables import LineFruit
 from grading.errors import SecondPersonError
+from grading.grade import caution_fen
 from grading.line.belt import Drawn, Passed
+from grading.line.fusing import Judging
 from grading.line.light import Watch
 from grading.line.picture import annotated
 from grading.line.sources import Shot, Source, SourceState
+from grading.line.waiting import Weighbridge
+from grading.line.weights import Weight
 from grading.line.wiring import NoOutputs, Wiring
 from grading.profile import CameraProfile
 from grading.standard import Standard, Tariff
@@ -59,6 +64,11 @@ _PATIENCE_S: Final = 20.0
 _STATE_S: Final = 0.25
 _GROUP: Final = 32
 """How many fruit one commit holds at most: at thirty a second a commit of a tenth of a second holds three."""
+_SOON_S: Final = 0.01
+"""How often is looked for a weight while a fruit waits for one; a commit takes longer."""
+_LAST_WEIGHTS_S: Final = 5.0
+"""How long the end of a lot waits for fruit to reach the scale."""
+_WEIGHTS_TOLD: Final = 20
 _EMERGENCY_NOTE: Final = "emergency"
 
 
@@ -117,16 +127,31 @@ class Grading:
             brix_tenths=self.brix_tenths,
         )
 
+    def weighed(self, passed: Passed, weight: Weight) -> Passed:
+        """Return a passed fruit with what a scale says of it."""
+        by = Judging(
+            self.standard,
+            self.tariff,
+            0,
+            across_is_y=True,
+            is_turned=True,
+            brix_tenths=self.brix_tenths,
+            near=self.tariff.content.near_at_line,
+        )
+        return passed.weighed(weight, by)
+
     def kept(self, passed: Passed, run: str, at: datetime) -> NewFruit:
         """Return a passed fruit as the journal keeps it: its record, its crops, what the console shows of it."""
-        verdict, measures = passed.verdict, passed.measures
+        verdict = passed.verdict
         return NewFruit(
             number=passed.number,
             at=at,
             tier=verdict.tier,
             nominal_tier=verdict.nominal_tier,
-            mass_g=measures.mass_g if measures else 0,
+            mass_g=passed.mass_g,
             price_fen=verdict.price_fen,
+            near_fen=caution_fen(verdict, self.tariff, passed.mass_g) if verdict.is_near else None,
+            is_weighed=passed.mass_from == "scale",
             record=self.record(passed, run),
             crops=(*(view.crop for view in passed.views), *self.model),
             shown=fruit_shown(passed),
@@ -177,6 +202,8 @@ class LineRuntime:
         self._seen_at: deque[float] = deque(maxlen=60)
         self._passed_at: deque[float] = deque()
         self._to_keep: queue.SimpleQueue[_Graded] = queue.SimpleQueue()
+        self._bridge: Weighbridge[_Graded] | None = wiring.weighbridge()
+        self._weights: tuple[bool, ...] = ()
         self._pending = 0
         self._kept = threading.Condition()
         self._commanded: dict[int, int] = {}
@@ -255,7 +282,7 @@ class LineRuntime:
             if batch is None:
                 raise NoBatchError
             self._empty_belt()
-            if not self._wait_until_kept():
+            if not self._wait_until_kept(weights_s=_LAST_WEIGHTS_S):
                 raise StoppedLineError("disk", self._disk_trouble or "the disk is slow", "磁盘写入失败")
             if waiting := self._journal.doubtful():
                 raise UndecidedError(waiting)
@@ -414,18 +441,40 @@ class LineRuntime:
     def _keep_all(self) -> None:
         """Write what passed, in groups, each in one commit, and send to the lanes what is written."""
         while not (self._stopping.is_set() and self._pending == 0):
-            try:
-                group = [self._to_keep.get(timeout=0.2)]
-            except queue.Empty:
+            group = self._weighed(self._next_group())
+            if group:
+                self._keep(group)
+            else:
                 self._keep_commands()
-                continue
-            while len(group) < _GROUP:
-                try:
-                    group.append(self._to_keep.get_nowait())
-                except queue.Empty:
-                    break
-            self._keep(group)
         self._keep_commands()
+
+    def _next_group(self) -> list[_Graded]:
+        """Return what has passed since; nothing where nothing has for a while."""
+        waits = self._bridge is not None and self._bridge.waits
+        try:
+            group = [self._to_keep.get(timeout=_SOON_S if waits else 0.2)]
+        except queue.Empty:
+            return []
+        while len(group) < _GROUP:
+            try:
+                group.append(self._to_keep.get_nowait())
+            except queue.Empty:
+                break
+        return group
+
+    def _weighed(self, passed: list[_Graded]) -> list[_Graded]:
+        """Return the fruit whose weight is known by now, or known to be missing; all of them where none is weighed."""
+        bridge = self._bridge
+        if bridge is None:
+            return passed
+        for each in passed:
+            bridge.add(each, each.passed.belt_um)
+        if self._stopping.is_set():
+            bridge.until_s = 0.0
+        decided = bridge.decided()
+        weighed = [weight.mass_g is not None for _, weight in decided]
+        self._weights = (*self._weights, *weighed)[-_WEIGHTS_TOLD:]
+        return [replace(each, passed=self._grading.weighed(each.passed, weight)) for each, weight in decided]
 
     def _keep(self, group: Sequence[_Graded]) -> None:
         new = [self._grading.kept(each.passed, each.run, each.at) for each in group]
@@ -479,9 +528,15 @@ class LineRuntime:
         self._state = None
         self._delivery.wake()
 
-    def _wait_until_kept(self) -> bool:
-        with self._kept:
-            return self._kept.wait_for(lambda: self._pending == 0, timeout=_PATIENCE_S)
+    def _wait_until_kept(self, *, weights_s: float) -> bool:
+        if self._bridge is not None:
+            self._bridge.until_s = time.monotonic() + weights_s
+        try:
+            with self._kept:
+                return self._kept.wait_for(lambda: self._pending == 0, timeout=_PATIENCE_S)
+        finally:
+            if self._bridge is not None:
+                self._bridge.until_s = math.inf
 
     # --- people ---
 
@@ -512,6 +567,7 @@ class LineRuntime:
             *alarms.camera(is_lost=self._source.state is SourceState.LOST, trouble=self._source.trouble),
             *alarms.light(self._watch.troubles, self._surprise),
             *alarms.wires(self._wiring.states(), self._lost_commands),
+            *alarms.scale(self._weights),
             *alarms.belt(blind=self._blind, doubts_encoder=self._doubts_encoder),
             *alarms.disk(self._journal.free_bytes(), self._disk_stop_bytes, self._disk_trouble),
         ]

@@ -9,7 +9,7 @@ from api.line_journal import Tally
 from api.line_tables import LineBatch, LineFruit
 from grading.grade import DOUBTFUL
 from grading.line.belt import Passed
-from grading.standard import CULL
+from grading.standard import CULL, Text
 from ledger.kernel.clock import format_time
 
 
@@ -30,6 +30,8 @@ def batch_shown(
         "rate_per_min": rate_per_min,
         "doubtful": tally.by_tier.get(DOUBTFUL, [0])[0],
         "rejected": tally.by_tier.get(CULL, [0])[0],
+        "near": {"fruit": tally.near[0], "fen": tally.near[1]},
+        "weighed": tally.weighed,
         "tiers": [
             {
                 "tier": tier,
@@ -49,13 +51,19 @@ def fruit_shown(passed: Passed) -> dict[str, Any]:
     return {
         "crops": [sha256(view.crop).hexdigest() for view in passed.views],
         "candidates": list(verdict.candidates),
-        "why": [{"zh": text.zh, "en": text.en} for text in why],
-        "reason": {"zh": verdict.reason.zh, "en": verdict.reason.en},
+        "why": [_said(text) for text in why],
+        "reason": _said(verdict.reason),
         "measures": {
             "diameter_mm": round((measures.equivalent_diameter_um if measures else 0) / 1000, 1),
             "length_mm": round((measures.length_um if measures else 0) / 1000, 1),
-            "mass_g": measures.mass_g if measures else 0,
+            "mass_g": passed.mass_g,
             "marks_mm2": measures.blemish_mm2 if measures else 0,
+        },
+        "mass": {
+            "from": passed.mass_from,
+            "estimated_g": measures.mass_g if measures else 0,
+            "scale_g": passed.weight.mass_g if passed.weight else None,
+            "unweighed": _said(passed.weight.why.text) if passed.weight and passed.weight.why else None,
         },
     }
 
@@ -70,6 +78,7 @@ def queued_shown(row: LineFruit) -> dict[str, Any]:
         "nominal_tier": row.nominal_tier,
         "why": shown["why"],
         "measures": shown["measures"],
+        "mass": shown.get("mass"),
         "at": format_time(row.at),
     }
 
@@ -83,7 +92,14 @@ def passed_shown(row: LineFruit) -> dict[str, Any]:
         "lane": row.lane,
         "crop": f"/files/{shown['crops'][0]}" if shown["crops"] else None,
         "mass_g": row.mass_g,
+        "mass": shown.get("mass"),
         "price_fen": row.price_fen,
+        "near_fen": row.near_fen,
         "reason": shown["reason"],
+        "lost": None if row.lost is None else json.loads(row.lost),
         "at": format_time(row.at),
     }
+
+
+def _said(text: Text) -> dict[str, str]:
+    return {"zh": text.zh, "en": text.en}

@@ -70,7 +70,14 @@ class LineFruit(Kept, table=True):
     nominal_tier: str
     mass_g: int
     price_fen: int
+    near_fen: int | None = None
+    """Of a fruit given the lower tier because it is near a limit: what it would have brought more. None: it is not."""
+    is_weighed: bool = False
+    """Whether the grams are a scale's."""
     lane: int | None = None
+    """Where it was sent: 0 is the belt's end. None while nobody has told its gate, or nobody can say where it lies."""
+    lost: str | None = Field(default=None, sa_type=Text)
+    """Why its lane command came to nothing, as JSON: a word and a text."""
     files: str = Field(sa_type=Text)
     """SHA-256 of its record, then of its crops, separated by spaces."""
     shown: str = Field(sa_type=Text)

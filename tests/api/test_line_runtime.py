@@ -1,9 +1,9 @@
 """A running line: what passes is kept and only then sent to a lane; what must not be graded is not."""
 
 import queue
+import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -35,12 +35,12 @@ from grading.line.wiring import Wiring
 from grading.profile import CameraProfile
 from ledger.kernel.clock import SystemClock
 from ledger.kernel.settings import Settings
-from tests.api.line_edge import GRADING, now
+from tests.api.line_edge import GRADING, Edge, now
 from tests.simulators import belts
+from tests.waiting import until
 
 LOT = "https://id.gs1.org/01/99521001000218/10/H261122-P01-1"
 OTHER = "https://id.gs1.org/01/99521001000218/10/H261122-P02-1"
-PATIENCE_S = 20.0
 
 
 @cache
@@ -190,14 +190,6 @@ class Stand:
     def end(self) -> None:
         self.line.stop()
         self.journal.close()
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait until something is true, however slow the machine is."""
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, "never came true"
-        threading.Event().wait(0.01)
 
 
 @pytest.fixture
@@ -470,6 +462,46 @@ def test_a_decision_moves_the_counters_and_a_better_one_needs_the_house(stand: S
     assert sum(each["fruit"] for each in after["tiers"]) + after["doubtful"] == after["fruit"] == 10
 
 
+def test_fruit_given_the_lower_tier_are_counted_with_what_it_cost_until_a_person_decides(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "line")
+    stand.line.open_batch(LOT)
+    stand.give(5)
+    near = [row for row in stand.journal.last(10) if row.near_fen is not None]
+    assert near
+    assert {row.tier for row in near}.isdisjoint({"doubtful"})
+    counted = {"fruit": len(near), "fen": sum(row.near_fen or 0 for row in near)}
+    assert stand.line.state()["batch"]["near"] == counted
+    shown = {each["number"]: each["near_fen"] for each in stand.line.state()["last"]}
+    assert {row.number: row.near_fen for row in near}.items() <= shown.items()
+    one = next(row for row in near if row.near_fen)
+    # As the numbers say: no second person is needed, for nobody makes it better than the camera saw it.
+    stand.line.judge(one.number, one.nominal_tier, "looked", None)
+    after = {"fruit": len(near) - 1, "fen": counted["fen"] - (one.near_fen or 0)}
+    assert stand.line.state()["batch"]["near"] == after
+    stand.end()
+    again = Stand(tmp_path / "line")
+    assert again.line.state()["batch"]["near"] == after
+    again.end()
+
+
+def test_a_file_of_an_earlier_version_is_read_and_written_on(tmp_path: Path) -> None:
+    edge = Edge(tmp_path)
+    edge.begin(LOT)
+    edge.pass_by(3)
+    edge.journal.close()
+    new = ("near_fen", "is_weighed", "lost")
+    with sqlite3.connect(tmp_path / "line.db") as old:
+        for column in new:
+            old.execute(f"ALTER TABLE line_fruit DROP COLUMN {column}")
+    old.close()
+    edge.open()
+    edge.pass_by(3)
+    rows = edge.journal.last(10)
+    assert [row.number for row in rows] == [6, 5, 4, 3, 2, 1]
+    assert all((row.near_fen, row.is_weighed, row.lost) == (None, False, None) for row in rows[3:])
+    edge.journal.close()
+
+
 def test_weights_are_checked_before_the_batch_is_closed(stand: Stand) -> None:
     stand.delivery._known = {
         "lots": [{"lot": LOT, "variety": "", "state": "received", "received_g": 3000, "crates": []}]
@@ -500,7 +532,7 @@ def test_what_is_shown_is_what_the_brief_of_the_console_says(stand: Stand) -> No
         "doubtful", "rejected", "tiers",
     }  # fmt: skip
     for waiting in state["queue"]:
-        assert set(waiting) == {"number", "crops", "candidates", "nominal_tier", "why", "measures", "at"}
+        assert set(waiting) == {"number", "crops", "candidates", "nominal_tier", "why", "measures", "mass", "at"}
         assert all(stand.line.file(bytes.fromhex(crop.rpartition("/")[2])) for crop in waiting["crops"])
     assert datetime.fromisoformat(state["as_of"]).tzinfo is not None
     assert state["delivery"]["waiting"] == 10
