@@ -1,6 +1,5 @@
 """MQTT: acknowledged after the commit, answered with a receipt, resent until then."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +15,7 @@ from farm_sensors.models import Message, Refusal, StoredReading
 from farm_sensors.mqtt import MqttTransport, Subscriber, topic_of
 from farm_sensors.packs import Reading
 from tests.simulators.mosquitto import Mosquitto
+from tests.waiting import until
 
 START = datetime(2026, 4, 17, 21, 0, tzinfo=UTC)
 
@@ -27,13 +27,6 @@ class StillClock:
 
 def readings(count: int, first: int = 0) -> list[Reading]:
     return [Reading("air-temperature", START + timedelta(seconds=i), 20 + i / 100) for i in range(first, first + count)]
-
-
-def until(condition, seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def count(db, table) -> int:

@@ -6,7 +6,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,17 +27,15 @@ from ledger.models import Entry
 from ledger.vocabulary import Sentence
 from tests.api.orchard import Orchard
 from tests.simulators import belts
+from tests.waiting import until
 
 PATIENCE_S = 90.0
 TOTAL = 70
 
 
-def until(true: Callable[[], bool], what: str) -> None:
-    """Wait until something is true, however slow the machine is."""
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, f"{what}: never came true"
-        threading.Event().wait(0.02)
+def true_at_last(true: Callable[[], bool], what: str) -> None:
+    """Wait as long as a house and a line that are killed and started again may take on a slow machine."""
+    until(true, PATIENCE_S, what=what, every_s=0.02)
 
 
 @dataclass
@@ -130,23 +127,23 @@ def test_killed_at_every_stage_both_sides_count_every_fruit_once(processes: Proc
     """Line killed while grading, while out of reach and after closing; house killed while it is delivered to."""
     processes.start_house()
     processes.start_line()
-    until(lambda: processes.ask("GET", "/healthz") is not None, "the console answers")
+    true_at_last(lambda: processes.ask("GET", "/healthz") is not None, "the console answers")
     processes.ask("POST", "/batches", {"scanned": processes.lot})
-    until(lambda: processes.counted() >= 8, "eight fruit")
+    true_at_last(lambda: processes.counted() >= 8, "eight fruit")
     processes.kill(processes.line)
     processes.start_line()
-    until(lambda: processes.counted() >= 16, "sixteen fruit")
+    true_at_last(lambda: processes.counted() >= 16, "sixteen fruit")
     processes.kill(processes.house)
-    until(lambda: processes.counted() >= 32, "the line grades on without its house")
+    true_at_last(lambda: processes.counted() >= 32, "the line grades on without its house")
     processes.kill(processes.line)
     processes.start_line()
-    until(lambda: processes.counted() >= 44, "and again")
+    true_at_last(lambda: processes.counted() >= 44, "and again")
     state = processes.ask("GET", "/state")
     assert state is not None
     assert state["delivery"]["state"] in {"offline", "waiting"}
     assert state["delivery"]["waiting"] > 0
     processes.start_house()
-    until(lambda: processes.counted() == TOTAL, "all have passed")
+    true_at_last(lambda: processes.counted() == TOTAL, "all have passed")
     while queue := (processes.ask("GET", "/state") or {"queue": []})["queue"]:
         for waiting in queue:
             processes.ask("POST", f"/fruit/{waiting['number']}/judge", {"tier": waiting["nominal_tier"]})
@@ -156,7 +153,7 @@ def test_killed_at_every_stage_both_sides_count_every_fruit_once(processes: Proc
     processes.kill(processes.line)
     processes.start_line()
     delivered = lambda: ((processes.ask("GET", "/state") or {}).get("delivery") or {}).get("state")  # noqa: E731
-    until(lambda: delivered() == "up_to_date", "everything is delivered")
+    true_at_last(lambda: delivered() == "up_to_date", "everything is delivered")
     processes.kill(processes.line)
     processes.kill(processes.house)
 
