@@ -3,6 +3,7 @@
 Composes what grading, orders and farm_sensors know; decides nothing about fruit.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from api.runtime import Runtime
 from farm_sensors import cold_chain
 from farm_sensors.errors import NoSeriesError
 from farm_sensors.quantities import Span
-from grading import station
+from grading import arrivals, station
 from grading.filling import Portion, fill, portions
 from grading.grade import DOUBTFUL
 from grading.models import Batch, Calibration, Fruit, Outcome, Photograph
@@ -44,11 +45,15 @@ Moment = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_
 """A time that JSON writes as RFC 3339, UTC, with milliseconds."""
 
 COOLING_WARNING: Final = timedelta(minutes=20)
+LINE_SILENT: Final = timedelta(minutes=15)
+"""So long nothing arrives from a line whose batch is open before the panel says so."""
 CALIBRATION_WARNING: Final = timedelta(minutes=30)
 LOT_STAYS: Final = timedelta(hours=18)
 _BIN_MM: Final = 4
 _QUEUE: Final = 12
 _PACKS: Final = 24
+_LATEST: Final = 8
+_REFUSED_SHOWN: Final = 5
 
 
 class CalibrationView(BaseModel):
@@ -139,6 +144,35 @@ class ClosingView(BaseModel):
     event_id: str
 
 
+class RefusedView(BaseModel):
+    """A fruit that a line brought and that was not taken, and why: a name, and in words."""
+
+    number: int
+    code: str
+    reason: str
+
+
+class LineFillView(BaseModel):
+    """How far a line has filled a batch. `expected` is the run's last number, known when the line has ended it.
+
+    Every number up to `reached` has arrived or is known not to come: `gaps` so many. `refused` are the latest.
+    """
+
+    ref: str
+    line: str
+    run: str
+    arrived: int
+    reached: int
+    expected: int | None
+    gaps: int
+    refused: list[RefusedView]
+    refusals: int
+    arrived_at: Moment | None
+    given_up_at: Moment | None
+    given_up_reason: str | None
+    is_open: bool
+
+
 class BatchView(BaseModel):
     """The batch on the line, or the one that was there last."""
 
@@ -162,6 +196,8 @@ class BatchView(BaseModel):
     widths: list[SizeBin]
     photograph: PhotographView | None
     queue: list[FruitView]
+    line: LineFillView | None
+    latest: list[FruitView]
     closing: ClosingView | None
 
 
@@ -190,6 +226,7 @@ class LotView(BaseModel):
     held_reason: str
     clock: ClockView
     batch: str | None
+    line: LineFillView | None
 
 
 class OfferView(BaseModel):
@@ -408,11 +445,16 @@ def _calibration(row: Calibration | None, *, now: datetime) -> CalibrationView |
 
 
 def _batch(session: Session, files: FileStore, line: Line) -> BatchView | None:
-    """Return the open batch of the line, or the one closed last."""
+    """Return the open batch of the line, or the one closed last; first one that waits for a person to close it."""
     row = session.exec(
         select(Batch)
         .where(Batch.line == line.line)
-        .order_by(col(Batch.closed_at).is_not(None), col(Batch.opened_at).desc(), col(Batch.ref).desc())
+        .order_by(
+            col(Batch.closed_at).is_not(None),
+            (col(Batch.given_up_at).is_not(None) & col(Batch.closed_at).is_(None)).desc(),
+            col(Batch.opened_at).desc(),
+            col(Batch.ref).desc(),
+        )
         .limit(1)
     ).first()
     return None if row is None else batch_view(session, files, row)
@@ -456,7 +498,36 @@ def batch_view(session: Session, files: FileStore, row: Batch) -> BatchView:
         widths=_widths(fruit),
         photograph=None if latest is None else _photograph(session, latest, standard),
         queue=[fruit_view(fruit_verdict(each), standard) for each in waiting[:_QUEUE]],
+        line=line_fill(row),
+        latest=[fruit_view(fruit_verdict(each), standard) for each in fruit[: -_LATEST - 1 : -1]]
+        if row.line_run
+        else [],
         closing=_closing(row),
+    )
+
+
+def line_fill(batch: Batch) -> LineFillView | None:
+    """Return how far a line has filled a batch, or None where photographs fill it."""
+    if batch.line_run is None:
+        return None
+    refused = sorted(arrivals.refusals_of(batch).items(), reverse=True)
+    return LineFillView(
+        ref=batch.ref,
+        line=_spot(batch.line),
+        run=batch.line_run.rpartition(":")[2][:8],
+        arrived=batch.fruit_count,
+        reached=batch.last_number,
+        expected=batch.expected,
+        gaps=len(json.loads(batch.gaps)),
+        refused=[
+            RefusedView(number=number, code=arrivals.refusal_code(why), reason=why)
+            for number, why in refused[:_REFUSED_SHOWN]
+        ],
+        refusals=len(refused),
+        arrived_at=batch.arrived_at,
+        given_up_at=batch.given_up_at,
+        given_up_reason=batch.given_up_reason,
+        is_open=batch.closed_at is None,
     )
 
 
@@ -552,11 +623,13 @@ def _lots(session: Session, *, now: datetime) -> list[LotView]:
         for row in intake.lots(session)
         if row.state != LotState.CONSUMED or (row.received_at and now - row.received_at < LOT_STAYS)
     ]
-    batches = dict(session.exec(select(Batch.lot, Batch.ref)).all())
+    batches = {
+        batch.lot: batch for batch in session.exec(select(Batch).where(col(Batch.lot).in_([r.id for r in rows])))
+    }
     return [_lot(session, row, batches.get(row.id), now=now) for row in rows]
 
 
-def _lot(session: Session, row: Lot, batch: str | None, *, now: datetime) -> LotView:
+def _lot(session: Session, row: Lot, batch: Batch | None, *, now: datetime) -> LotView:
     clock = intake.clock_of(row.pick_ended_at, now=now, cooling_started_at=row.cooling_started_at)
     plot = session.get(Plot, row.plot_id)
     crates = session.exec(select(Crate.crate_id).where(Crate.lot_id == row.id).order_by(Crate.crate_id))
@@ -578,7 +651,8 @@ def _lot(session: Session, row: Lot, batch: str | None, *, now: datetime) -> Lot
             is_stopped=clock.is_stopped,
             is_late=clock.is_late,
         ),
-        batch=batch,
+        batch=None if batch is None else batch.ref,
+        line=None if batch is None else line_fill(batch),
     )
 
 
@@ -665,7 +739,7 @@ def _loads(session: Session) -> list[LoadView]:
 def _alarms(
     calibration: CalibrationView | None, batch: BatchView | None, lots: Sequence[LotView], *, now: datetime
 ) -> list[AlarmView]:
-    alarms = [alarm for lot in lots for alarm in _lot_alarms(lot, now=now)]
+    alarms = [alarm for lot in lots for alarm in (*_lot_alarms(lot, now=now), *_line_alarms(lot, now=now))]
     is_open = batch is not None and batch.closed_at is None
     if calibration is not None and is_open and calibration.valid_until - now < CALIBRATION_WARNING:
         minutes = int((calibration.valid_until - now) / timedelta(minutes=1))
@@ -708,6 +782,26 @@ def _lot_alarms(lot: LotView, *, now: datetime) -> list[AlarmView]:
             at=lot.clock.due_at,
             minutes=abs(lot.clock.limit_minutes - lot.clock.minutes),
             detail="",
+        )
+    ]
+
+
+def _line_alarms(lot: LotView, *, now: datetime) -> list[AlarmView]:
+    line = lot.line
+    if line is None or not line.is_open or line.expected is not None or line.arrived_at is None:
+        return []
+    silent = now - line.arrived_at
+    if silent < LINE_SILENT:
+        return []
+    return [
+        AlarmView(
+            key=f"line-{line.ref}-{format_time(line.arrived_at)}",
+            kind="line_silent",
+            is_grave=False,
+            subject=lot.number,
+            at=line.arrived_at,
+            minutes=int(silent / timedelta(minutes=1)),
+            detail=line.line,
         )
     ]
 

@@ -59,6 +59,21 @@ _ALLOWED_UM: Final = 500
 _SKEW: Final = timedelta(minutes=5)
 """How far a line's clock may be ahead of ours."""
 _CROP_PIXELS: Final = 4_000_000
+_OTHER_RECORD: Final = "was counted with another record"
+_TOLD_GAP: Final = "was told to be a gap"
+_CALIBRATION_OVER: Final = "passed after the camera's calibration had ended"
+_OTHER_DETECTOR: Final = "was seen by another detector than the batch's first fruit"
+_REFUSAL_CODES: Final = {
+    _OTHER_RECORD: "other_record",
+    _TOLD_GAP: "told_gap",
+    _CALIBRATION_OVER: "calibration_over",
+    _OTHER_DETECTOR: "other_detector",
+}
+_REFUSALS_KEPT: Final = 200
+_REFUSAL_CHARS: Final = 200
+
+GIVE_UP_REASONS: Final = ("computer-lost", "records-lost", "line-stopped")
+"""Why nothing more will come from a line: its computer is lost, its records are, or it never goes on with this lot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +338,10 @@ def count(
         raise FruitGapError(row.ref, wanted=row.last_number + 1, found=last + 1)
     row.expected = row.expected if last is None else last
     row.gaps = json.dumps(sorted(told))
+    if new:
+        counted = {each.delivered.number for each in new}
+        row.arrived_at = now
+        row.refusals = json.dumps({n: why for n, why in refusals_of(row).items() if n not in counted})
     row.fruit_count += len(new)
     row.model = row.model or next((each.model for each in new), None)
     rows = [_row(row, each) for each in new]
@@ -332,7 +351,30 @@ def count(
     return {number: each.id for number, each in known.items()} | {each.number: each.id for each in rows}
 
 
-def give_up(session: Session, batch: str) -> Batch:
+def note_refusals(session: Session, batch: str, run: str, refused: Mapping[int, str]) -> None:
+    """Remember why fruit of a run were refused, for the people at the station: the latest 200 numbers.
+
+    Of another run, or of a batch that is closed, nothing is noted.
+    """
+    row = station.find_batch(session, batch, lock=True)
+    if row.line_run != run or row.closed_at is not None:
+        return
+    told = refusals_of(row) | {number: why[:_REFUSAL_CHARS] for number, why in refused.items()}
+    row.refusals = json.dumps(dict(sorted(told.items())[-_REFUSALS_KEPT:]), ensure_ascii=False)
+    session.add(row)
+
+
+def refusals_of(batch: Batch) -> dict[int, str]:
+    """Return why fruit of a line's batch were refused, by number."""
+    return {int(number): why for number, why in json.loads(batch.refusals).items()}
+
+
+def refusal_code(why: str) -> str:
+    """Return a refusal's name for those who say it in their own words; `record` for all that a record got wrong."""
+    return _REFUSAL_CODES.get(why, "record")
+
+
+def give_up(session: Session, batch: str, *, reason: str, by: PartyId, now: datetime) -> Batch:
     """End a batch whose line will not come back, with the fruit that have arrived; again changes nothing.
 
     What the line still holds is refused as late. Raises OtherRunError where photographs fill the batch.
@@ -342,6 +384,7 @@ def give_up(session: Session, batch: str) -> Batch:
         raise OtherRunError(row.ref, station.filled_by(row))
     if row.expected is None:
         row.expected = row.last_number
+        row.given_up_at, row.given_up_by, row.given_up_reason = now, by, reason
         session.add(row)
         session.flush()
     return row
@@ -503,12 +546,12 @@ def _refuse_others(
         number, at = each.delivered.number, each.delivered.at
         if number in known:
             if known[number].record != each.delivered.record:
-                refused[number] = "was counted with another record"
+                refused[number] = _OTHER_RECORD
         elif number in gaps:
-            refused[number] = "was told to be a gap"
+            refused[number] = _TOLD_GAP
         elif at > calibration.valid_until:
-            refused[number] = "passed after the camera's calibration had ended"
+            refused[number] = _CALIBRATION_OVER
         elif batch.model not in {None, each.model}:
-            refused[number] = "was seen by another detector than the batch's first fruit"
+            refused[number] = _OTHER_DETECTOR
     if refused:
         raise FruitRefusedError(refused)

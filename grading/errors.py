@@ -453,6 +453,11 @@ class FruitRefusedError(GradingError):
         self.refused = [{"number": number, "reason": why} for number, why in refused.items()]
         self.missing = list(missing)
 
+    @property
+    def reasons(self) -> dict[int, str]:
+        """Why each was refused, by its number."""
+        return {int(str(each["number"])): str(each["reason"]) for each in self.refused}
+
 
 class FruitGapError(GradingError):
     """A line's numbers do not follow one another."""

@@ -62,6 +62,13 @@ class Batch(SQLModel, table=True):
     """The run's last number, told when the line has closed: what is missing below it is still on its way."""
     gaps: str = Field(default="[]", sa_type=Text)
     """Numbers of the run that have no fruit here, as JSON: those refused when they were delivered."""
+    refusals: str = Field(default="{}", sa_type=Text)
+    """Why fruit of the run were refused, by number, as JSON; those that counted later are no longer here."""
+    arrived_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    """When fruit of a line last arrived here."""
+    given_up_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    given_up_by: str | None = Field(default=None, max_length=200)
+    given_up_reason: str | None = Field(default=None, max_length=40)
     model: str | None = Field(default=None, max_length=80)
     """The detector that a line's records name."""
     opened_at: datetime = Field(sa_type=UtcTime)

@@ -1,6 +1,6 @@
 """Where lines deliver: what a line must know beforehand, its evidence, its fruit, what people there decided."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -10,17 +10,20 @@ from api.bundles import BUNDLE, unbundled
 from api.deps import RuntimeDep, allow, body_of, body_schema
 from api.packhouse import Moment, line_of, rules_for
 from api.routers.station import STATION_ONLY, Name, StationActor
+from api.runtime import Runtime
 from grading import arrivals, station
 from grading.arrivals import MOST_FRUIT, Delivered, Judged
+from grading.errors import FruitRefusedError
 from grading.models import Batch
 from grading.standard import Standard, Tariff, shipped_standards
-from ledger.kernel.actors import Role
+from ledger.kernel.actors import Actor, Role
 from ledger.kernel.files import ni_uri, parse_ni
 from orders import intake
 from orders.models import Crate
 
 router = APIRouter(tags=["station"])
 
+ManagerActor = Annotated[Actor, Depends(allow(Role.MANAGER))]
 EVIDENCE: Final = ("image/jpeg", "application/json")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 EvidenceBytes = Annotated[bytes, Depends(body_of(*EVIDENCE))]
@@ -124,6 +127,12 @@ class Counted(BaseModel):
 
     ref: str
     fruit: list[CountedFruit]
+
+
+class GiveUp(_Body):
+    """Why no more fruit will come: the line's computer or its records are lost, or it stopped for good."""
+
+    reason: Literal["computer-lost", "records-lost", "line-stopped"]
 
 
 class GivenUp(BaseModel):
@@ -235,17 +244,21 @@ def deliver_fruit(rt: RuntimeDep, ref: str, body: NewDelivery) -> Counted:
     delivered = [Delivered(each.number, each.at, ni_uri(bytes.fromhex(each.record))) for each in body.fruit]
     with rt.db.read() as session:
         rules = arrivals.rules_of(session, rt.files, ref)
-    examined = arrivals.examine(rt.files, rules, body.run, delivered)
-    with rt.db.write() as session:
-        ids = arrivals.count(session, ref, body.run, examined, now=rt.clock.now(), gaps=body.gaps, last=body.last)
+    try:
+        examined = arrivals.examine(rt.files, rules, body.run, delivered)
+        with rt.db.write() as session:
+            ids = arrivals.count(session, ref, body.run, examined, now=rt.clock.now(), gaps=body.gaps, last=body.last)
+    except FruitRefusedError as refusal:
+        _note(rt, ref, body.run, refusal)
+        raise
     return Counted(ref=ref, fruit=[CountedFruit(number=number, id=ids[number]) for number in sorted(ids)])
 
 
-@router.post("/api/v1/station/batches/{ref}/give-up", dependencies=(Depends(allow(Role.MANAGER)),))
-def give_up_line(rt: RuntimeDep, ref: str) -> GivenUp:
+@router.post("/api/v1/station/batches/{ref}/give-up")
+def give_up_line(rt: RuntimeDep, actor: ManagerActor, ref: str, body: GiveUp) -> GivenUp:
     """End a batch whose line will not come back (its computer is lost), with the fruit that have arrived."""
     with rt.db.write() as session:
-        batch = arrivals.give_up(session, ref)
+        batch = arrivals.give_up(session, ref, reason=body.reason, by=actor.party, now=rt.clock.now())
         return GivenUp(ref=batch.ref, fruit=batch.fruit_count, last=batch.expected or 0)
 
 
@@ -256,6 +269,14 @@ def deliver_judgements(rt: RuntimeDep, actor: StationActor, ref: str, body: NewJ
     with rt.db.write() as session:
         ids = arrivals.judge_delivered(session, rt.files, ref, body.run, judged=judged, actor=actor, now=rt.clock.now())
     return Counted(ref=ref, fruit=[CountedFruit(number=number, id=ids[number]) for number in sorted(ids)])
+
+
+def _note(rt: Runtime, ref: str, run: str, refusal: FruitRefusedError) -> None:
+    """Keep why fruit were refused, in a transaction of its own; evidence still on its way is no reason."""
+    why = {number: reason for number, reason in refusal.reasons.items() if number not in refusal.missing}
+    if why:
+        with rt.db.write() as session:
+            arrivals.note_refusals(session, ref, run, why)
 
 
 def _rules_view(standard: Standard, tariff: Tariff) -> RulesView:

@@ -265,6 +265,7 @@ def station_page(request: Request, rt: RuntimeDep, actor: StationPageActor) -> R
         view=view,
         view_json=view.model_dump(mode="json"),
         party=actor.party,
+        is_manager=actor.role == Role.MANAGER,
         now=view.as_of,
     )
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -356,6 +356,11 @@ def test_one_refused_fruit_is_told_as_a_gap_and_the_others_count(place: Place, e
     assert list(edge.journal.gaps(batch.id)) == [3]
     assert "not what its measures come to" in edge.journal.gaps(batch.id)[3]
     assert json.loads(place.batch().gaps) == [3]
+    line = place.client.get("/api/v1/station/state").json()["batch"]["line"]
+    assert (line["arrived"], line["reached"], line["expected"], line["gaps"], line["is_open"]) == (4, 5, 5, 1, False)
+    (refused,) = line["refused"]
+    assert (refused["number"], refused["code"]) == (3, "record")
+    assert "not what its measures come to" in refused["reason"]
     assert place.agrees()
 
 
@@ -372,8 +377,38 @@ def test_many_refused_fruit_are_no_gaps_but_wait_for_a_person(
         assert standing.error is not None
         assert (standing.error[0], standing.waiting) == ("fruit_refused", 8)
         assert edge.journal.gaps(batch.id) == {}
+        line = place.client.get("/api/v1/station/state").json()["batch"]["line"]
+        assert (line["arrived"], line["refusals"], len(line["refused"])) == (0, 8, 5), "the latest five are shown"
     edge.deliver()
     assert len(place.fruit()) == 8
+    assert arrivals.refusals_of(place.batch()) == {}, "what counts later is refused no more"
+
+
+def test_the_panel_is_told_how_far_a_line_has_filled_its_batch_and_when_it_falls_silent(
+    place: Place, edge: Edge
+) -> None:
+    lot = place.lot()
+    edge.begin(lot)
+    edge.pass_by(6)
+    edge.deliver()
+    view = place.client.get("/api/v1/station/state").json()
+    line = view["batch"]["line"]
+    assert (line["arrived"], line["reached"], line["expected"], line["line"]) == (6, 6, None, "LINE-1")
+    assert abs(datetime.fromisoformat(line["arrived_at"]) - now()) < timedelta(minutes=5)
+    assert [each["number"] for each in view["batch"]["latest"]] == [6, 5, 4, 3, 2, 1]
+    assert place.client.get(view["batch"]["latest"][0]["crop"]).content.startswith(b"\xff\xd8")
+    assert [each["line"]["ref"] for each in view["lots"] if each["line"]] == [view["batch"]["ref"]]
+    assert view["alarms"] == []
+    with place.rt.db.write() as session:
+        batch = session.exec(select(Batch)).one()
+        batch.arrived_at = now() - timedelta(minutes=21)
+        session.add(batch)
+    (alarm,) = place.client.get("/api/v1/station/state").json()["alarms"]
+    assert (alarm["kind"], alarm["is_grave"], alarm["minutes"]) == ("line_silent", False, 21)
+    edge.end()
+    edge.deliver()
+    view = place.client.get("/api/v1/station/state").json()
+    assert (view["batch"]["line"]["expected"], view["alarms"]) == (6, [])
 
 
 def test_fruit_from_a_clock_that_is_ahead_wait_and_are_no_gaps(place: Place, edge: Edge) -> None:
@@ -512,15 +547,19 @@ def test_a_batch_whose_line_is_lost_is_ended_by_a_manager_with_what_arrived(
     edge.decide()
     edge.deliver()
     ref = place.batch().ref
-    assert place.client.post(f"/api/v1/station/batches/{ref}/give-up").status_code == 403
+    why = {"reason": "computer-lost"}
+    assert place.client.post(f"/api/v1/station/batches/{ref}/give-up", json=why).status_code == 403
     assert place.client.post(f"/api/v1/station/batches/{ref}/close", json={}).json()["code"] == "batch_running"
     with rt.db.write() as session:
         boss = accounts.create_person(session, rt.numbering, ref="boss", role=Role.MANAGER, site=None, now=now())
         token = accounts.open_session(session, boss, now=now()).token
     boss_header = {"authorization": f"Bearer {token}"}
     for _ in range(2):
-        answer = place.client.post(f"/api/v1/station/batches/{ref}/give-up", headers=boss_header)
+        answer = place.client.post(f"/api/v1/station/batches/{ref}/give-up", headers=boss_header, json=why)
         assert (answer.status_code, answer.json()["last"]) == (200, 4)
+    shown = place.client.get("/api/v1/station/state").json()["batch"]["line"]
+    assert (shown["given_up_reason"], shown["expected"], shown["arrived"]) == ("computer-lost", 4, 4)
+    assert place.batch().given_up_by == boss.party
     assert place.client.post(f"/api/v1/station/batches/{ref}/close", json={}).status_code == 200
     edge.pass_by(2)  # found again
     edge.deliver()

@@ -54,15 +54,16 @@ function strip(alarm, isQuiet) {
   );
   mute.addEventListener("click", () => silence(alarm.key));
   const isScale = alarm.kind.startsWith("calibration");
+  const tab = alarm.kind === "line_silent" ? "grade" : "dock";
   const go = el(
     "button",
     { type: "button", class: "alarm-go" },
-    icon(isScale ? "target" : "crate"),
-    el("span", {}, t(isScale ? "station.js.alarm.go.calibrate" : "station.js.alarm.go.dock")),
+    icon(isScale ? "target" : tab === "grade" ? "camera" : "crate"),
+    el("span", {}, t(isScale ? "station.js.alarm.go.calibrate" : `station.js.alarm.go.${tab}`)),
   );
   go.addEventListener("click", () => {
     if (isScale) calibrate();
-    else location.hash = "#/dock";
+    else location.hash = `#/${tab}`;
   });
   return el(
     "section",

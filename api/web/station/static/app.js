@@ -150,5 +150,6 @@ live(
 );
 addEventListener("hashchange", draw);
 setInterval(tick, 5000);
+setInterval(draw, 30_000);
 tick();
 draw();

@@ -2,6 +2,7 @@
 
 import { el, formatClock, formatKg, formatSpan, postJson, svg, t } from "/web/shared/kit.js";
 import { act, askWeight, button, nothing, varietyName } from "./desk.js";
+import { giveUpButton } from "./filling.js";
 
 const ALLOWED_PER_MILLE = 20;
 
@@ -101,6 +102,11 @@ function doing(lot, current) {
         mark: "camera",
       }),
     );
+  } else if (lot.line?.is_open) {
+    made.push(el("p", { class: "pill pill-live" }, t("station.js.line.on")));
+    // The batch on the panel has its own way out there.
+    const way = lot.batch === current ? null : giveUpButton(lot.line, lot.number);
+    if (way) made.push(way);
   } else if (lot.batch === current && lot.state !== "consumed")
     made.push(el("p", { class: "pill pill-live" }, t("station.js.dock.on")));
   return made;

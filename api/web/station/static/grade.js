@@ -15,6 +15,7 @@ import {
   tierMark,
 } from "/web/shared/kit.js";
 import { act, ask, askPicture, button, nothing, say } from "./desk.js";
+import { fillingOf, waitingPanel } from "./filling.js";
 import { drawPicture, tierShape } from "./picture.js";
 
 /** @typedef {import("./types.js").View} View */
@@ -43,17 +44,23 @@ export function gradeRegions(view) {
     ];
   }
   const first = batch.queue[0];
+  const { line } = batch;
   return [
-    ["picture", [batch.photograph, first?.id, batch.closed_at], () => pictureOf(batch, first?.id ?? null)],
+    line
+      ? ["picture", [line, batch.latest, minute()], () => fillingOf(batch, line)]
+      : ["picture", [batch.photograph, first?.id, batch.closed_at], () => pictureOf(batch, first?.id ?? null)],
     ["counters", batch.tiers, () => counters(batch)],
     ["widths", [batch.widths, batch.camera_mass_g, batch.photographs], () => widths(batch)],
     [
       "judge",
-      [first, batch.doubtful, batch.judged, batch.closing, view.calibration, batch.fruits],
+      [first, batch.doubtful, batch.judged, batch.closing, view.calibration, batch.fruits, batch.line],
       () => aside(batch, view),
     ],
   ];
 }
+
+/** How long ago something arrived is said anew each minute. */
+const minute = () => Math.floor(Date.now() / 60_000);
 
 /** @param {string} tab */
 const go = (tab) => {
@@ -189,8 +196,7 @@ function widths(batch) {
         "p",
         { class: "num" },
         t("station.js.total", { n: formatNumber(batch.fruits), kg: formatKg(batch.camera_mass_g) }),
-        " · ",
-        t("station.js.photographs", { n: batch.photographs }),
+        batch.line ? "" : ` · ${t("station.js.photographs", { n: batch.photographs })}`,
       ),
     ),
     chart,
@@ -207,6 +213,7 @@ function aside(batch, view) {
   const fruit = batch.queue[0];
   if (fruit) return judgePanel(batch, fruit);
   if (batch.closing) return closedPanel(batch, batch.closing);
+  if (batch.line && batch.line.expected === null) return waitingPanel(batch, batch.line);
   return el(
     "aside",
     { class: "judge judge-empty" },
@@ -214,8 +221,8 @@ function aside(batch, view) {
       "div",
       { class: "calm" },
       icon("check", 32),
-      el("h2", {}, t("station.js.judge.none.title")),
-      el("p", { class: "quiet" }, t("station.js.judge.none.body")),
+      el("h2", {}, t(batch.line ? "station.js.line.done.title" : "station.js.judge.none.title")),
+      batch.line ? null : el("p", { class: "quiet" }, t("station.js.judge.none.body")),
       batch.judged ? el("p", { class: "num" }, t("station.js.judge.none.judged", { n: batch.judged })) : null,
     ),
     calibrationLine(view),

@@ -10,15 +10,19 @@
  * @typedef {{tier: string, fruits: number, mass_g: number, permille: number, value_fen: number, lot: string | null}} TierCount
  * @typedef {{from_mm: number, fruits: number}} SizeBin
  * @typedef {{received_g: number, unaccounted_g: number, mass_from: string, event_id: string}} Closing
+ * @typedef {{number: number, code: string, reason: string}} Refused
+ * @typedef {{ref: string, line: string, run: string, arrived: number, reached: number, expected: number | null,
+ *   gaps: number, refused: Refused[], refusals: number, arrived_at: string | null, given_up_at: string | null,
+ *   given_up_reason: string | null, is_open: boolean}} LineFill
  * @typedef {{ref: string, lot: string, lot_number: string, crop: string, variety: string, plots: string[],
  *   received_g: number, closed_at: string | null, fruits: number, photographs: number, camera_mass_g: number,
  *   doubtful: number, judged: number, tiers: TierCount[], widths: SizeBin[], photograph: Photograph | null,
- *   queue: Fruit[], closing: Closing | null,
+ *   queue: Fruit[], line: LineFill | null, latest: Fruit[], closing: Closing | null,
  *   standard: {id: string, edition: string, title_zh: string, title_en: string, size_by: string}}} Batch
  * @typedef {{minutes: number, limit_minutes: number, due_at: string, is_stopped: boolean, is_late: boolean}} Clock
  * @typedef {{id: string, number: string, variety: string, plot: string, crates: string[], state: string,
  *   picked_g: number, received_g: number | null, pick_ended_at: string, held_reason: string, clock: Clock,
- *   batch: string | null}} Lot
+ *   batch: string | null, line: LineFill | null}} Lot
  * @typedef {{gtin: string, nominal_mass_g: number, missing: number}} Offer
  * @typedef {{id: string, number: string, tier: string, variety: string, mass_g: number, left_g: number,
  *   fruits: number, certificate: string | null, products: Offer[]}} GradedLot
