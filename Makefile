@@ -42,7 +42,11 @@ demo: setup  ## play one real working day, print the consumer's link, leave the 
 	@$(BIN)/guoyuan demo $(DEMO)
 
 test: setup-dev  ## run every test, with private PostgreSQL, Redis, Mosquitto and anvil where they are installed
+ifeq ($(strip $(ARGS)),)
+	@$(BIN)/python -m tests.parts $(if $(PARTS),--parts $(PARTS)) $(if $(KEEP),--keep-times)
+else
 	@$(BIN)/python -m api.deploy.services --dir .run/test-services --test -- $(BIN)/python -m pytest $(ARGS)
+endif
 ifneq ($(NPM),)
 	@node --test tests/web/
 	@cd contracts && node_modules/.bin/forge test
