@@ -80,19 +80,48 @@ def _serialised(key: str | None, path: str, serial: str | None) -> str | None:
     return f"{path.format(key)}{serial}" if key and serial else None
 
 
-def _sgtin(parts: list[str]) -> str | None:
-    prefix, item, serial = parts
-    return _serialised(_leading(prefix, item, 13), "/01/{}/21/", _serial(serial, 20))
+_Builder = Callable[[list[str]], str | None]
+"""From a URN's dotted parts to the path of its link; None where they are not of its form."""
 
 
-def _lgtin(parts: list[str]) -> str | None:
-    prefix, item, lot = parts
-    return _serialised(_leading(prefix, item, 13), "/01/{}/10/", _serial(lot, 20))
+def _keyed(path: str, digits: int) -> _Builder:
+    """Company prefix and reference, together so many digits."""
+
+    def build(parts: list[str]) -> str | None:
+        key = _key(parts[0], parts[1], digits)
+        return key and path.format(key)
+
+    return build
 
 
-def _upui(parts: list[str]) -> str | None:
-    prefix, item, serial = parts
-    return _serialised(_leading(prefix, item, 13), "/01/{}/235/", _serial(serial, 28))
+def _numbered(path: str, digits: int, longest: int) -> _Builder:
+    """The same, and a serial of at most so many characters."""
+
+    def build(parts: list[str]) -> str | None:
+        prefix, reference, serial = parts
+        return _serialised(_key(prefix, reference, digits), path, _serial(serial, longest))
+
+    return build
+
+
+def _of_item(path: str, longest: int) -> _Builder:
+    """A trade item's GTIN, and a lot or serial of at most so many characters."""
+
+    def build(parts: list[str]) -> str | None:
+        prefix, item, serial = parts
+        return _serialised(_leading(prefix, item, 13), path, _serial(serial, longest))
+
+    return build
+
+
+def _free(path: str) -> _Builder:
+    """A company prefix, and a reference that fills thirty characters with it."""
+
+    def build(parts: list[str]) -> str | None:
+        prefix, reference = parts
+        return _serialised(prefix if _company(prefix) else None, path, _serial(reference, 30 - len(prefix)))
+
+    return build
 
 
 def _sscc(parts: list[str]) -> str | None:
@@ -108,50 +137,10 @@ def _sgln(parts: list[str]) -> str | None:
     return _serialised(key, "/414/{}/254/", _serial(extension, 20))
 
 
-def _pgln(parts: list[str]) -> str | None:
-    key = _key(parts[0], parts[1], 12)
-    return key and f"/417/{key}"
-
-
-def _grai(parts: list[str]) -> str | None:
-    prefix, asset, serial = parts
-    return _serialised(_key(prefix, asset, 12), "/8003/0{}", _serial(serial, 16))
-
-
-def _gdti(parts: list[str]) -> str | None:
-    prefix, document, serial = parts
-    return _serialised(_key(prefix, document, 12), "/253/{}", _serial(serial, 17))
-
-
 def _sgcn(parts: list[str]) -> str | None:
     prefix, coupon, serial = parts
     digits = serial if _DIGITS.fullmatch(serial) and len(serial) <= 12 else None
     return _serialised(_key(prefix, coupon, 12), "/255/{}", digits)
-
-
-def _giai(parts: list[str]) -> str | None:
-    prefix, reference = parts
-    return _serialised(prefix if _company(prefix) else None, "/8004/{}", _serial(reference, 30 - len(prefix)))
-
-
-def _ginc(parts: list[str]) -> str | None:
-    prefix, reference = parts
-    return _serialised(prefix if _company(prefix) else None, "/401/{}", _serial(reference, 30 - len(prefix)))
-
-
-def _gsrn(parts: list[str]) -> str | None:
-    key = _key(parts[0], parts[1], 17)
-    return key and f"/8018/{key}"
-
-
-def _gsrnp(parts: list[str]) -> str | None:
-    key = _key(parts[0], parts[1], 17)
-    return key and f"/8017/{key}"
-
-
-def _gsin(parts: list[str]) -> str | None:
-    key = _key(parts[0], parts[1], 16)
-    return key and f"/402/{key}"
 
 
 def _cpi(parts: list[str]) -> str | None:
@@ -174,21 +163,6 @@ def _gtin_pattern(parts: list[str]) -> str | None:
     return key and f"/01/{key}"
 
 
-def _grai_pattern(parts: list[str]) -> str | None:
-    key = _key(parts[0], parts[1], 12)
-    return key and f"/8003/0{key}"
-
-
-def _gdti_pattern(parts: list[str]) -> str | None:
-    key = _key(parts[0], parts[1], 12)
-    return key and f"/253/{key}"
-
-
-def _sgcn_pattern(parts: list[str]) -> str | None:
-    key = _key(parts[0], parts[1], 12)
-    return key and f"/255/{key}"
-
-
 def _cpi_pattern(parts: list[str]) -> str | None:
     prefix, component = parts
     reference = _serial(component, 30 - len(prefix), _AI39) if _company(prefix) else None
@@ -202,28 +176,28 @@ def _itip_pattern(parts: list[str]) -> str | None:
     return key and f"/8006/{key}{piece}{total}"
 
 
-_URNS: Final[Mapping[str, tuple[int, Callable[[list[str]], str | None]]]] = {
-    "id:sgtin": (3, _sgtin),
+_URNS: Final[Mapping[str, tuple[int, _Builder]]] = {
+    "id:sgtin": (3, _of_item("/01/{}/21/", 20)),
     "id:sscc": (2, _sscc),
     "id:sgln": (3, _sgln),
-    "id:grai": (3, _grai),
-    "id:giai": (2, _giai),
-    "id:gsrn": (2, _gsrn),
-    "id:gsrnp": (2, _gsrnp),
-    "id:gdti": (3, _gdti),
+    "id:grai": (3, _numbered("/8003/0{}", 12, 16)),
+    "id:giai": (2, _free("/8004/{}")),
+    "id:gsrn": (2, _keyed("/8018/{}", 17)),
+    "id:gsrnp": (2, _keyed("/8017/{}", 17)),
+    "id:gdti": (3, _numbered("/253/{}", 12, 17)),
     "id:cpi": (3, _cpi),
     "id:sgcn": (3, _sgcn),
-    "id:ginc": (2, _ginc),
-    "id:gsin": (2, _gsin),
+    "id:ginc": (2, _free("/401/{}")),
+    "id:gsin": (2, _keyed("/402/{}", 16)),
     "id:itip": (5, _itip),
-    "id:upui": (3, _upui),
-    "id:pgln": (2, _pgln),
-    "class:lgtin": (3, _lgtin),
+    "id:upui": (3, _of_item("/01/{}/235/", 28)),
+    "id:pgln": (2, _keyed("/417/{}", 12)),
+    "class:lgtin": (3, _of_item("/01/{}/10/", 20)),
     "idpat:sgtin": (2, _gtin_pattern),
     "idpat:upui": (2, _gtin_pattern),
-    "idpat:grai": (2, _grai_pattern),
-    "idpat:gdti": (2, _gdti_pattern),
-    "idpat:sgcn": (2, _sgcn_pattern),
+    "idpat:grai": (2, _keyed("/8003/0{}", 12)),
+    "idpat:gdti": (2, _keyed("/253/{}", 12)),
+    "idpat:sgcn": (2, _keyed("/255/{}", 12)),
     "idpat:cpi": (2, _cpi_pattern),
     "idpat:itip": (4, _itip_pattern),
 }
