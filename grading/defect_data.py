@@ -1,7 +1,8 @@
 """What a network learns defects from: single fruit, cut out on grey, with the outline of every mark on them.
 
 Most are drawn (`rendering`), because their marks are known to the pixel; real ones come from photographs labelled
-with outlines of fruit, of stem or pedicel, and of defects. Photographs of one fruit never part between training and
+with outlines of fruit, of stem or pedicel, and of defects. Small marks are painted on both, for real ones are rare and
+drawn ones are large. Photographs of one fruit never part between training and
 held-out, and a held-out drawn belt has another seed, other light and other sizes of picture.
 """
 
@@ -33,8 +34,10 @@ _LEAST_PX: Final = 5
 """Fewer pixels of a mark cannot be seen, so that they are not taught."""
 _TONES: Final = ((0.35, 0.50, 0.62), (0.25, 0.32, 0.40), (0.62, 0.72, 0.80), (0.70, 0.82, 0.72), (1.35, 1.10, 1.02))
 """What marks make of the skin's blue, green, red: brown, dark, faint brown, greenish, pale."""
-_TURNS: Final = 8
-"""How often a real training fruit is shown turned, scaled and lit anew."""
+_TURNS: Final = 14
+"""How often a real training fruit is shown turned and lit anew, every second time with small marks painted on it."""
+_PAINTED: Final = 3
+"""Every third drawn training fruit gets small marks painted on it, too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +102,9 @@ def prepare(
     )
     for part, samples in made:
         for index, sample in enumerate(samples):
-            _write(out, part, f"drawn-{index:05d}", sample)
+            is_painted = part == "train" and index % _PAINTED == 0
+            shown = painted(sample, np.random.default_rng([seed, index, 7])) if is_painted else sample
+            _write(out, part, f"drawn-{index:05d}", shown)
             done += 1
             if progress:
                 progress(done, total)
@@ -110,6 +115,8 @@ def prepare(
                 turns = range(_TURNS) if part == "train" else (None,)
                 for turn in turns:
                     sample = real_fruit(pixels, fruit, regions, side=side, rng=None if turn is None else rng)
+                    if turn is not None and turn % 2:
+                        sample = painted(sample, rng)
                     _write(out, part, f"real-{photo.path.stem}-{index}-{turn or 0}", sample)
                     counts[f"real-{part}"] += 1
             done += 1

@@ -1,4 +1,5 @@
-"""What a defect model can do on fruit it never saw, beside what colour alone can do (`measure.marks`), in one run.
+"""What a defect model can do on fruit it never saw, beside what colour alone can do (`measure.marks`), in one run;
+and what is left of colour's marks once the model has said where stem and calyx are (`second_look`).
 
 Drawn and real fruit are reported apart: on drawn ones every mark is known to the pixel, real ones carry a person's
 outlines, which are wide and not complete. A defect counts as found where two outlines share half of what they cover.
@@ -15,11 +16,14 @@ import numpy as np
 
 from grading.camera import to_lab
 from grading.defect_data import Sample
-from grading.defects import NO_DEFECTS, DefectModel, Mask
+from grading.defects import NO_DEFECTS, DefectModel, Found, Mask
 from grading.measure import marks
+from grading.second_look import is_hollow
 
 MATCH: Final = 0.5
-_INK, _PALE, _OURS, _THEIRS = "#4a4a4a", "#c9c9c9", "#2f7d4f", "#b5651d"
+_INK, _OURS, _THEIRS, _CHECKED = "#4a4a4a", "#2f7d4f", "#b5651d", "#3465a4"
+_WAYS: Final = ((-13, "network", _OURS), (-4, "colour", _THEIRS), (5, "colour_without_hollows", _CHECKED))
+"""Each way of looking: how far below a name its bar is drawn, and its colour."""
 
 
 @dataclass(slots=True)
@@ -36,6 +40,9 @@ class Count:
     true_mm2: list[float] = field(default_factory=list)
     clean: int = 0
     clean_marked: int = 0
+    clean_marks: int = 0
+    clean_px: int = 0
+    clean_marked_px: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +65,19 @@ def by_network(sample: Sample, model: DefectModel) -> list[Seen]:
     return found
 
 
-def by_colour(sample: Sample) -> list[Seen]:
-    """Return what is darker and duller than the skin around it; the larger, the surer."""
-    found = marks(to_lab(sample.pixels), sample.mask).astype(np.uint8)
-    count, numbers, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
-    return [Seen("", min(1000, int(stats[index, cv2.CC_STAT_AREA])), numbers == index) for index in range(1, count)]
+def by_colour(sample: Sample, found: Found | None = None) -> list[Seen]:
+    """Return what is darker and duller than the skin around it; the larger, the surer.
+
+    With what the network found, without the hollows about stem and calyx.
+    """
+    marked = marks(to_lab(sample.pixels), sample.mask).astype(np.uint8)
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(marked, connectivity=8)
+    area_px = int(sample.mask.sum())
+    return [
+        Seen("", min(1000, area), numbers == index)
+        for index, (x, y, w, h, area) in enumerate(stats[1:count].tolist(), start=1)
+        if found is None or not is_hollow((x, y, w, h), found, area_px=area_px)
+    ]
 
 
 def report(samples: Iterable[Sample], model: DefectModel) -> dict[str, Any]:
@@ -70,7 +85,7 @@ def report(samples: Iterable[Sample], model: DefectModel) -> dict[str, Any]:
     least = model.model.card.least_score_permille
     sure = DefectModel(model.model, least)
     every = DefectModel(model.model, 20)
-    network, colour, fruit = Count(), Count(), 0
+    network, colour, checked, fruit = Count(), Count(), Count(), 0
     for sample in samples:
         fruit += 1
         truth = [
@@ -82,11 +97,14 @@ def report(samples: Iterable[Sample], model: DefectModel) -> dict[str, Any]:
         _tally(network, truth, by_network(sample, every), by_network(sample, sure), sample)
         by_eye = by_colour(sample)
         _tally(colour, truth, by_eye, by_eye, sample)
+        left = by_colour(sample, sure.look(sample.pixels, sample.mask, mm_per_px=1.0))
+        _tally(checked, truth, left, left, sample)
     return {
         "fruit": fruit,
         "defects": network.labelled,
         "network": _figures(network, least),
         "colour": _figures(colour, 1),
+        "colour_without_hollows": _figures(checked, 1),
     }
 
 
@@ -132,6 +150,9 @@ def _tally(count: Count, truth: list[Seen], tried: list[Seen], taken: list[Seen]
     if not truth:
         count.clean += 1
         count.clean_marked += bool(taken)
+        count.clean_marks += len(taken)
+        count.clean_px += int(sample.mask.sum())
+        count.clean_marked_px += int(ours.sum())
     if sample.mm_per_px:
         cell = sample.mm_per_px**2
         count.area_off_mm2.append((int(ours.sum()) - int(true.sum())) * cell)
@@ -152,6 +173,8 @@ def _figures(count: Count, least: int) -> dict[str, Any]:
         "pixel_iou": _share(count.both_px, count.true_px + count.ours_px - count.both_px),
         "clean_fruit": count.clean,
         "clean_fruit_with_a_mark": _share(count.clean_marked, count.clean),
+        "marks_per_clean_fruit": _share(count.clean_marks, count.clean),
+        "clean_fruit_marked_permille": _share(1000 * count.clean_marked_px, count.clean_px),
     }
     if len(off):
         figures |= {
@@ -189,21 +212,17 @@ def _svg(figures: dict[str, Any]) -> str:
         )
         y += 10
         for name in names:
-            y += 26
+            y += 32
             lines.append(_text(8, y, name.replace("_", " ").replace("ap50", "AP at IoU 0.5")))
-            for offset, way, colour in ((-9, "network", _OURS), (1, "colour", _THEIRS)):
+            for offset, way, colour in _WAYS:
                 value = part[way][name]
-                lines.append(
-                    f'<rect x="190" y="{y + offset}" width="{300 * (value or 0):.1f}" height="8" fill="{colour}"/>'
-                )
-                lines.append(
-                    _text(
-                        196 + 300 * (value or 0), y + offset + 8, "-" if value is None else f"{value:.2f}", small=True
-                    )
-                )
+                width, told = 300 * (value or 0), "-" if value is None else f"{value:.2f}"
+                lines.append(f'<rect x="190" y="{y + offset}" width="{width:.1f}" height="7" fill="{colour}"/>')
+                lines.append(_text(196 + width, y + offset + 7, told, small=True))
         y += 40
-    lines.append(f'<rect x="190" y="{y - 9}" width="10" height="8" fill="{_OURS}"/>' + _text(205, y, "network"))
-    lines.append(f'<rect x="290" y="{y - 9}" width="10" height="8" fill="{_THEIRS}"/>' + _text(305, y, "colour alone"))
+    for x, (_, way, colour) in zip((8, 98, 218), _WAYS, strict=True):
+        lines.append(f'<rect x="{x}" y="{y - 9}" width="10" height="8" fill="{colour}"/>')
+        lines.append(_text(x + 15, y, {"colour": "colour alone"}.get(way, way.replace("_", " "))))
     body = "\n".join(lines)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="560" height="{y + 14}" font-family="sans-serif">\n'

@@ -32,9 +32,11 @@ _SAME: Final = 0.3
 """A mark is the network's defect where this share of its box is covered by it."""
 _CLEARLY_MM2: Final = 40
 _CLEARLY_MORE: Final = 3
+"""Colour and network differ clearly where one sees more than twice as much as the other, and more by this: in area,
+and in number where the standard counts marks."""
 _MANY: Final = 99
+
 Box = tuple[int, int, int, int]
-"""Colour and network differ clearly where one sees more than twice as much as the other, and more by this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def look_again(
         left_out=tuple(mark for mark in measures.marks if mark not in left.marks),
         kinds=tuple(_kind(mark, found.defects, sure) for mark in left.marks),
         network_mm2=covered,
-        is_doubted=_clearly(left, by_network) and _differ(*verdicts),
+        is_doubted=_clearly(left, by_network, standard) and _differ(*verdicts),
     )
 
 
@@ -101,23 +103,23 @@ def without_ends(measures: Measures, found: "Found", *, area_px: int) -> Measure
 
     A mark there that the network takes for a defect, and surer than for an end, stays: fruit rot from the stem, too.
     """
-    reach = _HOLLOW * math.sqrt(area_px)
-    kept = tuple(
-        mark
-        for mark in measures.marks
-        if not any(
-            _share_within(mark.box, _middle(end), reach) >= _WITHIN
-            and not any(
-                each.score_permille > end.score_permille and _share_covered(mark.box, each) >= _SAME
-                for each in found.defects
-            )
-            for end in found.ends
-        )
-    )
+    kept = tuple(mark for mark in measures.marks if not is_hollow(mark.box, found, area_px=area_px))
     # Summed mark by mark even where all stay, so that rounding never lets one mark more come to less.
     left_mm2 = min(measures.blemish_mm2, sum(mark.area_mm2 for mark in kept))
     share = min(measures.blemish_permille, round(1000 * left_mm2 / max(1, measures.area_mm2)))
     return replace(measures, marks=kept, blemish_mm2=left_mm2, blemish_permille=share)
+
+
+def is_hollow(box: Box, found: "Found", *, area_px: int) -> bool:
+    """Whether what colour marks in a box is of the hollow about a stem or a calyx; `area_px` is the fruit's."""
+    reach = _HOLLOW * math.sqrt(area_px)
+    return any(
+        _share_within(box, _middle(end), reach) >= _WITHIN
+        and not any(
+            each.score_permille > end.score_permille and _share_covered(box, each) >= _SAME for each in found.defects
+        )
+        for end in found.ends
+    )
 
 
 def _bare(measures: Measures) -> Measures:
@@ -128,14 +130,11 @@ def _differ(a: Verdict, b: Verdict) -> bool:
     return (a.quality, a.nominal_tier) != (b.quality, b.nominal_tier)
 
 
-def _clearly(a: Measures, b: Measures) -> bool:
-    return any(
-        high > 2 * low and high - low > least
-        for low, high, least in (
-            (*sorted((a.blemish_mm2, b.blemish_mm2)), _CLEARLY_MM2),
-            (*sorted((len(a.marks), len(b.marks))), _CLEARLY_MORE),
-        )
-    )
+def _clearly(a: Measures, b: Measures, standard: Standard) -> bool:
+    told = [(a.blemish_mm2, b.blemish_mm2, _CLEARLY_MM2)]
+    if any(limit.quantity == "mark_count" for quality in standard.content.classes for limit in quality.limits):
+        told.append((len(a.marks), len(b.marks), _CLEARLY_MORE))
+    return any(max(pair) > 2 * min(pair) and max(pair) - min(pair) > least for *pair, least in told)
 
 
 def _kind(mark: Mark, defects: "Sequence[Defect]", sure_permille: int) -> str:

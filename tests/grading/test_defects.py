@@ -118,6 +118,25 @@ def test_drawn_fruit_come_with_outlines_of_what_is_on_them() -> None:
     ]
 
 
+def test_painted_marks_are_where_their_outlines_say_and_nowhere_else() -> None:
+    painted = 0
+    for seed, sample in enumerate(defect_data.drawn_fruit(6, side=128, seed=6)):
+        made, again = (defect_data.painted(sample, np.random.default_rng(seed)) for _ in range(2))
+        assert made.pixels.tobytes() == again.pixels.tobytes()
+        assert made.regions[: len(sample.regions)] == sample.regions
+        changed = (made.pixels.astype(int) - sample.pixels).any(axis=2)
+        assert not changed[~sample.mask].any()
+        new = np.zeros(changed.shape, np.uint8)
+        for kind, outline in made.regions[len(sample.regions) :]:
+            assert kind == "mark"
+            cv2.fillPoly(new, [np.rint(outline).astype(np.int32)], 1)
+            painted += 1
+        # Their edges are soft: half of what a mark darkens lies outside its outline.
+        assert not changed[cv2.dilate(new, np.ones((19, 19))) == 0].any()
+        assert changed[cv2.erode(new, np.ones((3, 3))) > 0].all()
+    assert painted >= 6
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
     """Four photographs of four lemons with outlines, two of them with a defect."""
@@ -144,8 +163,8 @@ def test_a_data_set_parts_fruit_and_turns_real_ones(house: Path, tmp_path: Path)
     # Of those with a defect and of those without, one each.
     assert {photo.fruit in "ab" for photo in held_out} == {True, False}
     told = defect_data.prepare(training, held_out, tmp_path / "out", drawn=20, side=64)
-    assert (told.drawn, told.real, told.held_out_drawn, told.held_out_real) == (20, 16, 2, 2)
-    assert len(list((tmp_path / "out" / "images" / "train").iterdir())) == 36
+    assert (told.drawn, told.real, told.held_out_drawn, told.held_out_real) == (20, 28, 2, 2)
+    assert len(list((tmp_path / "out" / "images" / "train").iterdir())) == 48
     names = {
         line.split()[0]
         for file in (tmp_path / "out" / "labels" / "train").glob("real-*")
