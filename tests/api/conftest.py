@@ -1,12 +1,9 @@
 """An installation in a temporary folder, a browser for it, and people to sign in."""
 
-import os
-import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from fastapi import FastAPI
 from sqlmodel import SQLModel
@@ -17,6 +14,7 @@ from api.runtime import Runtime
 from ledger.kernel.actors import Role
 from ledger.kernel.ids import PlaceId
 from ledger.kernel.settings import Settings
+from tests.databases import KINDS, postgres_url
 
 with warnings.catch_warnings():
     # Starlette asks for the successor of httpx at import; its test client works with httpx all the same.
@@ -32,25 +30,14 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", public_url="http://testserver", mqtt_port=0)
 
 
-@pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """An empty PostgreSQL database of this test's own, where GUOYUAN_TEST_POSTGRES names a server."""
-    server = os.environ.get("GUOYUAN_TEST_POSTGRES")
-    if not server:
-        pytest.skip("GUOYUAN_TEST_POSTGRES names no server")
-    name = f"guoyuan_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        yield server.rpartition("/")[0] + f"/{name}"
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def either(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+@pytest.fixture(params=KINDS)
+def either(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Settings]:
     """The settings of an installation on each kind of database; nothing is in it yet."""
     if request.param == "sqlite":
-        return settings
-    return settings.model_copy(update={"database_url": request.getfixturevalue("postgres_url")})
+        yield settings
+        return
+    with postgres_url() as url:
+        yield settings.model_copy(update={"database_url": url})
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from ledger.kernel.ids import new_event_id
 from ledger.kernel.settings import Settings
 from ledger.log import latest_checkpoint, record, tree_size
 from ledger.vocabulary import Action
+from tests.databases import postgres_url
 
 
 @pytest.fixture
@@ -131,16 +132,17 @@ def test_a_task_does_not_overlap_itself_and_does_not_keep_others_waiting(rt: Run
 
 
 @pytest.mark.postgres
-def test_a_task_does_not_overlap_itself_on_another_machine(settings: Settings, postgres_url: str) -> None:
-    there = settings.model_copy(update={"database_url": postgres_url})
-    machines = [Runtime.open(there), Runtime.open(there)]
-    try:
-        assert overlap(*machines, other_name="guoyuan.slow") == "busy"
-        assert overlap(*machines, other_name="guoyuan.other") == "done"
-        assert worker.run_alone(machines[1], "guoyuan.slow", lambda _rt: None) == "done"
-    finally:
-        for machine in machines:
-            machine.close()
+def test_a_task_does_not_overlap_itself_on_another_machine(settings: Settings) -> None:
+    with postgres_url() as url:
+        there = settings.model_copy(update={"database_url": url})
+        machines = [Runtime.open(there), Runtime.open(there)]
+        try:
+            assert overlap(*machines, other_name="guoyuan.slow") == "busy"
+            assert overlap(*machines, other_name="guoyuan.other") == "done"
+            assert worker.run_alone(machines[1], "guoyuan.slow", lambda _rt: None) == "done"
+        finally:
+            for machine in machines:
+                machine.close()
 
 
 def test_followers_have_names_of_their_own() -> None:

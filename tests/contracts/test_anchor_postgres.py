@@ -1,14 +1,11 @@
 """The outbox on PostgreSQL, where two anchorers really write at the same time."""
 
-import os
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from uuid import uuid4
+from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
-from sqlmodel import SQLModel
 
 from contracts import outbox, trouble
 from contracts.anchor import Anchorer
@@ -22,27 +19,16 @@ from contracts.policy import Policy
 from ledger.kernel.database import Database
 from ledger.models import Checkpoint
 from tests.contracts.simulators import ORIGIN, Head, SampleLog, rows
+from tests.databases import each_kind
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def postgres() -> Iterator[Database]:
-    """A schema of its own on the server that GUOYUAN_TEST_POSTGRES names."""
-    server = os.environ.get("GUOYUAN_TEST_POSTGRES", "").replace("postgresql://", "postgresql+psycopg://", 1)
-    if not server:
-        pytest.skip("GUOYUAN_TEST_POSTGRES names no server")
-    schema = f"contracts_{uuid4().hex}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
-    database = Database(f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}")
-    SQLModel.metadata.create_all(database.engine)
-    yield database
-    database.dispose()
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
-    admin.dispose()
+def postgres(tmp_path: Path) -> Iterator[Database]:
+    """An empty PostgreSQL database."""
+    with each_kind("postgresql", tmp_path) as database:
+        yield database
 
 
 def test_heads_are_anchored_and_read_back(

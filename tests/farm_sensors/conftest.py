@@ -1,13 +1,10 @@
 """A small farm of simulated devices: real keys, real packs, no network."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from sqlmodel import SQLModel, create_engine
 
 import farm_sensors.models  # noqa: F401  # the tables must be known before the database is made
 import ledger.models  # noqa: F401
@@ -19,6 +16,7 @@ from farm_sensors.quantities import QUANTITIES
 from ledger.kernel.database import Database
 from ledger.kernel.files import FileStore
 from ledger.kernel.ids import DeviceId, Numbering, PartyId, PlaceId
+from tests.databases import KINDS, each_kind
 
 ZONE = "Asia/Shanghai"
 NUMBERING = Numbering("9521002")
@@ -75,30 +73,11 @@ class SimulatedDevice:
             self.send(body, now=at + timedelta(seconds=delay_s))
 
 
-POSTGRES = os.environ.get("GUOYUAN_TEST_POSTGRES", "").replace("postgresql://", "postgresql+psycopg://", 1)
-KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)] if POSTGRES else ["sqlite"]
-
-
 @pytest.fixture(params=KINDS)
 def db(request, tmp_path: Path) -> Iterator[Database]:
-    """An empty database of each kind there is: PostgreSQL where GUOYUAN_TEST_POSTGRES names a server."""
-    if request.param == "sqlite":
-        database = Database(f"sqlite:///{tmp_path / 'test.db'}")
-        SQLModel.metadata.create_all(database.engine)
+    """An empty database of each kind."""
+    with each_kind(request.param, tmp_path) as database:
         yield database
-        database.dispose()
-        return
-    schema = f"sensors_{uuid4().hex}"
-    admin = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
-    database = Database(f"{POSTGRES}{'&' if '?' in POSTGRES else '?'}options=-csearch_path%3D{schema}")
-    SQLModel.metadata.create_all(database.engine)
-    yield database
-    database.dispose()
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
-    admin.dispose()
 
 
 @pytest.fixture

@@ -1,50 +1,28 @@
 """Databases of both kinds, and the golden chain as a log."""
 
 import json
-import os
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlmodel import SQLModel
 
 from ledger import log
 from ledger.checkpoint import LogSigner
 from ledger.events import Event, parse_event
 from ledger.kernel.database import Database
+from tests.databases import KINDS, each_kind
 
 GOLDEN = Path(__file__).resolve().parent.parent / "vectors" / "golden"
 ORIGIN = "guoyuan.example/sample-log"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=KINDS)
 def any_db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty database of each kind; PostgreSQL where GUOYUAN_TEST_POSTGRES names one."""
-    if request.param == "sqlite":
-        database = Database(f"sqlite:///{tmp_path / 'any.db'}")
-        SQLModel.metadata.create_all(database.engine)
+    """An empty database of each kind."""
+    with each_kind(request.param, tmp_path) as database:
         yield database
-        database.dispose()
-        return
-    url = os.environ.get("GUOYUAN_TEST_POSTGRES")
-    if not url:
-        pytest.skip("GUOYUAN_TEST_POSTGRES names no PostgreSQL server")
-    url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    schema = f"ledger_{secrets.token_hex(6)}"
-    admin = create_engine(url)
-    with admin.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    database = Database(f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}")
-    SQLModel.metadata.create_all(database.engine)
-    yield database
-    database.dispose()
-    with admin.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    admin.dispose()
 
 
 @pytest.fixture(scope="session")
