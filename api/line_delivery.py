@@ -62,7 +62,10 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How deliveries stand: `up_to_date`, `waiting`, `offline` or `refused`; `error` is a code and what it says."""
+    """How deliveries stand; `error` is a code and what it says.
+
+    `state` is `up_to_date`, `waiting`, `offline`, `refused`, or `off` for a line that has no server.
+    """
 
     state: str
     waiting: int
@@ -212,7 +215,7 @@ class Delivery:
         waiting = self._journal.waiting()
         refusals = [json.loads(batch.refused) for batch in self._journal.undelivered() if batch.refused]
         if self._house is None:
-            return Standing("waiting" if waiting else "up_to_date", waiting, self._delivered_at, None)
+            return Standing("off", waiting, self._delivered_at, None)
         if self._is_offline:
             return Standing("offline", waiting, self._delivered_at, self._error)
         if self._error is not None or refusals:

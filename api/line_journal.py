@@ -25,6 +25,7 @@ from sqlmodel import Session, col, delete, func, insert, or_, select, update
 from api.line_errors import BatchOpenError, NoBatchError, StateFolderError, UnknownNumberError
 from api.line_tables import DELIVERED, REFUSED, WAITING, Kept, LineBatch, LineFile, LineFruit, LineNote
 from grading.grade import DOUBTFUL
+from grading.standard import Text
 from ledger.kernel.clock import format_time
 from ledger.kernel.database import Database
 
@@ -61,6 +62,17 @@ class NewFruit:
     is_weighed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A fruit whose lane command came to nothing: why, and where it lies; `lane` is None where nobody can say."""
+
+    run: str
+    number: int
+    kind: str
+    text: Text
+    lane: int | None
+
+
 @dataclass
 class Tally:
     """Counters of the open batch, kept in memory and counted again when the file is opened."""
@@ -68,6 +80,8 @@ class Tally:
     fruit: int = 0
     mass_g: int = 0
     last_number: int = 0
+    lost: int = 0
+    """Fruit whose lane command came to nothing."""
     weighed: int = 0
     """Fruit whose grams are a scale's."""
     near: list[int] = field(default_factory=lambda: [0, 0])
@@ -180,10 +194,11 @@ class Journal:
 
     # --- fruit ---
 
-    def add(self, fruit: Sequence[NewFruit], *, commanded: Mapping[int, int] | None = None) -> None:
+    def add(self, fruit: Sequence[NewFruit], *, commanded: Mapping[int, int | None] | None = None) -> None:
         """Keep fruit of the open batch in one commit; they are durable when it returns.
 
-        `commanded` are fruit kept before whose lane command has gone out, with the lane. Raises NoBatchError.
+        `commanded` are fruit kept before whose lane command has gone out, with the lane, None where no gates are.
+        Raises NoBatchError.
         """
         with self._lock:
             batch = self._open
@@ -198,6 +213,26 @@ class Journal:
                 self.tally.add(each.tier, each.mass_g, each.price_fen, near_fen=each.near_fen)
                 self.tally.weighed += each.is_weighed
                 self.tally.last_number = max(self.tally.last_number, each.number)
+
+    def mark_lost(self, lost: Sequence[Lost]) -> None:
+        """Say of fruit, of whatever batch, that their lane command came to nothing. The first reason stays."""
+        with self._lock:
+            count = 0
+            with self.db.write() as session:
+                for each in lost:
+                    told = {"kind": each.kind, "zh": each.text.zh, "en": each.text.en}
+                    batch = select(LineBatch.id).where(LineBatch.run == each.run).scalar_subquery()
+                    own = (col(LineFruit.batch_id) == batch, col(LineFruit.number) == each.number)
+                    values = {"lane": each.lane, "lost": json.dumps(told, ensure_ascii=False)}
+                    found = session.exec(update(LineFruit).where(*own, col(LineFruit.lost).is_(None)).values(**values))
+                    count += found.rowcount if self._open is not None and self._open.run == each.run else 0
+            self.tally.lost += count
+
+    def lost(self, batch: int, *, most: int | None = None) -> list[LineFruit]:
+        """Return the fruit of a batch whose lane command came to nothing, the newest first."""
+        with self.db.read() as session:
+            own = (LineFruit.batch_id == batch, col(LineFruit.lost).is_not(None))
+            return list(session.exec(select(LineFruit).where(*own).order_by(col(LineFruit.number).desc()).limit(most)))
 
     def judge(self, number: int, tier: str, reason: str, price_fen: int, *, now: datetime, delivered: bool) -> None:
         """Keep a person's decision about a fruit of the open batch. Raises NoBatchError, UnknownNumberError."""
@@ -427,6 +462,8 @@ class Journal:
             near = select(func.count(), func.coalesce(func.sum(LineFruit.near_fen), 0)).where(own, is_near)
             fruit, fen = session.exec(near).one()
             self.tally.near = [fruit, int(fen or 0)]
+            lost = select(func.count()).where(own, col(LineFruit.lost).is_not(None))
+            self.tally.lost = session.exec(lost).one()
             self.tally.weighed = session.exec(select(func.count()).where(own, col(LineFruit.is_weighed))).one()
         self.tally.last_number = self.last_number(self._open.id)
 

@@ -35,13 +35,14 @@ from api.line_errors import (
     UnknownCrateError,
     WeighingError,
 )
-from api.line_journal import Journal, NewFruit, Rules
+from api.line_journal import Journal, Lost, NewFruit, Rules
 from api.line_shown import batch_shown, fruit_shown, passed_shown, queued_shown
 from api.line_tables import LineFruit
 from grading.errors import SecondPersonError
 from grading.grade import caution_fen
 from grading.line.belt import Drawn, Passed
 from grading.line.fusing import Judging
+from grading.line.lanes import REJECT, LaneCommand
 from grading.line.light import Watch
 from grading.line.picture import annotated
 from grading.line.sources import Shot, Source, SourceState
@@ -49,7 +50,7 @@ from grading.line.waiting import Weighbridge
 from grading.line.weights import Weight
 from grading.line.wiring import NoOutputs, Wiring
 from grading.profile import CameraProfile
-from grading.standard import Standard, Tariff
+from grading.standard import Standard, Tariff, Text
 from grading.station import JUDGEMENT_REASONS
 from ledger.kernel.clock import Clock, format_time
 from ledger.kernel.errors import IdentifierError
@@ -69,6 +70,9 @@ _SOON_S: Final = 0.01
 _LAST_WEIGHTS_S: Final = 5.0
 """How long the end of a lot waits for fruit to reach the scale."""
 _WEIGHTS_TOLD: Final = 20
+_LOST_SHOWN: Final = 12
+_UNSURE: Final = "unsure"
+"""The gates' word for a command of which nobody knows whether its gate acted."""
 _EMERGENCY_NOTE: Final = "emergency"
 
 
@@ -206,9 +210,10 @@ class LineRuntime:
         self._weights: tuple[bool, ...] = ()
         self._pending = 0
         self._kept = threading.Condition()
-        self._commanded: dict[int, int] = {}
+        self._has_gates = not isinstance(wiring.outputs, NoOutputs)
+        self._commanded: dict[int, int | None] = {}
         self._disk_trouble: str | None = None
-        self._lost_commands = 0
+        self._lost: list[Lost] = []
         self._lost_lock = threading.Lock()
         self._left_open = journal.uncommanded()
         self._blind, self._doubts_encoder = 0, False
@@ -446,7 +451,9 @@ class LineRuntime:
                 self._keep(group)
             else:
                 self._keep_commands()
+            self._keep_lost()
         self._keep_commands()
+        self._keep_lost()
 
     def _next_group(self) -> list[_Graded]:
         """Return what has passed since; nothing where nothing has for a while."""
@@ -510,6 +517,26 @@ class LineRuntime:
             except (DatabaseError, OSError, NoBatchError):
                 self._commanded = {}
 
+    def _keep_lost(self) -> None:
+        """Write down which fruit lie in no lane of their tier, after the lanes they were sent to."""
+        self._gather_lost()
+        if not self._lost:
+            return
+        self._keep_commands()
+        with self._lost_lock:
+            lost, self._lost = self._lost, []
+        try:
+            self._journal.mark_lost(lost)
+        except (DatabaseError, OSError):
+            with self._lost_lock:
+                self._lost = lost + self._lost
+
+    def _gather_lost(self) -> None:
+        found = self._wiring.lost()
+        if found and self._has_gates:
+            with self._lost_lock:
+                self._lost += [_lost(each.command, each.why.kind, each.why.text) for each in found]
+
     def _command(self, each: _Graded) -> None:
         verdict = each.passed.verdict
         sent = self._wiring.direct(
@@ -521,7 +548,12 @@ class LineRuntime:
             seen_um=each.passed.belt_um,
             across_um=each.passed.across_um,
         )
-        self._commanded[each.passed.number] = sent.lane
+        self._commanded[each.passed.number] = sent.lane if self._has_gates else None
+        lanes = self._wiring.lanes
+        wanted = lanes.doubtful if verdict.is_doubtful else lanes.lane_of[verdict.tier]
+        if self._has_gates and sent.why is not None and wanted != REJECT:
+            with self._lost_lock:
+                self._lost.append(_lost(sent, "rejected", sent.why))
 
     def _changed(self) -> None:
         """Let the next who asks see what a person just did."""
@@ -559,14 +591,12 @@ class LineRuntime:
         return next((each for each in self._own_alarms(self._clock.now()) if each.level is Level.STOP), None)
 
     def _own_alarms(self, now: datetime) -> list[Alarm]:
-        with self._lost_lock:
-            self._lost_commands += len(self._wiring.lost())
         return [
             *alarms.emergency(self._wiring.outputs.emergency_reason),
             *alarms.calibration(self._grading.profile, now),
             *alarms.camera(is_lost=self._source.state is SourceState.LOST, trouble=self._source.trouble),
             *alarms.light(self._watch.troubles, self._surprise),
-            *alarms.wires(self._wiring.states(), self._lost_commands),
+            *alarms.wires(self._wiring.states(), self._journal.tally.lost),
             *alarms.scale(self._weights),
             *alarms.belt(blind=self._blind, doubts_encoder=self._doubts_encoder),
             *alarms.disk(self._journal.free_bytes(), self._disk_stop_bytes, self._disk_trouble),
@@ -593,9 +623,15 @@ class LineRuntime:
         now = self._stamps()
         while self._passed_at and now - self._passed_at[0] > _RATE_S:
             self._passed_at.popleft()
-        lanes = None if isinstance(self._wiring.outputs, NoOutputs) else self._wiring.lanes.lane_of
+        lanes = self._wiring.lanes.lane_of if self._has_gates else None
+        tally = self._journal.tally
         return batch_shown(
-            batch, self._journal.tally, self._grading.tariff.tiers, lanes=lanes, rate_per_min=len(self._passed_at)
+            batch,
+            tally,
+            self._grading.tariff.tiers,
+            lanes=lanes,
+            rate_per_min=len(self._passed_at),
+            lost=self._journal.lost(batch.id, most=_LOST_SHOWN) if tally.lost else [],
         )
 
     def _source_state(self, now: datetime) -> dict[str, Any]:
@@ -610,7 +646,14 @@ class LineRuntime:
             "state": state.value,
             "fps": round(fps, 1),
             "since": format_time(self._source_since[1]),
+            "dropped": self._source.dropped,
+            "skipped": sum(self._source.skipped.values()),
         }
+
+
+def _lost(command: LaneCommand, kind: str, why: Text) -> Lost:
+    """Return a fruit that its gate did not take: it lies at the belt's end, unless nobody can say what its gate did."""
+    return Lost(command.run, command.fruit, kind, why, None if kind == _UNSURE else REJECT)
 
 
 def _canonical(scanned: str) -> str | None:

@@ -14,9 +14,18 @@ from ledger.kernel.clock import format_time
 
 
 def batch_shown(
-    batch: LineBatch, tally: Tally, tiers: Sequence[str], *, lanes: Mapping[str, int] | None, rate_per_min: int
+    batch: LineBatch,
+    tally: Tally,
+    tiers: Sequence[str],
+    *,
+    lanes: Mapping[str, int] | None,
+    rate_per_min: int,
+    lost: Sequence[LineFruit] = (),
 ) -> dict[str, Any]:
-    """Return the batch on the line with its counters; `lanes` is None where no gate sorts."""
+    """Return the batch on the line with its counters; `lanes` is None where no gate sorts.
+
+    `lost` are the newest fruit whose lane command came to nothing.
+    """
     return {
         "ref": batch.server_ref or batch.run.rpartition(":")[2][:8],
         "lot": batch.lot,
@@ -32,6 +41,7 @@ def batch_shown(
         "rejected": tally.by_tier.get(CULL, [0])[0],
         "near": {"fruit": tally.near[0], "fen": tally.near[1]},
         "weighed": tally.weighed,
+        "lost": {"fruit": tally.lost, "last": [_lost_shown(row) for row in lost]},
         "tiers": [
             {
                 "tier": tier,
@@ -84,7 +94,10 @@ def queued_shown(row: LineFruit) -> dict[str, Any]:
 
 
 def passed_shown(row: LineFruit) -> dict[str, Any]:
-    """Return a fruit that passed."""
+    """Return a fruit that passed.
+
+    `lane` is where it was sent, 0 the belt's end; None where no gate sorts, or nobody can say where it lies.
+    """
     shown = json.loads(row.shown)
     return {
         "number": row.number,
@@ -99,6 +112,10 @@ def passed_shown(row: LineFruit) -> dict[str, Any]:
         "lost": None if row.lost is None else json.loads(row.lost),
         "at": format_time(row.at),
     }
+
+
+def _lost_shown(row: LineFruit) -> dict[str, Any]:
+    return {"number": row.number, "tier": row.tier, "lane": row.lane, "why": json.loads(row.lost or "{}")}
 
 
 def _said(text: Text) -> dict[str, str]:

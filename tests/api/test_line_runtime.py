@@ -3,11 +3,12 @@
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -30,9 +31,10 @@ from api.line_runtime import LineRuntime
 from grading.line.belt import Drawn, Passed
 from grading.line.lanes import LaneCommand, lanes_for
 from grading.line.sources import Shot, SourceState
-from grading.line.wires import LostCommand, State, WireState
-from grading.line.wiring import Wiring
+from grading.line.wires import LostCommand, State, Trouble, WireState
+from grading.line.wiring import NoOutputs, Wiring
 from grading.profile import CameraProfile
+from grading.standard import Text
 from ledger.kernel.clock import SystemClock
 from ledger.kernel.settings import Settings
 from tests.api.line_edge import GRADING, Edge, now
@@ -52,7 +54,8 @@ def frames() -> tuple[np.ndarray, ...]:
 class Camera:
     """Gives a picture when the test says so."""
 
-    name, dropped, skipped, trouble = "test", 0, {}, "unplugged"  # a simple stand-in
+    name, dropped, trouble = "test", 3, "unplugged"
+    skipped: Mapping[str, int] = MappingProxyType({"broken": 1, "other_size": 1})
 
     def __init__(self) -> None:
         self.state = SourceState.RUNNING
@@ -108,6 +111,7 @@ class Gates:
         self.journal: Journal | None = None
         self.emergency_reason: str | None = None
         self.standing = State.READY
+        self.losing: list[LostCommand] = []
 
     def send(self, command: LaneCommand) -> None:
         assert self.journal is not None
@@ -128,7 +132,13 @@ class Gates:
         return (WireState("modbus", self.standing, "127.0.0.1:502"),)
 
     def lost(self) -> list[LostCommand]:
-        return []
+        lost, self.losing = self.losing, []
+        return lost
+
+    def lose(self, number: int, kind: str) -> None:
+        """Say that a command that was sent came to nothing."""
+        command = next(each for each in self.sent if each.fruit == number)
+        self.losing.append(LostCommand(command, Trouble(kind, Text(f"丢了 {kind}", f"lost: {kind}"))))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -146,6 +156,7 @@ class Stand:
         profile: CameraProfile = belts.PROFILE,
         disk: int = 0,
         rows_um: Sequence[tuple[int, int]] = (),
+        outputs: NoOutputs | None = None,
     ) -> None:
         self.journal, self.camera, self.gates = Journal(folder), Camera(), Gates()
         self.gates.journal = self.journal
@@ -169,7 +180,7 @@ class Stand:
             journal=self.journal,
             delivery=self.delivery,
             source=self.camera,
-            wiring=Wiring("LINE-1", lanes, self.gates, None, None, SystemClock()),
+            wiring=Wiring("LINE-1", lanes, outputs or self.gates, None, None, SystemClock()),
             grading=grading,
             disk_stop_bytes=disk,
         )
@@ -229,6 +240,64 @@ def test_a_fruit_goes_to_the_gates_of_its_own_row(tmp_path: Path, monkeypatch: p
     made.end()
     assert [command.row for command in made.gates.sent[:2]] == [1, 2]
     assert made.gates.sent[2].lane == 0, "beside both rows no gate is sure to reach it"
+
+
+def test_a_lost_command_is_kept_with_its_fruit_and_the_fruits_true_lane_is_told(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "line")
+    stand.line.open_batch(LOT)
+    stand.give(3)
+    until(lambda: len(stand.gates.sent) == 6 and stand.journal.uncommanded() == 0)
+    sorted_out = [each.fruit for each in stand.gates.sent if each.lane]
+    late, unsure = sorted_out[:2]
+    before = {row.number: row.lane for row in stand.journal.last()}
+    stand.gates.lose(late, "too_late")
+    stand.gates.lose(late, "plc_lost")
+    stand.gates.lose(unsure, "unsure")
+    until(lambda: stand.journal.tally.lost == 2)
+    stand.give(1)
+    rows = {row.number: row.lane for row in stand.journal.last()}
+    assert {number: rows[number] for number in before} == {**before, late: 0, unsure: None}
+    state = stand.line.state()
+    told = {each["number"]: (each["lane"], each["lost"] and each["lost"]["kind"]) for each in state["last"]}
+    assert (told[late], told[unsure]) == ((0, "too_late"), (None, "unsure"))
+    assert {number for number, (_, kind) in told.items() if kind} == {late, unsure}
+    assert state["batch"]["lost"]["fruit"] == 2
+    assert {each["number"]: each["why"]["en"] for each in state["batch"]["lost"]["last"]} == {
+        late: "lost: too_late",
+        unsure: "lost: unsure",
+    }
+    assert stand.alarms() == {"output_lost": "warning"}
+    stand.end()
+    again = Stand(tmp_path / "line")
+    assert again.line.state()["batch"]["lost"]["fruit"] == 2, "over a restart too"
+    again.end()
+
+
+def test_a_fruit_sent_to_reject_although_its_tier_has_a_lane_says_why(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "line", rows_um=[(0, 1000), (1000, 2000), (5_000_000, 6_000_000)])
+    stand.line.open_batch(LOT)
+    stand.give(3)
+    until(lambda: len(stand.gates.sent) == 6)
+    until(lambda: stand.journal.tally.lost > 0)
+    stand.give(1)
+    rows = [row for row in stand.journal.last() if row.number <= 6]
+    assert {row.lane for row in rows} == {0}, "between the rows no gate is sure to reach them"
+    has_lane = {row.number for row in rows if row.tier in {"A", "B", "C"}}
+    assert {row.number for row in rows if row.lost} == has_lane
+    stand.end()
+
+
+def test_without_gates_no_fruit_has_a_lane_and_none_is_lost(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "line", outputs=NoOutputs())
+    stand.line.open_batch(LOT)
+    stand.give(2)
+    until(lambda: stand.journal.uncommanded() == 0)
+    state = stand.line.state()
+    assert {each["lane"] for each in (*state["last"], *state["batch"]["tiers"])} == {None}
+    assert (state["batch"]["lost"]["fruit"], state["alarms"]) == (0, [])
+    assert (state["source"]["dropped"], state["source"]["skipped"]) == (3, 2)
+    assert (state["delivery"]["state"], state["delivery"]["waiting"]) == ("off", 4)
+    stand.end()
 
 
 def test_nothing_counts_without_a_batch(stand: Stand) -> None:

@@ -111,7 +111,7 @@ function cells() {
       "delivery",
       t("line.js.top.delivery"),
       deliveryText(),
-      { up_to_date: "good", waiting: "calm", offline: "calm", refused: "bad" }[delivery.state],
+      { up_to_date: "good", waiting: "calm", offline: "calm", off: "calm", refused: "bad" }[delivery.state],
       delivery.state === "offline" ? "offline" : "cloud",
     ),
     cell(
@@ -139,6 +139,7 @@ function untilText(iso) {
 function deliveryText() {
   const { state: how, waiting } = state.delivery;
   if (how === "up_to_date") return t("line.js.delivery.up_to_date");
+  if (how === "off") return t("line.js.delivery.off");
   return t(`line.js.delivery.${how}.n`, { n: formatNumber(waiting) });
 }
 

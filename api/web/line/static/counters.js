@@ -90,7 +90,7 @@ function counters(batch) {
                 "span",
                 { class: "lane num" },
                 icon("arrow-right", 16),
-                el("span", { class: "lane-long" }, t("line.js.lane", { n: each.lane })),
+                el("span", { class: "lane-long" }, laneText(each.lane)),
                 el("span", { class: "lane-short", "aria-hidden": "true" }, each.lane),
               ),
         ),
@@ -150,6 +150,15 @@ function pace(batch, now) {
       el("div", {}, el("dt", {}, t("line.js.pace.doubtful")), el("dd", {}, formatNumber(batch.doubtful))),
       el("div", {}, el("dt", {}, t("line.js.pace.rejected")), el("dd", {}, formatNumber(batch.rejected))),
     ),
+    ...(batch.near?.fruit
+      ? [
+          el(
+            "p",
+            { class: "num near" },
+            t("line.js.pace.near", { n: formatNumber(batch.near.fruit), price: formatYuan(batch.near.fen) }),
+          ),
+        ]
+      : []),
     batch.received_g
       ? filled(batch)
       : el("p", { class: "num filled" }, t("line.js.pace.seen", { mass: formatCrates(batch.mass_g) })),
@@ -278,7 +287,7 @@ function passed(fruit, state) {
           "p",
           { class: "num" },
           [
-            fruit.mass_g === null ? "" : `${formatNumber(fruit.mass_g)}\u00a0g`,
+            fruit.mass_g === null ? "" : massText(fruit),
             fruit.price_fen === null ? "" : formatYuan(fruit.price_fen),
             formatClock(fruit.at),
           ]
@@ -286,6 +295,8 @@ function passed(fruit, state) {
             .join(" · "),
         ),
         el("p", {}, words(fruit.reason)),
+        fruit.lost ? el("p", {}, t("line.js.lost"), " ", words(fruit.lost)) : null,
+        fruit.mass?.unweighed ? el("p", {}, t("line.js.unweighed"), " ", words(fruit.mass.unweighed)) : null,
         button(t("line.js.judge.correct"), () => finish(true), { kind: "push-line", icon: "edit" }),
       ],
     );
@@ -299,7 +310,14 @@ const isWired = (batch) => batch.tiers.some((each) => each.lane !== null);
 
 /** @param {Passed} fruit @param {State} state */
 const laneOf = (fruit, state) =>
-  fruit.lane !== null && state.batch && isWired(state.batch) ? t("line.js.lane", { n: fruit.lane }) : "";
+  fruit.lane !== null && state.batch && isWired(state.batch) ? laneText(fruit.lane) : "";
+
+/** Lane 0 is the belt's end. @param {number} lane */
+const laneText = (lane) => (lane === 0 ? t("line.js.lane_end") : t("line.js.lane", { n: lane }));
+
+/** Grams, and whose they are where a scale weighs each fruit. @param {Passed} fruit */
+const massText = (fruit) =>
+  `${formatNumber(fruit.mass_g ?? 0)}\u00a0g${fruit.mass?.from === "scale" ? ` (${t("line.js.by_scale")})` : ""}`;
 
 /** @param {string} tier @param {State} state */
 function nameOf(tier, state) {
