@@ -1,7 +1,6 @@
 """What anchoring costs and whose key anchors, as an operator asks for it; and what status and metrics say."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -20,17 +19,15 @@ from contracts.errors import ChainUnreachableError
 from contracts.models import Anchor, AnchorState
 from ledger import log
 from ledger.kernel.settings import DEFAULT_PASSPHRASE, Settings
+from tests.api.commanding import own_home
 from tests.api.test_apply import COOP
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("GUOYUAN_") and "TEST" not in name]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GUOYUAN_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("GUOYUAN_MQTT_PORT", "0")
-    migrate(Settings(home=tmp_path / "home", mqtt_port=0))
-    return tmp_path / "home"
+    home = own_home(tmp_path, monkeypatch)
+    migrate(Settings(home=home, mqtt_port=0))
+    return home
 
 
 def run(*arguments: str, code: int = 0) -> Result:

@@ -1,7 +1,6 @@
 """`guoyuan chain` as an operator and as a stranger run it, on the embedded chain and on a node."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from api import apply as setup_files
-from api import tasks, worker
 from api.cli import app
 from api.migrations import migrate
 from api.progress import anchored_head
@@ -19,21 +16,18 @@ from contracts.outbox import latest_final
 from ledger import log
 from ledger.bundle import prove
 from ledger.kernel.settings import Settings
-from tests.api.test_apply import COOP
+from tests.api import commanding
+from tests.api.commanding import PLOT, own_home
 from tests.contracts.simulators import Anvil
 
-PLOT = "https://id.gs1.org/414/9521002000016/254/P01"
 ORIGIN = "guoyuan.example/log"
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("GUOYUAN_") and "TEST" not in name]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GUOYUAN_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("GUOYUAN_MQTT_PORT", "0")
-    migrate(Settings(home=tmp_path / "home", mqtt_port=0))
-    return tmp_path / "home"
+    home = own_home(tmp_path, monkeypatch)
+    migrate(Settings(home=home, mqtt_port=0))
+    return home
 
 
 @pytest.fixture
@@ -55,22 +49,8 @@ def as_json(*arguments: object, code: int = 0) -> Any:
 
 
 def anchor(home: Path) -> bytes:
-    """Let the installation's own tasks anchor what it has, and return its plot's proof file."""
-    rt = Runtime.open(settings := Settings(home=home, mqtt_port=0, anchor_after_s=0.001))
-    with rt.db.write() as session:
-        setup_files.apply(
-            session, setup_files.parse(COOP), settings=settings, numbering=rt.numbering, now=rt.clock.now()
-        )
-    worker.use(rt)
-    for task in (tasks.follow_log, tasks.publish, tasks.anchor, tasks.anchor):
-        assert task() == "done"
-    worker.use(None)
-    with rt.db.read() as session:
-        found = latest_final(session, origin=settings.log_origin)
-        assert found is not None
-        proof = prove(session, PLOT, key=rt.signer.key, anchor=anchored_head(found)).encode()
-    rt.close()
-    return proof
+    """Let the installation's own tasks anchor what it has, as soon as they may."""
+    return commanding.anchor(Settings(home=home, mqtt_port=0, anchor_after_s=0.001))
 
 
 def test_status_before_and_after_the_first_anchor(home: Path) -> None:

@@ -16,28 +16,19 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
-from api import apply as setup_files
-from api import tasks, worker
 from api.cli import app
 from api.deploy.services import free_port
 from api.migrations import migrate
-from api.progress import anchored_head
 from api.runtime import Runtime
-from ledger.bundle import prove
 from ledger.kernel.settings import Settings
+from tests.api.commanding import PLOT, anchor, own_home
 from tests.api.test_apply import COOP
-
-PLOT = "https://id.gs1.org/414/9521002000016/254/P01"
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Commands read their installation from the environment, as they do for an operator."""
-    for name in [name for name in os.environ if name.startswith("GUOYUAN_") and "TEST" not in name]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GUOYUAN_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("GUOYUAN_MQTT_PORT", "0")
-    return tmp_path / "home"
+    return own_home(tmp_path, monkeypatch)
 
 
 def run(*arguments: str, code: int = 0) -> Result:
@@ -64,25 +55,9 @@ def coop(tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def anchored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an installation whose log is anchored, and a proof file of its plot."""
-    from contracts.outbox import latest_final
-
     folder = tmp_path_factory.mktemp("anchored")
     migrate(settings := Settings(home=folder / "home", mqtt_port=0))
-    rt = Runtime.open(settings)
-    with rt.db.write() as session:
-        setup_files.apply(
-            session, setup_files.parse(COOP), settings=settings, numbering=rt.numbering, now=rt.clock.now()
-        )
-    worker.use(rt)
-    for task in (tasks.follow_log, tasks.publish, tasks.anchor, tasks.anchor):
-        assert task() == "done"
-    worker.use(None)
-    with rt.db.read() as session:
-        anchor = latest_final(session, origin=settings.log_origin)
-        assert anchor is not None
-        bundle = prove(session, PLOT, key=rt.signer.key, anchor=anchored_head(anchor))
-    rt.close()
-    (folder / "plot.proof.json").write_bytes(bundle.encode())
+    (folder / "plot.proof.json").write_bytes(anchor(settings))
     return folder
 
 
