@@ -45,7 +45,7 @@ test: setup-dev  ## run every test, with private PostgreSQL, Redis, Mosquitto an
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/python -m tests.parts $(if $(PARTS),--parts $(PARTS)) $(if $(KEEP),--keep-times)
 else
-	@$(BIN)/python -m api.deploy.services --dir .run/test-services --test -- $(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m api.deploy.services --dir .run/test-services --test --volatile -- $(BIN)/python -m pytest $(ARGS)
 endif
 ifneq ($(NPM),)
 	@node --test tests/web/

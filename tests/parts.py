@@ -109,9 +109,9 @@ class Out:
 
 def command_for(folder: Path, files: Sequence[str]) -> list[str]:
     """Return what runs these files with servers, caches and times in a folder of their own."""
-    services = [sys.executable, "-m", "api.deploy.services", "--dir", str(folder / "services"), "--test", "--"]
+    services = [sys.executable, "-m", "api.deploy.services", "--test", "--volatile"]
     pytest = [sys.executable, "-m", "pytest", "-o", f"cache_dir={folder / 'cache'}", "-o", "junit_family=xunit1"]
-    return [*services, *pytest, f"--junitxml={folder / 'times.xml'}", *files]
+    return [*services, "--dir", str(folder / "services"), "--", *pytest, f"--junitxml={folder / 'times.xml'}", *files]
 
 
 def run(commands: Sequence[Sequence[str]], folder: Path = FOLDER) -> int:

@@ -7,8 +7,9 @@ For trying out the services profile and for tests; a real installation runs its 
 
 The command sees `GUOYUAN_DATABASE_URL`, `GUOYUAN_REDIS_URL`, `GUOYUAN_MQTT_URL` and
 `GUOYUAN_CHAIN_URL`; with `--test` it sees `GUOYUAN_TEST_POSTGRES`, `_REDIS`, `_MQTT` and `_CHAIN`
-instead, so that a test run never mistakes a private server for the installation's own. A service
-whose program is missing is left out and named on standard error; under `CI=true` that is an error.
+instead, so that a test run never mistakes a private server for the installation's own. With
+`--volatile` PostgreSQL does not wait for the disk. A service whose program is missing is left out
+and named on standard error; under `CI=true` that is an error.
 """
 
 import argparse
@@ -72,6 +73,8 @@ class Services:
     """The four servers, each started if its program is there."""
 
     folder: Path
+    is_volatile: bool = False
+    """Whether PostgreSQL goes on without waiting for the disk: for tests, of which nothing outlives the machine."""
     env: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     _running: list[tuple[str, subprocess.Popen[bytes], signal.Signals]] = field(default_factory=list)
@@ -171,6 +174,8 @@ class Services:
         if done.returncode != 0:
             raise ServicesError(f"initdb: {done.stderr.decode(errors='replace')[-800:]}")
         options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", str(data), "-c", "max_connections=200"]
+        if self.is_volatile:
+            options += ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
         # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients to leave.
         self._spawn("postgres", [path, "-D", str(data), *options], port, how=signal.SIGINT, user=user)
         self._create_database(port)
@@ -217,11 +222,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="guoyuan services", description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
     parser.add_argument("--dir", type=Path, default=Path(".run/services"), help="folder for logs and the env file")
     parser.add_argument("--test", action="store_true", help="name the settings GUOYUAN_TEST_* for a test run")
+    parser.add_argument("--volatile", action="store_true", help="let PostgreSQL not wait for the disk")
     parser.add_argument("command", nargs="*", help="command to run; without one, wait for Ctrl-C")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with Services(options.dir.resolve()) as services:
+        with Services(options.dir.resolve(), is_volatile=options.volatile) as services:
             if services.missing:
                 line = f"left out, because the program is not installed: {', '.join(services.missing)}"
                 print(line, file=sys.stderr)  # noqa: T201  # this is a command
