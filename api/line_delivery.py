@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -40,6 +40,8 @@ DISK_SHORT_BYTES: Final = 2 * 1024**3
 KEPT_LAST: Final = 50
 MOST_GAPS: Final = 3
 """So many fruit of a batch, or one in fifty, are left out where the house refuses them; for more, a person looks."""
+MOST_LOST: Final = 10_000
+"""Of so many fruit at most the house is told that their lane command came to nothing: the newest."""
 _TRY_AGAIN: Final = frozenset({408, 429})
 _HOUSE_NOTE, _TOKEN_NOTE = "house", "token"
 
@@ -124,11 +126,19 @@ class House:
         return list(answer["kept"])
 
     def count(
-        self, ref: str, run: str, fruit: list[LineFruit], *, gaps: list[int], last: int | None = None
+        self,
+        ref: str,
+        run: str,
+        fruit: list[LineFruit],
+        *,
+        gaps: list[int],
+        last: int | None = None,
+        lost: Sequence[LineFruit] = (),
     ) -> dict[int, int]:
         """Bring fruit, and return the house's id of each by its number."""
         told = [{"number": each.number, "at": format_time(each.at), "record": each.files.split()[0]} for each in fruit]
-        body = {"run": run, "fruit": told, "gaps": gaps, "last": last}
+        astray = [{"number": each.number, "why": json.loads(each.lost or "{}").get("kind", "")} for each in lost]
+        body = {"run": run, "fruit": told, "gaps": gaps, "last": last, **({"lost": astray} if astray else {})}
         answer = self._ask("POST", f"/api/v1/station/batches/{ref}/fruit", json=body)
         return {each["number"]: each["id"] for each in answer["fruit"]}
 
@@ -371,7 +381,8 @@ class Delivery:
         if batch.closed_at is None:
             return False
         last = self._journal.last_number(batch.id)
-        house.count(ref, batch.run, [], gaps=list(self._journal.gaps(batch.id)), last=last)
+        lost = self._journal.lost(batch.id, most=MOST_LOST)
+        house.count(ref, batch.run, [], gaps=list(self._journal.gaps(batch.id)), last=last, lost=lost)
         house.close_batch(ref, json.loads(batch.weighed_g))
         self._journal.mark_batch(batch.id, delivered_at=self._clock.now())
         self._journal.forget_files(batch.id)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlmodel import Session, col, select
@@ -35,7 +36,7 @@ from grading.grade import Verdict
 from grading.line.doubts import Doubt
 from grading.line.fusing import Judging, verdict_of, weighed_reasons
 from grading.line.record import FORMATS, edition_of, weight_of
-from grading.line.weights import Weight, counted, mass_from
+from grading.line.weights import MassFrom, Weight, counted, mass_from
 from grading.look import recorded
 from grading.measure import Measures
 from grading.models import Batch, Calibration, Fruit
@@ -96,6 +97,7 @@ class Examined:
     model: str
     crop: str
     measures: Measures | None
+    mass_from: MassFrom
     score_permille: int
     verdict: Verdict
 
@@ -313,12 +315,14 @@ def count(
     now: datetime,
     gaps: Sequence[int] = (),
     last: int | None = None,
+    lost: Mapping[int, str] = MappingProxyType({}),
 ) -> dict[int, int]:
     """Count delivered fruit in their batch and return the id of each by its number; again changes nothing.
 
     `gaps` are numbers of the run that no fruit will come for; `last` is the run's last number, told when the
-    line has closed the batch. Raises OtherRunError, FruitGapError, LateFruitError, ClockAheadError, and
-    FruitRefusedError: counted with another record, passed after the calibration's end, seen by another detector.
+    line has closed the batch; `lost` says by number why a fruit lies in no lane of its tier. Raises OtherRunError,
+    FruitGapError, LateFruitError, ClockAheadError, and FruitRefusedError: counted with another record, passed after
+    the calibration's end, seen by another detector.
     """
     row = station.find_batch(session, batch, lock=True)
     if row.line_run != run:
@@ -338,6 +342,8 @@ def count(
         raise FruitGapError(row.ref, wanted=row.last_number + 1, found=last + 1)
     row.expected = row.expected if last is None else last
     row.gaps = json.dumps(sorted(told))
+    if row.closed_at is None:  # its manifest is written when it closes
+        row.lost = json.dumps(dict(sorted({**lost_of(row), **lost}.items())))
     if new:
         counted = {each.delivered.number for each in new}
         row.arrived_at = now
@@ -362,6 +368,11 @@ def note_refusals(session: Session, batch: str, run: str, refused: Mapping[int, 
     told = refusals_of(row) | {number: why[:_REFUSAL_CHARS] for number, why in refused.items()}
     row.refusals = json.dumps(dict(sorted(told.items())[-_REFUSALS_KEPT:]), ensure_ascii=False)
     session.add(row)
+
+
+def lost_of(batch: Batch) -> dict[int, str]:
+    """Return why fruit of a line's batch lie in no lane of their tier, by number: the gates' own words."""
+    return {int(number): why for number, why in json.loads(batch.lost).items()}
 
 
 def refusals_of(batch: Batch) -> dict[int, str]:
@@ -451,6 +462,7 @@ def _examined(files: FileStore, rules: Rules, run: str, delivered: Delivered) ->
         told["model"],
         crops[0] if crops else "",
         None if measures is None else counted(measures, weight),
+        mass_from(measures, weight),
         told["scorePermille"],
         verdict,
     )
@@ -499,6 +511,7 @@ def _row(batch: Batch, fruit: Examined) -> Fruit:
         blemish_permille=measures.blemish_permille if measures else 0,
         volume_mm3=measures.volume_mm3 if measures else 0,
         mass_g=measures.mass_g if measures else 0,
+        mass_from=fruit.mass_from,
         score_permille=fruit.score_permille,
         camera_tier=verdict.tier,
         nominal_tier=verdict.nominal_tier,

@@ -64,6 +64,8 @@ class Batch(SQLModel, table=True):
     """Numbers of the run that have no fruit here, as JSON: those refused when they were delivered."""
     refusals: str = Field(default="{}", sa_type=Text)
     """Why fruit of the run were refused, by number, as JSON; those that counted later are no longer here."""
+    lost: str = Field(default="{}", sa_type=Text)
+    """Why fruit of the run lie in no lane of their tier, by number, as JSON: their lane command came to nothing."""
     arrived_at: datetime | None = Field(default=None, sa_type=UtcTime)
     """When fruit of a line last arrived here."""
     given_up_at: datetime | None = Field(default=None, sa_type=UtcTime)
@@ -123,6 +125,8 @@ class Fruit(SQLModel, table=True):
     blemish_permille: int
     volume_mm3: int
     mass_g: int
+    mass_from: str = Field(default="camera", max_length=10)
+    """Whose grams these are: the camera's estimate, or a line's scale's, `scale`."""
     score_permille: int
     camera_tier: str = Field(max_length=20)
     """A tier, or `doubtful`."""

@@ -525,8 +525,9 @@ def close_batch(
 ) -> Closing:
     """Close a batch and record `graded` (and `override_made` where people decided); twice is once.
 
-    With `weighed_g` (grams on the scale per tier) the tiers weigh what the scale says. Without, the
-    received mass is shared out in proportion to the volumes the camera saw: an estimate, and the
+    With `weighed_g` (grams on the scale per tier) the tiers weigh what the scale says. Without, they weigh what
+    their fruit do if a line weighed each one and nothing but the usual percent is missing. Else the
+    received mass is shared out in proportion to what the camera saw: an estimate, and the
     event says `camera`. A batch that a line fills closes only when all fruit up to the last number the line
     told have arrived. Raises DoubtfulLeftError, EmptyBatchError, UnbalancedError, StillRunningError.
     """
@@ -543,7 +544,7 @@ def close_batch(
         raise DoubtfulLeftError(row.ref, waiting)
     standard, tariff = rules_of(session, files, batch)
     present = [tier for tier in tariff.tiers if any(_tier(each) == tier for each in fruit)]
-    masses = _masses(row, fruit, present, weighed_g)
+    masses, mass_from = _masses(row, fruit, present, weighed_g)
     unaccounted_g = row.received_g - sum(masses.values())
     lots = tuple(
         events.TierLot(
@@ -558,7 +559,6 @@ def close_batch(
     event_id = new_event_id(now)
     records = [each.record for each in fruit]
     ilmd = json.loads(row.ilmd)
-    mass_from = "camera" if weighed_g is None else "scale"
     record(
         session,
         events.graded(
@@ -611,21 +611,28 @@ def records_root(records: Sequence[bytes]) -> str:
 
 def _masses(
     batch: Batch, fruit: Sequence[Fruit], present: Sequence[str], weighed_g: Mapping[str, int] | None
-) -> dict[str, int]:
+) -> tuple[dict[str, int], str]:
+    """Return the grams of each tier, and whose they are."""
+    allowed_g = batch.received_g * _UNACCOUNTED_PERMILLE // 1000
     if weighed_g is None:
-        seen = Counter[str]()
+        seen, each_g = Counter[str](), Counter[str]()
         for each in fruit:
-            seen[_tier(each)] += max(1, each.volume_mm3)
-        return {tier: int(mass) for tier, mass in divide_mass(batch.received_g, {t: seen[t] for t in present}).items()}
+            # A line may have weighed some fruit: grams of both kinds are one unit. Photographs tell volumes.
+            seen[_tier(each)] += max(1, each.volume_mm3 if batch.line_run is None else each.mass_g)
+            each_g[_tier(each)] += each.mass_g
+        is_weighed = all(each.mass_from == "scale" for each in fruit)
+        if is_weighed and 0 <= batch.received_g - each_g.total() <= allowed_g:
+            return {tier: each_g[tier] for tier in present}, "scale"
+        shares = divide_mass(batch.received_g, {tier: seen[tier] for tier in present})
+        return {tier: int(mass) for tier, mass in shares.items()}, "camera"
     if set(weighed_g) != set(present):
         raise JudgementError(
             f"scale readings are for {', '.join(sorted(weighed_g))}; the fruit are in {', '.join(present)}"
         )
     masses = {tier: int(grams(weighed_g[tier])) for tier in present}
-    allowed_g = batch.received_g * _UNACCOUNTED_PERMILLE // 1000
     if not 0 <= batch.received_g - sum(masses.values()) <= allowed_g:
         raise UnbalancedError(received_g=batch.received_g, weighed_g=sum(masses.values()), allowed_g=allowed_g)
-    return masses
+    return masses, "scale"
 
 
 def _record_overrides(
@@ -700,7 +707,12 @@ def _line_told(session: Session, batch: Batch) -> dict[str, object]:
     if batch.line_run is None:
         return {}
     profile = session.get_one(Calibration, batch.calibration_id).frame
-    return {"lineRun": batch.line_run, "profile": profile, "gaps": json.loads(batch.gaps)}
+    return {
+        "lineRun": batch.line_run,
+        "profile": profile,
+        "gaps": json.loads(batch.gaps),
+        "lost": json.loads(batch.lost),
+    }
 
 
 # --- helpers -------------------------------------------------------------------------------------

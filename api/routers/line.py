@@ -106,13 +106,24 @@ class NewFruit(_Body):
     record: Sha256
 
 
+class LostFruit(_Body):
+    """A fruit whose lane command came to nothing: it lies at the belt's end, or nobody knows (`unsure`)."""
+
+    number: Number
+    why: str = Field(pattern=r"^[a-z_]{1,40}$")
+
+
 class NewDelivery(_Body):
-    """Fruit of a run, in order. `gaps` are numbers that none will come for; `last` says that the run has ended."""
+    """Fruit of a run, in order. `gaps` are numbers that none will come for; `last` says that the run has ended.
+
+    `lost` are fruit that lie in no lane of their tier.
+    """
 
     run: Run
     fruit: tuple[NewFruit, ...] = Field(default=(), max_length=MOST_FRUIT)
     gaps: tuple[Number, ...] = Field(default=(), max_length=10_000)
     last: int | None = Field(default=None, ge=0, le=10_000_000)
+    lost: tuple[LostFruit, ...] = Field(default=(), max_length=10_000)
 
 
 class CountedFruit(BaseModel):
@@ -247,7 +258,16 @@ def deliver_fruit(rt: RuntimeDep, ref: str, body: NewDelivery) -> Counted:
     try:
         examined = arrivals.examine(rt.files, rules, body.run, delivered)
         with rt.db.write() as session:
-            ids = arrivals.count(session, ref, body.run, examined, now=rt.clock.now(), gaps=body.gaps, last=body.last)
+            ids = arrivals.count(
+                session,
+                ref,
+                body.run,
+                examined,
+                now=rt.clock.now(),
+                gaps=body.gaps,
+                last=body.last,
+                lost={each.number: each.why for each in body.lost},
+            )
     except FruitRefusedError as refusal:
         _note(rt, ref, body.run, refusal)
         raise

@@ -16,7 +16,7 @@ from api import accounts, line_delivery
 from api.bundles import bundled, unbundled
 from api.line_delivery import FRUIT_AT_ONCE, OfflineError, RefusedError, lot_of
 from api.line_errors import BatchOpenError, ServerError, StateFolderError
-from api.line_journal import Journal
+from api.line_journal import Journal, Lost
 from api.line_tables import WAITING, LineFile, LineFruit
 from api.packhouse import portions_of
 from api.runtime import Runtime
@@ -24,7 +24,7 @@ from grading import arrivals
 from grading.errors import EvidenceError
 from grading.models import Batch, Fruit
 from grading.regrading import roots
-from grading.standard import CULL
+from grading.standard import CULL, Text
 from ledger.canonical import canonical
 from ledger.follow import drain
 from ledger.kernel.actors import Role
@@ -183,6 +183,19 @@ def test_a_house_that_counts_what_it_hears_counts_twice(edge: Edge, place: Place
     edge.end()
     edge.deliver()
     assert heard == [1, 2, 3, 4, 5] * 2
+
+
+def test_fruit_whose_lane_command_was_lost_are_told_to_the_house(place: Place, edge: Edge) -> None:
+    edge.begin(place.lot())
+    edge.pass_by(6)
+    batch = edge.journal.open_batch
+    assert batch is not None
+    text = Text("晚了", "too late")
+    edge.journal.mark_lost([Lost(batch.run, 2, "too_late", text, 0), Lost(batch.run, 5, "unsure", text, None)])
+    edge.end()
+    edge.deliver()
+    with place.rt.db.read() as session:
+        assert arrivals.lost_of(session.exec(select(Batch)).one()) == {2: "too_late", 5: "unsure"}
 
 
 def test_graded_belt_fruit_fill_packs_like_photographed_ones(place: Place, edge: Edge) -> None:

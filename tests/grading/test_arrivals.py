@@ -152,7 +152,7 @@ def test_a_gap_that_is_told_is_kept_and_no_fruit_comes_to_it_later(
     settled(db, files, ref, worker, now)
     with db.write() as session:
         closed(session, files, ref, now)
-    assert manifest(db, files)["gaps"] == [3]
+    assert (manifest(db, files)["gaps"], manifest(db, files)["lost"]) == ([3], {})
 
 
 def test_the_same_number_with_another_record_is_refused(
@@ -191,6 +191,48 @@ def test_photographs_and_belt_fruit_do_not_mix(
         station.open_batch(session, files, LOT, line=line, numbering=NUMBERING, now=now)
     with pytest.raises(OtherRunError), db.write() as session:
         station.inspect(session, files, ref, samples.tray(7).jpeg, now=now)
+
+
+def test_the_manifest_says_which_fruit_lie_in_no_lane_of_their_tier(
+    db: Database, files: FileStore, ref: str, now: datetime, worker: Actor
+) -> None:
+    fruit = delivered(files, belts.passed(1, 5), now)
+    count(db, files, ref, fruit[:3], now, lost={2: "unsure"})
+    count(db, files, ref, fruit[3:], now, last=5)
+    count(db, files, ref, [], now, last=5, lost={4: "too_late"})
+    count(db, files, ref, [], now, last=5, lost={4: "too_late"})
+    settled(db, files, ref, worker, now)
+    with db.write() as session:
+        closed(session, files, ref, now)
+    assert manifest(db, files)["lost"] == {"2": "unsure", "4": "too_late"}
+    count(db, files, ref, [], now, last=5, lost={1: "too_late"})
+    with db.read() as session:
+        assert arrivals.lost_of(session.exec(select(Batch)).one()) == {2: "unsure", 4: "too_late"}, "told too late"
+
+
+@pytest.mark.parametrize("missing_g", [0, 20, 200])
+def test_a_batch_whose_every_fruit_was_weighed_weighs_what_they_do(
+    db: Database, files: FileStore, now: datetime, worker: Actor, missing_g: int
+) -> None:
+    fruit = []
+    for each in belts.passed(1, 8):
+        assert each.measures is not None
+        weighed = belts.weighed(each, each.measures.mass_g + each.number)
+        assert weighed.mass_from == "scale"
+        fruit.append(weighed)
+    whole_g = sum(each.mass_g for each in fruit)
+    with db.write() as session:
+        receive(session, LOT, now=now, mass_g=whole_g + missing_g)
+    ref = open_run(db, files, now)
+    count(db, files, ref, delivered(files, fruit, now), now, last=8)
+    settled(db, files, ref, worker, now)
+    with db.write() as session:
+        closing = closed(session, files, ref, now)
+    weighed_g = {lot.tier: lot.mass_g for lot in closing.lots}
+    if missing_g * 100 <= whole_g:
+        assert (closing.mass_from, closing.unaccounted_g, sum(weighed_g.values())) == ("scale", missing_g, whole_g)
+    else:
+        assert (closing.mass_from, sum(weighed_g.values())) == ("camera", whole_g + missing_g)
 
 
 # --- what is not believed --------------------------------------------------------------------------
