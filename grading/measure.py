@@ -1,19 +1,21 @@
 """Pixels become numbers here: a mask, its colours and a scale give sizes, colour, marks and an estimated mass.
 
-Pure numpy. Floats live inside; what comes out is whole numbers with their units in the names, so that
+Pure functions of arrays. Floats live inside; what comes out is whole numbers with their units in the names, so that
 the same picture always gives the same verdict.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 Mask = NDArray[np.bool_]
+Corners = NDArray[np.int32]
 
 EDITION: Final = 3
 """How a fruit is measured; older records say an older one, and are graded again by it."""
@@ -30,6 +32,7 @@ _BRUISE_MM2 = 40.0
 """A bruise is as large as what pressed on the fruit; smaller soft marks are not told apart."""
 _SAMPLE_PX = 2500
 """A fruit's colour is that of about so many of its pixels, taken evenly; surfaces are fitted to a sixth of that."""
+_RIDGE: Final = 1e-6 * np.eye(10)
 _UPRIGHT: Final = ((1.0, 0.0), (0.0, 1.0))
 
 _NORMAL_90: Final = 1.645
@@ -138,6 +141,7 @@ def measure(
     axis_cosine: float = 1.0,
     is_round_kind: bool = False,
     straightened: Sequence[Sequence[float]] = _UPRIGHT,
+    hull: Corners | None = None,
     edition: int = EDITION,
 ) -> Measures:
     """Return the measures of the fruit in `mask`; `lab` holds CIE L*a*b* of the same box.
@@ -145,9 +149,10 @@ def measure(
     `axis_cosine` is the cosine of the angle between the camera's axis and the way to the fruit: 1 straight below.
     `is_round_kind` says that the fruit looks like one of a round kind, whatever crop it is graded as.
     `straightened` is a 2 x 2 matrix: what way in the picture as it would be from straight above belongs to one here.
+    `hull` are the corners of the mask's convex hull, x and y in it, where the caller knows them.
     Until the second edition a round fruit's diameter was that of the circle with its outline's area.
     """
-    length_px, width_px = feret_px(mask, straightened)
+    length_px, width_px = feret_px(mask, straightened, hull=hull)
     (xx, xy), (yx, yy) = straightened
     stretch = abs(xx * yy - xy * yx)
     pixels = int(np.count_nonzero(mask))
@@ -166,7 +171,7 @@ def measure(
     mass_g = volume_mm3 * solid.density_g_per_l / 1e6
     spread = _mass_spread(length_px, width_px, solid, error)
     skin = _sampled(lab, mask)
-    colour = np.median(skin, axis=1)
+    colour = _medians(skin)
     return Measures(
         length_um=round(length_mm * 1000),
         width_um=round(width_mm * 1000),
@@ -187,7 +192,7 @@ def measure(
         mass_low_g=round(mass_g / spread * (_UNCORRECTED_LOW if camera_height_mm is None else 1.0)),
         mass_high_g=round(mass_g * spread),
         bands=_shares(skin, bands),
-        marks=tuple(_described(part, depth, mark_mm) for part in _parts(marked)),
+        marks=_described(marked, depth, mark_mm) if marks_px else (),
     )
 
 
@@ -207,12 +212,18 @@ def _sampled(lab: Floats, mask: Mask) -> Floats:
     return np.stack([lab[::step, ::step, channel][on_grid] for channel in range(3)])
 
 
+def _medians(rows: Floats) -> Floats:
+    """Return the median of every row, of an even number the upper one of the two in the middle."""
+    middle = rows.shape[1] // 2
+    return np.partition(rows, middle, axis=1)[:, middle]
+
+
 def _shares(skin: Floats, bands: Sequence[Band]) -> tuple[tuple[str, int], ...]:
     """Return every band's name and share in thousandths, by name."""
     if not bands:
         return ()
     light, a, b = skin
-    chroma, hue = np.sqrt(a * a + b * b), np.degrees(np.arctan2(b, a))
+    chroma, hue = (plane.ravel() for plane in cv2.cartToPolar(a, b, angleInDegrees=True))
     shares = []
     for band in bands:
         past = hue - band.hue_from
@@ -240,13 +251,14 @@ def belt_to_fruit(apparent_mm: float, camera_height_mm: float, *, axis_cosine: f
     return 2 * camera_height_mm * math.sin(half) / (axis_cosine + math.sin(half))
 
 
-def feret_px(mask: Mask, straightened: Sequence[Sequence[float]] = _UPRIGHT) -> tuple[float, float]:
+def feret_px(
+    mask: Mask, straightened: Sequence[Sequence[float]] = _UPRIGHT, *, hull: Corners | None = None
+) -> tuple[float, float]:
     """Return the longest and the shortest caliper width of a mask, in pixels."""
-    # The farthest points in any direction are first or last in their row.
-    rows = np.flatnonzero(mask.any(axis=1))
-    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
-    points = np.array([np.concatenate([first, last]), np.concatenate([rows, rows])], np.float64)
-    along = _EVERY_WAY @ (np.asarray(straightened, np.float64) @ points)
+    if hull is None:
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        hull = np.asarray(cv2.convexHull(np.vstack(contours)), np.int32)
+    along = _EVERY_WAY @ (np.asarray(straightened, np.float64) @ hull.reshape(-1, 2).T)
     # Centres of pixels lie half a pixel inside the outline on both sides.
     widths = along.max(axis=1) - along.min(axis=1) + 1.0
     return float(widths.max()), float(widths.min())
@@ -265,77 +277,53 @@ def _marks(lab: Floats, mask: Mask) -> tuple[Mask, Floats]:
     """Return the marks, and how much darker than its surroundings every pixel is."""
     none = np.zeros(mask.shape, dtype=bool)
     flat = np.zeros(mask.shape, dtype=np.float32)
-    rim = max(2, round(min(mask.shape) * _RIM_PERMILLE / 1000))
-    core = _eroded(mask, rim)
+    side = 2 * max(2, round(min(mask.shape) * _RIM_PERMILLE / 1000)) + 1
+    square = np.ones((side, side), np.uint8)
+    core = cv2.erode(mask.astype(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0).view(bool)
     if np.count_nonzero(core) < 60:
         return none, flat
     ys, xs = _grid(core, _SAMPLE_PX // 6)
     terms = _cubic(*_unit(xs, ys, mask.shape))
+    light, a, b = (np.ascontiguousarray(lab[..., channel], np.float32) for channel in range(3))
     # Nine pixels around each of the core lie within the mask: the core is eroded by more than one.
-    light = _box_sum(np.asarray(lab[..., 0], np.float32)) / 9
-    light_surface, sound = _sound_surface(terms, light[ys, xs])
-    depth = _surface(light_surface, mask.shape) - light
-    depth[~core] = 0
+    smooth = cv2.blur(light, (3, 3))
+    light_surface, sound = _sound_surface(terms, smooth[ys, xs].astype(np.float64))
+    depth = np.where(core, _surface(light_surface, mask.shape) - smooth, np.float32(0))
     if depth.max() <= _MARK_DEPTH:
         return none, depth
-    a, b = (np.asarray(lab[..., channel], np.float32) for channel in (1, 2))
-    colour = _box_sum(np.sqrt(a * a + b * b)) / 9
-    faded = _surface(_fitted(terms[sound], colour[ys, xs][sound]), mask.shape) - colour
+    colour = cv2.blur(cv2.magnitude(a, b), (3, 3))
+    faded = _surface(_fitted(terms[sound], colour[ys, xs][sound].astype(np.float64)), mask.shape) - colour
     depths = depth[ys, xs]
-    noise = 1.4826 * float(np.median(np.abs(depths - np.median(depths))))
-    found = core & (depth > max(_MARK_DEPTH, 3.2 * noise)) & ((faded > _MARK_DULLNESS) | (depth > 3 * _MARK_DEPTH))
+    noise = 1.4826 * _median(np.abs(depths - _median(depths)))
+    found = (depth > max(_MARK_DEPTH, 3.2 * noise)) & ((faded > _MARK_DULLNESS) | (depth > 3 * _MARK_DEPTH))
     # A mark is more than a grain of sensor noise: at least five of nine neighbours.
-    return np.asarray(found & (_box_sum(found.astype(np.uint8)) >= 5), dtype=bool), depth
+    crowd = cv2.boxFilter(found.view(np.uint8), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return found & (crowd >= 5), depth
 
 
-_Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
+def _median(values: Floats) -> float:
+    return float(_medians(values[None, :])[0])
 
 
-def _parts(found: Mask) -> list[_Pixels]:
-    """Return the rows and columns of every connected part (eight neighbours), largest first, then as read."""
-    # One run of pixels after the other, in a row that has a gap at the end of every line.
-    ends = np.flatnonzero(np.diff(_padded(found, 0, 1)[:, 1:].ravel(), prepend=False)).reshape(-1, 2)
-    line = found.shape[1] + 1
-    runs = [(a // line, a % line, b - a // line * line) for a, b in ends.tolist()]
-    parent = list(range(len(runs)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    above: list[int] = []
-    here: list[int] = []
-    for index, (y, a, b) in enumerate(runs):
-        if here and runs[here[0]][0] != y:
-            above, here = (here if runs[here[0]][0] == y - 1 else []), []
-        for other in above:
-            if runs[other][1] <= b and runs[other][2] >= a:
-                parent[root(index)] = root(other)
-        here.append(index)
-    # Pixels are read off in the same order as runs were.
-    ys, xs = np.nonzero(found)
-    part_of = np.repeat([root(index) for index in range(len(runs))], [b - a for _, a, b in runs])
-    parts = [(ys[part_of == each], xs[part_of == each]) for each in dict.fromkeys(part_of.tolist())]
-    return sorted(parts, key=lambda part: (-len(part[0]), part[0][0], part[1].min()))
-
-
-def _described(part: _Pixels, depth: Floats, mm: float) -> Mark:
-    ys, xs = part
-    left, top = int(xs.min()), int(ys.min())
-    width, height = int(xs.max()) - left + 1, int(ys.max()) - top + 1
-    across_px = math.hypot(width, height) if min(width, height) * 2 < max(width, height) else max(width, height)
-    dark, area_mm2 = float(np.median(depth[ys, xs])), len(ys) * mm * mm
-    fills = len(ys) / (width * height)
-    kind = "mark"
-    if dark >= 2.5 * _MARK_DEPTH:
-        kind = "scab"
-    elif area_mm2 >= _BRUISE_MM2 and fills >= 0.5:
-        kind = "bruise"
-    elif fills < 0.4:
-        kind = "russet"
-    return Mark(kind, (left, top, width, height), round(area_mm2), round(across_px * mm * 1000))
+def _described(marked: Mask, depth: Floats, mm: float) -> tuple[Mark, ...]:
+    """Return every connected part (eight neighbours) as a mark, largest first, then as read."""
+    count, parts, told, _ = cv2.connectedComponentsWithStats(marked.view(np.uint8), connectivity=8)
+    found = []
+    for part, (left, top, width, height, area_px) in enumerate(told.tolist()[1:count], 1):
+        box = (slice(top, top + height), slice(left, left + width))
+        dark = _median(depth[box][parts[box] == part])
+        across_px = math.hypot(width, height) if min(width, height) * 2 < max(width, height) else max(width, height)
+        area_mm2, fills = area_px * mm * mm, area_px / (width * height)
+        kind = "mark"
+        if dark >= 2.5 * _MARK_DEPTH:
+            kind = "scab"
+        elif area_mm2 >= _BRUISE_MM2 and fills >= 0.5:
+            kind = "bruise"
+        elif fills < 0.4:
+            kind = "russet"
+        mark = Mark(kind, (left, top, width, height), round(area_mm2), round(across_px * mm * 1000))
+        found.append((-area_px, top, left, mark))
+    return tuple(mark for *_, mark in sorted(found, key=lambda each: each[:3]))
 
 
 def _sound_surface(terms: Floats, values: Floats) -> tuple[Floats, Mask]:
@@ -353,10 +341,10 @@ def _sound_surface(terms: Floats, values: Floats) -> tuple[Floats, Mask]:
 
 def _fitted(terms: Floats, values: Floats) -> Floats:
     # Normal equations: ten terms in [-1, 1] are well conditioned, and this is thirty times faster than by SVD.
-    return np.asarray(np.linalg.solve(terms.T @ terms + 1e-6 * np.eye(terms.shape[1]), terms.T @ values))
+    return np.asarray(np.linalg.solve(terms.T @ terms + _RIDGE, terms.T @ values))
 
 
-def _grid(mask: Mask, wanted: int) -> _Pixels:
+def _grid(mask: Mask, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return rows and columns of about `wanted` pixels of a mask on an even grid; of all where there are few."""
     step = max(1, round(math.sqrt(np.count_nonzero(mask) / wanted)))
     ys, xs = np.nonzero(mask[::step, ::step])
@@ -371,50 +359,19 @@ def _unit(xs: NDArray[np.intp], ys: NDArray[np.intp], shape: tuple[int, ...]) ->
 
 
 def _cubic(x: Floats, y: Floats) -> Floats:
+    """Return the ten terms of a cubic surface, one column each: powers of x and y as listed below."""
     xx, yy = x * x, y * y
     return np.stack([np.ones_like(x), x, y, xx, x * y, yy, x * xx, xx * y, x * yy, y * yy], axis=1)
+
+
+_X_POWERS: Final = (0, 1, 0, 2, 1, 0, 3, 2, 1, 0)
+_Y_POWERS: Final = (0, 0, 1, 0, 1, 2, 0, 1, 2, 3)
 
 
 def _surface(of: Floats, shape: tuple[int, ...]) -> Floats:
     """Return the cubic surface with these factors over a whole box."""
     x, y = _unit(np.arange(shape[1]), np.arange(shape[0]), shape)
-    yy = y * y
-    # By powers of x, whose factors are columns of y.
-    columns = (of[0] + of[2] * y + of[5] * yy + of[9] * y * yy, of[1] + of[4] * y + of[8] * yy, of[3] + of[7] * y)
-    across = x.astype(np.float32)
-    surface = np.full(shape, of[6], np.float32)
-    for column in reversed(columns):
-        surface *= across
-        surface += column.astype(np.float32)[:, None]
-    return surface
-
-
-def _eroded(mask: Mask, radius: int) -> Mask:
-    """Return the pixels around which a square of side 2 radius + 1 lies in the mask."""
-    return np.ascontiguousarray(_shrunk(_shrunk(mask, radius).T, radius).T)
-
-
-def _shrunk(mask: Mask, radius: int) -> Mask:
-    """Return where the column of `radius` pixels above and below is all in the mask: by doubling what is known."""
-    known, side = _padded(mask, radius, 0), 2 * radius + 1
-    length = 1
-    while length < side:
-        step = min(length, side - length)
-        known = known[:-step] & known[step:]
-        length += step
-    return known
-
-
-def _box_sum(values: NDArray[Any]) -> NDArray[Any]:
-    """Return the sum of the nine values around every element; outside counts nothing."""
-    padded = _padded(values, 1, 1)
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    return np.asarray(rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:])
-
-
-def _padded(values: NDArray[Any], y: int, x: int) -> NDArray[Any]:
-    """Return values with so many zeros around them."""
-    h, w = values.shape
-    padded = np.zeros((h + 2 * y, w + 2 * x), values.dtype)
-    padded[y : y + h, x : x + w] = values
-    return padded
+    factors = np.zeros((4, 4))
+    factors[_Y_POWERS, _X_POWERS] = of
+    surface = np.vander(y, 4, increasing=True) @ factors @ np.vander(x, 4, increasing=True).T
+    return np.asarray(surface.astype(np.float32))

@@ -166,12 +166,12 @@ class Passed:
         return tuple(reason.text for reason in self.reasons)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """One fruit for the live picture. `number` and `tier` are None until it has passed."""
+    """One fruit for the live picture; `outline` has a point in each row. Without number and tier it has not passed."""
 
     box: Box
-    outline: tuple[tuple[int, int], ...]
+    outline: NDArray[np.int32]
     number: int | None
     tier: str | None
 
@@ -353,14 +353,13 @@ class Line:
         for sight in sights:
             kept, blob = self._of(sight.track), found.blobs[sight.blob]
             box = (round(blob.left), round(blob.top), round(blob.right - blob.left), round(blob.bottom - blob.top))
-            outline = tuple(map(tuple, found.outlines[sight.blob].tolist()))
             passed = kept.passed
             number, tier = (None, None) if passed is None else (passed.number, passed.verdict.tier)
-            drawn.append(Drawn(box, outline, number, tier))
+            drawn.append(Drawn(box, found.outlines[sight.blob], number, tier))
         return drawn
 
 
 def _simplified(outline: NDArray[np.int32], box: Box) -> tuple[tuple[int, int], ...]:
     """Return an outline with only the points a screen needs, in the frame's pixels."""
     points = cv2.approxPolyDP(outline.reshape(-1, 1, 2), 1.2, closed=True).reshape(-1, 2)
-    return tuple((int(x) + box[0], int(y) + box[1]) for x, y in points)
+    return tuple((x, y) for x, y in (points + box[:2]).tolist())

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import cv2
-import numpy as np
 
 from grading.camera import Pixels, to_jpeg
 from grading.grade import DOUBTFUL
@@ -30,8 +29,7 @@ def annotated(pixels: Pixels, drawn: Sequence[Drawn], *, is_sample: bool = False
     for fruit in drawn:
         colour = _COLOURS.get(fruit.tier or "", _WHITE)
         if len(fruit.outline) > 2:
-            points = np.array(fruit.outline, dtype=np.int32).reshape(-1, 1, 2)
-            cv2.polylines(canvas, [points], True, colour, 2, cv2.LINE_AA)
+            cv2.polylines(canvas, [fruit.outline.reshape(-1, 1, 2)], True, colour, 2, cv2.LINE_AA)
         else:
             x, y, w, h = fruit.box
             cv2.rectangle(canvas, (x, y), (x + w, y + h), colour, 1, cv2.LINE_AA)

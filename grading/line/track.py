@@ -403,7 +403,8 @@ class Tracker:
         self, seen: _Seen, moved: float, pairs: Sequence[tuple[Track, int]], merged: dict[int, list[Track]]
     ) -> float:
         """Move every track to where it is seen, or where it must be; return how far the belt really moved."""
-        offs = {id(track): self._off(track, seen, j, moved) for track, j in pairs}
+        apart = _offsets([track for track, _ in pairs], seen, moved, self.length) if pairs else np.empty((0, 0))
+        offs = {id(track): float(apart[i, j]) for i, (track, j) in enumerate(pairs)}
         steady = [
             offs[id(track)] + moved * track.ratio
             for track, j in pairs
@@ -431,9 +432,6 @@ class Tracker:
                 # Beyond the edges nothing can be seen, so nothing is missed there.
                 track.missed = track.missed + 1 if -track.along < track.s < self.length + track.along else 0
         return observed
-
-    def _off(self, track: Track, seen: _Seen, j: int, moved: float) -> float:
-        return float(_offsets([track], seen, moved, self.length)[0, j])
 
     def _seen_at(self, track: Track, seen: _Seen, j: int, *, to: float, observed: float) -> None:
         before, track.s = track.s, to
@@ -592,18 +590,24 @@ class _Fit:
         self._s = np.array([t.s for t in tracks])
         self._along = np.array([t.along for t in tracks])
         self._ratio = np.array([t.ratio for t in tracks])
+        self._known: dict[float, tuple[float, int]] = {}
 
     def score(self, moved: float) -> float:
         """Return what share of the fruit that should be seen after this motion is seen, 0 to 1.
 
         Where none should be, nothing speaks for it or against it.
         """
-        fitting, wanted = self._explained(moved)
+        fitting, wanted = self._fits(moved)
         return fitting / wanted if wanted else 0.5
 
     def fitting(self, moved: float) -> float:
         """Return how many tracks and blobs fit each other after this motion."""
-        return self._explained(moved)[0]
+        return self._fits(moved)[0]
+
+    def _fits(self, moved: float) -> tuple[float, int]:
+        if moved not in self._known:
+            self._known[moved] = self._explained(moved)
+        return self._known[moved]
 
     def _explained(self, moved: float) -> tuple[float, int]:
         after = self._s + moved * self._ratio

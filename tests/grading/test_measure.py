@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from grading import samples
 from grading.calibrate import Marker
 from grading.look import Setup, look
-from grading.measure import Band, Error, Measures, Solid, _parts, belt_to_fruit, feret_px, marks, measure
+from grading.measure import Band, Error, Measures, Solid, belt_to_fruit, feret_px, marks, measure
 from grading.standard import load_standard, load_tariff
 
 ROUND = Solid(1000, 1000)
@@ -112,26 +112,6 @@ def test_every_mark_is_told_alone_and_together_they_are_the_blemish() -> None:
     assert first.across_um == pytest.approx(19 * 500, rel=0.2)
     assert first.box[0] < 80 < first.box[0] + first.box[2]
     assert first.box[1] < 90 < first.box[1] + first.box[3]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(st.booleans(), min_size=9, max_size=9), min_size=1, max_size=9))
-def test_parts_are_those_that_a_flood_would_fill(rows: list[list[bool]]) -> None:
-    found = np.array(rows, dtype=bool)
-    parts = [set(zip(ys.tolist(), xs.tolist(), strict=True)) for ys, xs in _parts(found)]
-    assert sum(map(len, parts)) == int(found.sum())
-    waiting = set(zip(*map(list, np.nonzero(found)), strict=True))
-    floods = []
-    while waiting:
-        edge = {waiting.pop()}
-        flood = set(edge)
-        while edge:
-            near = {(y + dy, x + dx) for y, x in edge for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
-            edge = near & waiting
-            waiting -= edge
-            flood |= edge
-        floods.append({(int(y), int(x)) for y, x in flood})
-    assert sorted(map(sorted, parts)) == sorted(map(sorted, floods))
 
 
 def test_a_large_soft_dull_patch_is_called_a_bruise() -> None:

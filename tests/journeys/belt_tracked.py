@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
 
 def _outlined(frame: Pixels, drawn: Drawn) -> None:
     colour = WHITE if drawn.tier is None else RED if drawn.tier == "doubtful" else GREEN
-    cv2.polylines(frame, [np.array(drawn.outline)], True, colour, 2, cv2.LINE_AA)
+    cv2.polylines(frame, [drawn.outline], True, colour, 2, cv2.LINE_AA)
     if drawn.number is not None:
         x, y, w, h = drawn.box
         _write(frame, f"{drawn.number} {drawn.tier}", min(x + w // 2 - 20, frame.shape[1] - 74), y + h // 2)
