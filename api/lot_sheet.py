@@ -32,7 +32,7 @@ PNG_WIDTH: Final = 1240
 _LEFT: Final = 18.0
 _RIGHT: Final = WIDTH_MM - _LEFT
 _ROOM: Final = _RIGHT - _LEFT
-_BAR, _BAR_WIDE, _SHARE, _FRUIT, _MASS = _LEFT + 34, 56.0, _LEFT + 103, _LEFT + 132, _LEFT + 153
+_BAR, _BAR_WIDE, _SHARE, _FRUIT, _MASS = _LEFT + 34, 53.0, _LEFT + 103, _LEFT + 132, _LEFT + 153
 """Where a row's bar begins and how wide it is; where share, fruit and mass end."""
 _TOP, _FOOT = 16.0, 16.0
 _MM_PER_POINT: Final = 25.4 / 72

@@ -20,6 +20,8 @@ from farm_sensors.quantities import Span
 from grading import arrivals, station
 from grading.filling import Portion, fill, portions
 from grading.grade import DOUBTFUL
+from grading.line.doubts import Doubt
+from grading.look import DOUBTS
 from grading.models import Batch, Calibration, Fruit, Outcome, Photograph
 from grading.standard import (
     Standard,
@@ -33,7 +35,7 @@ from grading.standard import (
 from grading.station import FruitVerdict, Line, fruit_of_photograph, fruit_verdict, latest_calibration
 from ledger.events import SensorElement
 from ledger.kernel.clock import format_time
-from ledger.kernel.files import FileStore, ni_uri, parse_ni
+from ledger.kernel.files import FileStore, MissingFileError, ni_uri, parse_ni
 from ledger.kernel.ids import LoadId, Numbering, parse_digital_link
 from orders import fulfilment, intake, packing, shipping, stock
 from orders.errors import InvalidInputError
@@ -89,8 +91,19 @@ class TierView(BaseModel):
     lot: str | None
 
 
+class WordsView(BaseModel):
+    """A text in both languages."""
+
+    zh: str
+    en: str
+
+
 class FruitView(BaseModel):
-    """One fruit as the panel draws it: its outline in the photograph's pixels, what was measured and decided."""
+    """One fruit as the panel draws it: its outline in the photograph's pixels, what was measured and decided.
+
+    `doubts` say why a person is asked, whatever the numbers say; of fruit in the queue only, and empty where the
+    numbers lie near a limit. `is_unsure` says that its outline is less sure than the standard asks for.
+    """
 
     id: int
     number: int
@@ -110,6 +123,8 @@ class FruitView(BaseModel):
     blemish_mm2: int
     blemish_permille: int
     limits_mm2: list[int]
+    doubts: list[WordsView]
+    is_unsure: bool
     outline: list[tuple[int, int]]
     crop: str
 
@@ -497,7 +512,7 @@ def batch_view(session: Session, files: FileStore, row: Batch) -> BatchView:
         tiers=_tiers(session, row, fruit, [*tariff.tiers]),
         widths=_widths(fruit),
         photograph=None if latest is None else _photograph(session, latest, standard),
-        queue=[fruit_view(fruit_verdict(each), standard) for each in waiting[:_QUEUE]],
+        queue=[_queued(files, fruit_verdict(each), standard) for each in waiting[:_QUEUE]],
         line=line_fill(row),
         latest=[fruit_view(fruit_verdict(each), standard) for each in fruit[: -_LATEST - 1 : -1]]
         if row.line_run
@@ -612,9 +627,23 @@ def fruit_view(fruit: FruitVerdict, standard: Standard) -> FruitView:
         blemish_mm2=fruit.blemish_mm2,
         blemish_permille=fruit.blemish_permille,
         limits_mm2=limits,
+        doubts=[],
+        is_unsure=fruit.score_permille < standard.content.doubt.least_score_permille,
         outline=list(fruit.outline),
         crop=_address(fruit.crop),
     )
+
+
+def _queued(files: FileStore, fruit: FruitVerdict, standard: Standard) -> FruitView:
+    """Return a fruit that waits for a person, with what its record says is doubted about it."""
+    try:
+        told = json.loads(files.get(fruit.record))
+    except (MissingFileError, ValueError):
+        told = {}
+    texts = [DOUBTS[name] for name in told.get("doubts", ()) if name in DOUBTS]
+    texts += [Doubt(name).text for name in told.get("reasons", ()) if name in set(Doubt)]
+    doubts = [WordsView(zh=text.zh, en=text.en) for text in texts]
+    return fruit_view(fruit, standard).model_copy(update={"doubts": doubts})
 
 
 def _lots(session: Session, *, now: datetime) -> list[LotView]:

@@ -412,6 +412,9 @@ def test_the_panel_is_told_how_far_a_line_has_filled_its_batch_and_when_it_falls
     assert place.client.get(view["batch"]["latest"][0]["crop"]).content.startswith(b"\xff\xd8")
     assert [each["line"]["ref"] for each in view["lots"] if each["line"]] == [view["batch"]["ref"]]
     assert view["alarms"] == []
+    assert {"zh": "与另一个果贴在一起，没有分开过", "en": "touched another fruit all the way"} in [  # noqa: RUF001  # Chinese
+        text for each in view["batch"]["queue"] for text in each["doubts"]
+    ]
     with place.rt.db.write() as session:
         batch = session.exec(select(Batch)).one()
         batch.arrived_at = now() - timedelta(minutes=21)

@@ -265,13 +265,7 @@ function judgePanel(batch, fruit) {
         el("small", {}, "g"),
       ),
     ),
-    el(
-      "p",
-      { class: "why" },
-      isMarks
-        ? t("station.js.judge.why", { value: (fruit.blemish_mm2 / 100).toFixed(1) })
-        : t("station.js.judge.why_size"),
-    ),
+    el("p", { class: "why" }, whyOf(fruit, isMarks)),
     scaleOf(batch, fruit),
     el("div", { class: "answers" }, answer(fruit, better), answer(fruit, worse)),
     button(
@@ -282,6 +276,20 @@ function judgePanel(batch, fruit) {
       { kind: "push-line", mark: "more" },
     ),
   );
+}
+
+/**
+ * Why the camera asks: what is doubted about the fruit, that it is unsure of it, or a limit near by.
+ * @param {Fruit} fruit
+ * @param {boolean} isMarks
+ */
+function whyOf(fruit, isMarks) {
+  if (fruit.doubts.length)
+    return fruit.doubts.map((text) => (lang === "zh" ? text.zh : text.en)).join(lang === "zh" ? "；" : "; ");
+  if (fruit.is_unsure) return t("station.js.judge.why_unsure");
+  return isMarks
+    ? t("station.js.judge.why", { value: (fruit.blemish_mm2 / 100).toFixed(1) })
+    : t("station.js.judge.why_size");
 }
 
 /** @param {number} waiting */

@@ -4,6 +4,7 @@
  * @typedef {{id: number, number: number, tier: string, camera_tier: string, nominal_tier: string,
  *   candidates: string[], size: string, rule: string, reason_zh: string, reason_en: string, price_fen: number,
  *   mass_g: number, length_um: number, width_um: number, blemish_mm2: number, limits_mm2: number[],
+ *   doubts: {zh: string, en: string}[], is_unsure: boolean,
  *   outline: [number, number][], crop: string}} Fruit
  * @typedef {{id: number, picture: string, width: number, height: number, nm_per_pixel: number,
  *   milliseconds: number, cut: number, seen_at: string, fruit: Fruit[]}} Photograph
