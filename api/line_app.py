@@ -59,8 +59,8 @@ class Console(Protocol):
         """Open a batch for what was scanned. Raises LineError."""
         ...
 
-    def close_batch(self, weighed_g: Mapping[str, int] | None) -> None:
-        """Close the open batch. Raises LineError."""
+    def close_batch(self, weighed_g: Mapping[str, int] | None, *, leaves_doubtful: bool = False) -> None:
+        """Close the open batch; with `leaves_doubtful` the house decides about fruit that wait. Raises LineError."""
         ...
 
     def judge(self, number: int, tier: str, reason: str, second_code: str | None) -> None:
@@ -124,9 +124,13 @@ class Scan(_Body):
 
 
 class Closing(_Body):
-    """Grams on the scale per tier; without, the received mass is shared out by what the camera saw."""
+    """Grams on the scale per tier; without, the received mass is shared out by what the camera saw.
+
+    `leaves_doubtful`: fruit that still wait for a person are left to the house, which closes the batch after that.
+    """
 
     weighed_g: dict[str, Annotated[int, Field(ge=1, le=100_000_000)]] | None = Field(default=None, max_length=20)
+    leaves_doubtful: bool = False
 
 
 class Judgement(_Body):
@@ -275,7 +279,7 @@ def open_batch(console: ConsoleDep, body: Scan) -> dict[str, Any]:
 @_router.post("/batches/close", dependencies=_WRITES)
 def close_batch(console: ConsoleDep, body: Closing) -> dict[str, Any]:
     """End the lot on the line."""
-    console.close_batch(body.weighed_g)
+    console.close_batch(body.weighed_g, leaves_doubtful=body.leaves_doubtful)
     return console.state()
 
 

@@ -42,6 +42,8 @@ MOST_GAPS: Final = 3
 """So many fruit of a batch, or one in fifty, are left out where the house refuses them; for more, a person looks."""
 MOST_LOST: Final = 10_000
 """Of so many fruit at most the house is told that their lane command came to nothing: the newest."""
+_UNDECIDED: Final = "doubtful_left"
+"""The house's word for a batch whose doubtful fruit wait for a person."""
 _TRY_AGAIN: Final = frozenset({408, 429})
 _HOUSE_NOTE, _TOKEN_NOTE = "house", "token"
 
@@ -383,7 +385,14 @@ class Delivery:
         last = self._journal.last_number(batch.id)
         lost = self._journal.lost(batch.id, most=MOST_LOST)
         house.count(ref, batch.run, [], gaps=list(self._journal.gaps(batch.id)), last=last, lost=lost)
-        house.close_batch(ref, json.loads(batch.weighed_g))
+        try:
+            house.close_batch(ref, json.loads(batch.weighed_g))
+        except RefusedError as refusal:
+            if refusal.code != _UNDECIDED:
+                raise
+            # The line left them to the house, where somebody will decide: nothing is wrong, and it is asked again.
+            self._tried[batch.id] = self._ticks()
+            return False
         self._journal.mark_batch(batch.id, delivered_at=self._clock.now())
         self._journal.forget_files(batch.id)
         self._done(batch)

@@ -280,8 +280,12 @@ class LineRuntime:
         )
         self._changed()
 
-    def close_batch(self, weighed_g: Mapping[str, int] | None) -> None:
-        """Close the open batch, with what is still under the camera. Raises LineError."""
+    def close_batch(self, weighed_g: Mapping[str, int] | None, *, leaves_doubtful: bool = False) -> None:
+        """Close the open batch, with what is still under the camera. Raises LineError.
+
+        With `leaves_doubtful`, fruit that wait for a person are delivered as they are: the house holds the batch until
+        somebody there has decided about them.
+        """
         with self._belt_lock:
             batch = self._journal.open_batch
             if batch is None:
@@ -289,8 +293,14 @@ class LineRuntime:
             self._empty_belt()
             if not self._wait_until_kept(weights_s=_LAST_WEIGHTS_S):
                 raise StoppedLineError("disk", self._disk_trouble or "the disk is slow", "磁盘写入失败")
-            if waiting := self._journal.doubtful():
+            waiting = self._journal.doubtful()
+            if waiting and not leaves_doubtful:
                 raise UndecidedError(waiting)
+            if waiting and weighed_g is not None:
+                raise WeighingError(
+                    "fruit that wait for a person are in no tier yet: close without weights",
+                    "待定的果还没有分档，请不填称重直接结束",
+                )
             if weighed_g is not None:
                 present = {tier for tier, (fruit, *_) in self._journal.tally.by_tier.items() if fruit}
                 _check_weights(weighed_g, present, batch.received_g)

@@ -185,6 +185,23 @@ def test_a_house_that_counts_what_it_hears_counts_twice(edge: Edge, place: Place
     assert heard == [1, 2, 3, 4, 5] * 2
 
 
+def test_what_the_line_leaves_undecided_waits_at_the_house_for_a_person(place: Place, edge: Edge) -> None:
+    edge.begin(place.lot())
+    edge.pass_by(6)
+    assert edge.journal.doubtful()
+    edge.journal.end(None, now=now())
+    edge.deliver()
+    standing = edge.delivery.standing()
+    assert (standing.state, standing.waiting, standing.error) == ("waiting", 1, None)
+    assert (place.batch().closed_at, place.batch().fruit_count) == (None, 6)
+    for row in (each for each in place.fruit() if each.camera_tier == "doubtful"):
+        decided = {"tier": row.nominal_tier, "reason": "looked"}
+        assert place.client.post(f"/api/v1/station/fruits/{row.id}/judgement", json=decided).is_success
+    edge.deliver()
+    assert edge.delivery.standing().state == "up_to_date"
+    assert place.batch().closed_at is not None
+
+
 def test_fruit_whose_lane_command_was_lost_are_told_to_the_house(place: Place, edge: Edge) -> None:
     edge.begin(place.lot())
     edge.pass_by(6)

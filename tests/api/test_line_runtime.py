@@ -325,6 +325,20 @@ def test_a_closed_batch_holds_what_was_still_under_the_camera(tmp_path: Path) ->
     stand.end()
 
 
+def test_doubtful_fruit_can_be_left_to_the_house_but_not_with_weights(stand: Stand) -> None:
+    stand.line.open_batch(LOT)
+    stand.give(5)
+    waiting = stand.journal.doubtful()
+    assert waiting
+    with pytest.raises(UndecidedError):
+        stand.line.close_batch(None)
+    with pytest.raises(WeighingError, match="no tier yet"):
+        stand.line.close_batch({"A": 1000}, leaves_doubtful=True)
+    stand.line.close_batch(None, leaves_doubtful=True)
+    assert stand.journal.open_batch is None
+    assert stand.journal.summary()[0]["doubtful"] == waiting
+
+
 def test_numbers_go_on_after_a_restart_and_what_had_no_lane_is_told(tmp_path: Path) -> None:
     stand = Stand(tmp_path / "line")
     stand.line.open_batch(LOT)

@@ -197,6 +197,18 @@ def scenes() -> dict[str, dict[str, Any]]:
     unwired = running()
     unwired["outputs"] = [{"name": "modbus", "state": "lost", "detail": "10.0.0.20:502 refuses"}]
     unwired["alarms"] = [alarm("output_lost", "stop", "分选柜 10.0.0.20 不回答。", "Sorter 10.0.0.20 does not answer.")]
+    astray = running()
+    astray["source"] |= {"dropped": 4210, "skipped": 3}
+    astray["batch"] |= {"weighed": 9650, "near": {"fruit": 812, "fen": 154_280}}
+    why = text("分选柜没有回答", "the sorter did not answer")
+    astray["batch"]["lost"] = {
+        "fruit": 23,
+        "last": [
+            {"number": 9701 - 7 * i, "tier": "AB"[i % 2], "lane": None if i == 2 else 0, "why": why} for i in range(5)
+        ],
+    }
+    astray["last"][1] |= {"lane": 0, "lost": why}
+    astray["delivery"] = {"state": "off", "waiting": 0, "delivered_at": None, "error": None}
     many = running(9)
     many["alarms"] = [
         alarm(*CAMERA_LOST),
@@ -217,6 +229,7 @@ def scenes() -> dict[str, dict[str, Any]]:
         "expired": expired,
         "camera-lost": lost,
         "outputs-lost": unwired,
+        "astray": astray,
         "many": many,
     }
 
@@ -366,8 +379,8 @@ class Behind:
     def open_batch(self, scanned: str) -> None:
         self._stand.take("batches", {"scanned": scanned})
 
-    def close_batch(self, weighed_g: Mapping[str, int] | None) -> None:
-        self._stand.take("batches/close", {"weighed_g": weighed_g})
+    def close_batch(self, weighed_g: Mapping[str, int] | None, *, leaves_doubtful: bool = False) -> None:
+        self._stand.take("batches/close", {"weighed_g": weighed_g, "leaves_doubtful": leaves_doubtful})
 
     def judge(self, number: int, tier: str, reason: str, second_code: str | None) -> None:
         self._stand.take(f"fruit/{number}/judge", {"tier": tier, "reason": reason, "second_code": second_code})

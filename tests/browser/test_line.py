@@ -276,6 +276,20 @@ def test_a_lot_ends_with_the_weights_of_its_tiers(stand: Stand, panel: BrowserCo
     assert stand.posts("/batches/close") == [{"weighed_g": weighed}]
 
 
+def test_a_lot_ends_although_fruit_wait_when_the_house_decides_about_them(stand: Stand, panel: BrowserContext):
+    stand.state = running(2)
+    page = console(panel)
+    page.locator("#end-lot").click()
+    page.locator("#end-leave").click()
+    expect(page.locator("#say")).to_contain_text("Lot 0618-07 has ended")
+    assert stand.posts("/batches/close") == [{"weighed_g": None, "leaves_doubtful": True}]
+    stand.state = running()
+    page.reload()
+    page.locator("#end-lot").click()
+    expect(page.locator("#end-camera")).to_be_visible()
+    expect(page.locator("#end-leave")).to_have_count(0)
+
+
 # --- judging --------------------------------------------------------------------------------------
 
 

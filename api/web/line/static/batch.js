@@ -5,7 +5,7 @@ import { ask, askCode, button, formatCrates, lotName, mark, numberKeys, refusal,
 import { icon } from "./icons.js";
 
 /** @typedef {import("./types.js").Batch} Batch */
-/** @typedef {{weighed_g: Record<string, number> | null, isNext: boolean}} Ending */
+/** @typedef {{weighed_g: Record<string, number> | null, isNext: boolean, leaves?: boolean}} Ending */
 
 const SLOW_MS = 30000;
 let isBusy = false;
@@ -66,7 +66,8 @@ export async function end(batch, scanned) {
   const ending = await askEnding(batch, scanned);
   if (!ending) return;
   await once(async () => {
-    await request("POST", "/batches/close", { weighed_g: ending.weighed_g }, { timeout_ms: SLOW_MS });
+    const left = ending.leaves ? { leaves_doubtful: true } : {};
+    await request("POST", "/batches/close", { weighed_g: ending.weighed_g, ...left }, { timeout_ms: SLOW_MS });
     say(t("line.js.end.done", { lot: lotName(batch.lot) }));
     if (ending.isNext && scanned) await begin(scanned);
   });
@@ -78,10 +79,10 @@ export async function end(batch, scanned) {
  * @returns {Promise<Ending | null>}
  */
 async function askEnding(batch, scanned) {
-  /** @type {"camera" | "next" | "weigh" | null} */
+  /** @type {"camera" | "next" | "weigh" | "leave" | null} */
   const how = await ask(t("line.js.end.title", { lot: lotName(batch.lot) }), (finish) => {
     const choice = (
-      /** @type {"camera" | "next" | "weigh"} */ value,
+      /** @type {"camera" | "next" | "weigh" | "leave"} */ value,
       /** @type {string} */ name,
       /** @type {string} */ text,
       isMain = false,
@@ -115,10 +116,12 @@ async function askEnding(batch, scanned) {
         choice("camera", "check", t("line.js.end.camera"), true),
         choice("weigh", "scale", t("line.js.end.weigh")),
         scanned ? choice("next", "swap", t("line.js.end.next")) : null,
+        batch.doubtful ? choice("leave", "cloud", t("line.js.end.leave")) : null,
       ),
     ];
   });
   if (!how) return null;
+  if (how === "leave") return { weighed_g: null, isNext: scanned !== null, leaves: true };
   if (how !== "weigh") return { weighed_g: null, isNext: how === "next" };
   const weighed_g = await askWeights(batch);
   return weighed_g && { weighed_g, isNext: false };
