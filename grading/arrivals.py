@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlmodel import Session, col, select
 
-from grading import events, station
+from grading import station
 from grading.camera import decode
 from grading.errors import (
     CalibrationExpiredError,
@@ -47,9 +47,7 @@ from ledger.canonical import canonical
 from ledger.errors import LedgerError
 from ledger.kernel.actors import Actor
 from ledger.kernel.files import FileStore, MissingFileError, ni_uri
-from ledger.kernel.ids import DocumentType, LotId, Numbering, PartyId, new_event_id, parse_digital_link
-from ledger.kernel.sequences import next_number
-from ledger.log import record
+from ledger.kernel.ids import LotId, Numbering, PartyId, parse_digital_link
 
 MOST_BYTES: Final = 512 * 1024
 """A crop, record or profile is never larger."""
@@ -231,41 +229,18 @@ def calibrate_by_profile(
     measured_um = _REFERENCE_UM + (found.plane.error_um if found.plane else 0)
     if measured_um - _REFERENCE_UM > _ALLOWED_UM:
         raise CalibrationFailedError(reference_um=_REFERENCE_UM, measured_um=measured_um, allowed_um=_ALLOWED_UM)
-    day = station.day_of(now, line.zone)
-    certificate = numbering.document(DocumentType.CALIBRATION, f"CAL{day}-{next_number(session, f'CAL{day}')}")
-    event_id = new_event_id(now)
-    record(
-        session,
-        events.calibrated(
-            station.said(line, now, event_id),
-            camera=line.camera,
-            certificate=certificate,
-            frame=profile,
-            target="camera profile",
-            reference_um=_REFERENCE_UM,
-            measured_um=measured_um,
-            allowed_um=_ALLOWED_UM,
-            nm_per_pixel=found.nm_per_px,
-            valid_until=found.valid_until,
-            digests=station.private(session, event_id, operator=operator),
-        ),
-        now=now,
-    )
-    made = Calibration(
-        line=line.line,
-        event_id=event_id,
-        certificate=certificate,
-        reference="profile",
+    checked = station.Checked(
+        kind="profile",
+        target="camera profile",
+        frame=profile,
         reference_um=_REFERENCE_UM,
         measured_um=measured_um,
-        nm_per_pixel=found.nm_per_px,
-        frame=profile,
+        allowed_um=_ALLOWED_UM,
+        nm_per_px=found.nm_per_px,
         made_at=found.made_at,
         valid_until=found.valid_until,
     )
-    session.add(made)
-    session.flush()
-    return made
+    return station.record_calibration(session, checked, line=line, numbering=numbering, now=now, operator=operator)
 
 
 # --- fruit ---------------------------------------------------------------------------------------

@@ -175,10 +175,49 @@ def calibrate(
     allowed_um = reference.size_um // (200 if isinstance(reference, Marker) else 20)
     if abs(scale.worst_um - reference.size_um) > allowed_um:
         raise CalibrationFailedError(reference_um=reference.size_um, measured_um=scale.worst_um, allowed_um=allowed_um)
+    checked = Checked(
+        kind="marker" if isinstance(reference, Marker) else "coin",
+        target=reference.name,
+        frame=files.put(image),
+        reference_um=reference.size_um,
+        measured_um=scale.worst_um,
+        allowed_um=allowed_um,
+        nm_per_px=scale.nm_per_px,
+        made_at=now,
+        valid_until=now + valid_for,
+        focal_px=focal_px,
+    )
+    return record_calibration(session, checked, line=line, numbering=numbering, now=now, operator=operator)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A scale that was found right: by what, how it read, and how long that holds. `frame` is an `ni:` name."""
+
+    kind: str
+    target: str
+    frame: str
+    reference_um: int
+    measured_um: int
+    allowed_um: int
+    nm_per_px: int
+    made_at: datetime
+    valid_until: datetime
+    focal_px: int | None = None
+
+
+def record_calibration(
+    session: Session,
+    checked: Checked,
+    *,
+    line: Line,
+    numbering: Numbering,
+    now: datetime,
+    operator: PartyId | None = None,
+) -> Calibration:
+    """Record `calibrated` with a certificate of its own, and return the row that batches name."""
     day = day_of(now, line.zone)
-    number = next_number(session, f"CAL{day}")
-    certificate = numbering.document(DocumentType.CALIBRATION, f"CAL{day}-{number}")
-    frame = files.put(image)
+    certificate = numbering.document(DocumentType.CALIBRATION, f"CAL{day}-{next_number(session, f'CAL{day}')}")
     event_id = new_event_id(now)
     record(
         session,
@@ -186,13 +225,13 @@ def calibrate(
             said(line, now, event_id),
             camera=line.camera,
             certificate=certificate,
-            frame=frame,
-            target=reference.name,
-            reference_um=reference.size_um,
-            measured_um=scale.worst_um,
-            allowed_um=allowed_um,
-            nm_per_pixel=scale.nm_per_px,
-            valid_until=now + valid_for,
+            frame=checked.frame,
+            target=checked.target,
+            reference_um=checked.reference_um,
+            measured_um=checked.measured_um,
+            allowed_um=checked.allowed_um,
+            nm_per_pixel=checked.nm_per_px,
+            valid_until=checked.valid_until,
             digests=private(session, event_id, operator=operator),
         ),
         now=now,
@@ -201,14 +240,14 @@ def calibrate(
         line=line.line,
         event_id=event_id,
         certificate=certificate,
-        reference="marker" if isinstance(reference, Marker) else "coin",
-        reference_um=reference.size_um,
-        measured_um=scale.worst_um,
-        nm_per_pixel=scale.nm_per_px,
-        focal_px=focal_px,
-        frame=frame,
-        made_at=now,
-        valid_until=now + valid_for,
+        reference=checked.kind,
+        reference_um=checked.reference_um,
+        measured_um=checked.measured_um,
+        nm_per_pixel=checked.nm_per_px,
+        focal_px=checked.focal_px,
+        frame=checked.frame,
+        made_at=checked.made_at,
+        valid_until=checked.valid_until,
     )
     session.add(calibration)
     session.flush()
