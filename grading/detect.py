@@ -42,6 +42,12 @@ class Detection:
         return x, y, x + w, y + h
 
 
+def largest_contour(mask: Plane) -> Plane | None:
+    """Return the outline of a mask's largest piece, or None where there is none."""
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(max(contours, key=cv2.contourArea)) if contours else None
+
+
 def box_overlap(a: Box, b: Box) -> float:
     """Return the intersection over the union of two boxes (left, top, right, bottom)."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])

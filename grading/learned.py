@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from grading import runtimes, scores
 from grading.calibrate import Box, Polygon
 from grading.camera import Pixels, Plane
-from grading.detect import Detection, box_overlap
+from grading.detect import Detection, box_overlap, largest_contour
 from grading.errors import ModelFileError
 
 MAX_WEIGHTS: Final = 12 * 1024 * 1024
@@ -375,11 +375,9 @@ def _by_edges(part: Pixels, sure: NDArray[np.float32], inside: NDArray[np.float3
 
 def _largest(mask: Plane) -> Plane | None:
     """Return the largest piece of a mask without holes, or None where there is none."""
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    contours = [each for each in contours if cv2.contourArea(each) >= 12]
-    if not contours:
+    largest = largest_contour(mask)
+    if largest is None or cv2.contourArea(largest) < 12:
         return None
-    largest = max(contours, key=cv2.contourArea)
     return np.asarray(cv2.drawContours(np.zeros(mask.shape, np.uint8), [largest], -1, 1, -1), np.uint8)
 
 
