@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 def grade(  # noqa: PLR0917  # options, not positions
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Photographs, or folders of them.")],
     standard: Annotated[
-        str, typer.Option(metavar="NAME", help="A standard's name, a crop, or a TOML file of your own.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="A standard's name, a crop, or a TOML file of your own. Without it, the one for the fruit seen.",
+        ),
     ] = "",
     scale: Annotated[
         str,
@@ -68,7 +72,8 @@ def grade(  # noqa: PLR0917  # options, not positions
     if view not in {"above", "side"}:
         raise typer.BadParameter(f"{view!r} is neither above nor side", param_hint="--view")
     settings = Settings.load()
-    chosen = _standard(standard or settings.standard_file or "mango")
+    named = standard or settings.standard_file
+    chosen = _standard(named) if named else None
     references = _references(scale, marker_mm=marker_mm, coin_mm=coin_mm)
     photographs = picture_paths(paths)
     if not photographs:
@@ -83,7 +88,7 @@ def grade(  # noqa: PLR0917  # options, not positions
         is_from_side=view == "side",
         detector=detector_named(detector, runtime=settings.vision_runtime),
     )
-    rows = table("photograph", "fruit", "tier", "class", "size", "diameter", "mass", "why")
+    rows = table("photograph", "fruit", "standard", "tier", "class", "size", "diameter", "mass", "why")
     ungraded = 0
     with bar("photographs", is_shown=not as_json and len(photographs) > 1) as step:
         for done, report in enumerate(reports, 1):
@@ -236,6 +241,7 @@ def _add_rows(rows: "Table", report: Mapping[str, Any]) -> None:
         rows.add_row(
             Path(report["image"]).name,
             str(number),
+            report["standard"]["id"],
             fruit["tier"],
             fruit["class"] or "-",
             fruit["size_code"] or "-",
@@ -245,4 +251,4 @@ def _add_rows(rows: "Table", report: Mapping[str, Any]) -> None:
         )
     if report["fruits"]:
         for refused in report["refused"]:
-            rows.add_row(Path(report["image"]).name, "-", "refused", "-", "-", "-", "-", refused["why"])
+            rows.add_row(Path(report["image"]).name, "-", "-", "refused", "-", "-", "-", "-", refused["why"])

@@ -7,12 +7,15 @@ what both outline alike is right far more often than what either is sure of.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from grading.calibrate import Polygon
 from grading.camera import Pixels
 from grading.detect import ClassicalDetector, Detection, Detector
 from grading.learned import SURE_COIN_PERMILLE, LearnedDetector, find
+
+if TYPE_CHECKING:
+    from grading.defects import DefectModel
 
 _TOUCHING: Final = 0.5
 """Two masks speak of the same thing when they share at least this part of the smaller."""
@@ -43,6 +46,11 @@ class CrossCheckedDetector:
             for name, value in detector.description.items()
         }
         return {"name": "cross-checked", "version": "v1", "alonePermille": self.alone_permille, **parts}
+
+    @property
+    def defects(self) -> "DefectModel | None":
+        """The network that looks at marks again, where there is one."""
+        return self.learned.defects
 
     def detect(self, pixels: Pixels, *, ignore: Sequence[Polygon] = ()) -> list[Detection]:
         """Return every fruit that either finds, once, top to bottom and left to right."""

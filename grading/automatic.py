@@ -11,7 +11,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from itertools import combinations
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
@@ -23,6 +24,10 @@ from grading.camera import Pixels
 from grading.detect import ClassicalDetector, Detection, box_overlap
 from grading.edges import filled, followed
 from grading.learned import SURE_COIN_PERMILLE, Find, LearnedDetector, Model, find
+from grading.measure import feret_px
+
+if TYPE_CHECKING:
+    from grading.defects import DefectModel
 
 _SAME_SHAPE: Final = 0.92
 _OTHER_SHAPE: Final = 0.62
@@ -44,6 +49,11 @@ _BUSY_TEXTURE: Final = 6.0
 _PART_PX: Final = 540
 _SAME_PLACE: Final = 0.6
 """Finds in parts that cover each other by this share of the smaller box mean the same thing."""
+_BENDS: Final = "banana"
+_NEAR_SHARE: Final = 0.06
+_END_TO_END: Final = 0.72
+"""Pieces of one banana lie end to end: together at least so long as both in a row. Two side by side have 0.6."""
+_SPECK_CELLS: Final = 6
 _LEAST_EDGE_SHARE: Final = 0.7
 _MOST_CONTACT: Final = 0.2
 """A round fruit that touches the picture's edge along this share of its width lacks a hundredth of it."""
@@ -79,6 +89,8 @@ class AutomaticDetector:
     alone_permille: int = 300
     believed_permille: int = 200
     """From this score of the network on, its find counts as a witness for what colour sees."""
+    edition: int = 2
+    """The first one told the halves of a bent banana apart, and specks at the picture's edge from what is cut by it."""
     _last: _Last = field(default_factory=_Last, compare=False, repr=False)
 
     @property
@@ -91,11 +103,16 @@ class AutomaticDetector:
         }
         return {
             "name": "automatic",
-            "version": "v1",
+            "version": f"v{self.edition}",
             "alonePermille": self.alone_permille,
             "believedPermille": self.believed_permille,
             **parts,
         }
+
+    @property
+    def defects(self) -> "DefectModel | None":
+        """The network that looks at marks again, where there is one."""
+        return self.learned.defects
 
     def detect(self, pixels: Pixels, *, ignore: Sequence[Polygon] = ()) -> list[Detection]:
         """Return every fruit once, top to bottom and left to right."""
@@ -103,7 +120,11 @@ class AutomaticDetector:
             return [self._named(alone, pixels)]
         finds = self._finds(pixels)
         outlined = self.learned.outlined(pixels, finds, ignore=ignore)
+        if self.edition > 1:
+            outlined = _whole_bananas(outlined)
         by_learning = [self._sharpened(pixels, each) for each in outlined]
+        if self.edition > 1:
+            by_learning = [self._cut_if_speck(each, pixels) for each in by_learning]
         # What reaches beyond the picture and is hardly believed is a cable or a plate's rim, not half a fruit.
         by_learning = [each for each in by_learning if not each.is_cut or each.score_permille >= self.believed_permille]
         if ground_of(pixels) != Ground.PLAIN:
@@ -126,7 +147,8 @@ class AutomaticDetector:
         best = max(seen, key=lambda each: box_overlap(each.box, own), default=None)
         if best is None or box_overlap(best.box, own) < _ALIKE:
             return fruit
-        return replace(fruit, score_permille=max(fruit.score_permille, best.score_permille), kind=best.kind)
+        score = max(fruit.score_permille, best.score_permille)
+        return replace(fruit, score_permille=score, kind=best.kind, kinds=best.kinds)
 
     def ground(self, pixels: Pixels) -> str:
         """Return `plain`, `other` or `busy`: who was asked follows from it."""
@@ -139,6 +161,15 @@ class AutomaticDetector:
     def coin_scores(self, pixels: Pixels) -> list[int]:
         """Return how sure the network is of each of `coins`, in thousandths."""
         return [each.score_permille for each in self._finds(pixels) if each.kind == "coin"]
+
+    def kinds(self, pixels: Pixels) -> Mapping[str, int]:
+        """Return what the fruit the network believes in may be: score times likelihood of each kind, added up."""
+        sums: dict[str, int] = {}
+        for each in self._finds(pixels):
+            if each.kind != "coin" and each.score_permille >= self.believed_permille:
+                for kind, likely in each.kinds.items():
+                    sums[kind] = sums.get(kind, 0) + each.score_permille * likely // 1000
+        return sums
 
     def _finds(self, pixels: Pixels) -> list[Find]:
         if not self._last.of or self._last.of[0][0]() is not pixels:
@@ -158,12 +189,11 @@ class AutomaticDetector:
                     # Colour took a stand, a stalk or a shadow along, or left a part of the fruit out.
                     return [learning]
                 # Colour's outline: on plain ground it is exact to the pixel.
-                return [replace(colour, score_permille=score, kind=learning.kind)]
+                return [_named_by(learning, replace(colour, score_permille=score))]
         is_sure = bool(believed) and all(self._is_sure(each) for each in believed)
         if len(by_colour) > len(believed) and not is_sure:
             # What colour counts and the network does not confirm one by one is left to a person.
-            kind = believed[0].kind if believed else ""
-            return [self._left(replace(each, kind=each.kind or kind)) for each in by_colour]
+            return [self._left(_named_by(believed[0], each) if believed else each) for each in by_colour]
         return [self._left(each) for each in believed] if by_colour else by_learning
 
     def _is_sure(self, fruit: Detection | Find) -> bool:
@@ -171,6 +201,14 @@ class AutomaticDetector:
 
     def _left(self, fruit: Detection) -> Detection:
         return replace(fruit, score_permille=min(fruit.score_permille, self.alone_permille))
+
+    def _cut_if_speck(self, fruit: Detection, pixels: Pixels) -> Detection:
+        """Return the fruit, called cut where it lies at the picture's edge and is too small to tell whether it is."""
+        height, width = pixels.shape[:2]
+        cell = max(height, width) / (self.learned.model.card.side / 4)
+        x, y, w, h = fruit.box
+        is_at_edge = min(x, y, width - x - w, height - y - h) <= cell
+        return replace(fruit, is_cut=fruit.is_cut or (is_at_edge and max(w, h) <= _SPECK_CELLS * cell))
 
     def _sharpened(self, pixels: Pixels, fruit: Detection) -> Detection:
         """Return the fruit with its edge as the photograph shows it."""
@@ -292,6 +330,64 @@ def _cut_or_not(fruit: Detection, pixels: Pixels, *, most: float = _MOST_CONTACT
         (fruit.x + w >= pixels.shape[1] - 1, fruit.mask[:, -1], h),
     )
     return replace(fruit, is_cut=any(at and int(line.sum()) > most * along for at, line, along in sides))
+
+
+def _whole_bananas(found: Sequence[Detection]) -> list[Detection]:
+    """Return the fruit with pieces of one banana joined: the network sees a bent one as two."""
+    fruit = list(found)
+    joined = True
+    while joined:
+        joined = False
+        bananas = [each for each in fruit if each.kind == _BENDS]
+        for one, other in combinations(bananas, 2):
+            whole = _joined(one, other)
+            if whole is not None:
+                at = fruit.index(one)
+                fruit[at] = whole
+                fruit.remove(other)
+                joined = True
+                break
+    return fruit
+
+
+def _joined(one: Detection, other: Detection) -> Detection | None:
+    """Return two pieces that lie end to end as one fruit, or None where they do not."""
+    lengths = [feret_px(each.mask)[0] for each in (one, other)]
+    reach = max(1, round(_NEAR_SHARE * max(lengths)))
+    (x0, y0, x1, y1), (u0, v0, u1, v1) = one.corners, other.corners
+    if min(x1, u1) - max(x0, u0) < -reach or min(y1, v1) - max(y0, v0) < -reach:
+        return None
+    left, top = int(min(x0, u0)) - reach, int(min(y0, v0)) - reach
+    shape = (int(max(y1, v1)) + reach - top, int(max(x1, u1)) + reach - left)
+    parts = []
+    for each in (one, other):
+        part = np.zeros(shape, np.uint8)
+        x, y, w, h = each.box
+        part[y - top : y - top + h, x - left : x - left + w] = each.mask
+        parts.append(part)
+    across = np.ones((2 * (reach // 2) + 1, 2 * (reach // 2) + 1), np.uint8)
+    closed = cv2.morphologyEx(parts[0] | parts[1], cv2.MORPH_CLOSE, across)
+    contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contour = max(contours, key=cv2.contourArea)
+    mask = cv2.drawContours(np.zeros(shape, np.uint8), [contour], -1, 1, -1)
+    if any(int(mask[part > 0].sum()) < int(part.sum()) for part in parts):
+        return None
+    if feret_px(mask.astype(bool))[0] < _END_TO_END * sum(lengths):
+        return None
+    x, y, w, h = cv2.boundingRect(contour)
+    surer = max(one, other, key=lambda each: each.score_permille)
+    return replace(
+        surer,
+        x=x + left,
+        y=y + top,
+        mask=mask[y : y + h, x : x + w].astype(bool),
+        outline=(contour.reshape(-1, 2) + np.array([left, top])).astype(np.int32),
+        is_cut=one.is_cut or other.is_cut,
+    )
+
+
+def _named_by(learning: Detection, fruit: Detection) -> Detection:
+    return replace(fruit, kind=learning.kind, kinds=learning.kinds)
 
 
 def _corners(box: Box) -> Polygon:

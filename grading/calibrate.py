@@ -22,8 +22,14 @@ Polygon: TypeAlias = NDArray[np.float32]
 
 MAX_TILT_PERMILLE = 60
 MIN_MARKER_PX = 24
-_SURE_COIN_PERMILLE: Final = 300
-"""Of 904 photographed coins that the network found, 11 had a lower score."""
+_SURE_COIN_PERMILLE: Final = 500
+"""Of 917 photographed coins that the network found, 20 had a lower score; of 32 other things it took for coins half."""
+_SURE_COIN_PERMILLE_3: Final = 300
+_RELIEF_RADIUS_PX: Final = 32.0
+_LEAST_RELIEF: Final = 0.010
+_DARKEST: Final = 20.0
+"""Coins have relief: lightness (CIE L*) within one, shown 64 pixels wide, changes from pixel to pixel by more than this
+share of itself. Of 917 photographed coins 48 show less (most are burnt out), of plain drawn caps nearly all."""
 _RIVAL_PERMILLE: Final = 500
 _MOST_COIN_CHROMA: Final = 50.0
 """Steel in the warmest light of the collection has 29, brass up to 48; coloured plastic 60 and more."""
@@ -92,38 +98,65 @@ class Scale:
 
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom."""
-EDITION: Final = 3
-"""How a coin's rim is placed: until the second edition on the strongest edge alone."""
+EDITION: Final = 4
+"""How a coin is judged: until the second edition its rim lay on the strongest edge alone, until the third nobody
+asked whether it has relief."""
 
 
 def find_scale(
     pixels: Pixels,
     reference: Reference,
     *,
-    coins: Sequence[Box] = (),
+    coins: Sequence[Box] | None = None,
     scores_permille: Sequence[int] = (),
     edition: int = EDITION,
 ) -> Scale:
     """Return the scale that the reference gives. Raises NoScaleError or TiltedScaleError.
 
     `coins` are places where something that knows coins saw one, best first, and how sure it was of each; the rim is
-    measured there. Where none of them has a rim, and where there are none, the whole photograph is searched.
+    measured there. Where none of them has a rim, and where there are none, the whole photograph is searched; what is
+    found then is not sure, unless nobody who knows coins was asked (None).
     """
     if isinstance(reference, Marker):
         return _marker_scale(pixels, reference)
-    scores = [*scores_permille, *[1000] * (len(coins) - len(scores_permille))]
-    for box, score in zip(coins, scores, strict=True):
+    asked = coins or ()
+    scores = [*scores_permille, *[1000] * (len(asked) - len(scores_permille))]
+    for box, score in zip(asked, scores, strict=True):
         rim = _rim_near(pixels, box)
         if rim is not None and edition < 3:
             return _scale_of_rim(rim, reference)
         # A bottle's cap is as round, but seldom as grey.
         if rim is not None and _chroma_within(pixels, rim) <= _MOST_COIN_CHROMA:
-            is_sure = score >= _SURE_COIN_PERMILLE and not any(
+            settled = _settled(pixels, rim)
+            is_sure = score >= (_SURE_COIN_PERMILLE if edition > 3 else _SURE_COIN_PERMILLE_3) and not any(
                 rival >= max(_RIVAL_PERMILLE, score * 3 // 5) and abs(_width(other) / _width(box) - 1) > _SAME_SIZE
-                for other, rival in zip(coins, scores, strict=True)
+                for other, rival in zip(asked, scores, strict=True)
             )
-            return replace(_scale_of_rim(_settled(pixels, rim), reference), is_sure=is_sure)
-    return _scale_of_rim(_searched_rim(pixels, reference), reference)
+            is_sure = is_sure and (edition < 4 or _has_relief(pixels, settled))
+            return replace(_scale_of_rim(settled, reference), is_sure=is_sure)
+    rim = _searched_rim(pixels, reference)
+    is_sure = edition < 4 or (coins is None and _has_relief(pixels, rim))
+    return replace(_scale_of_rim(rim, reference), is_sure=is_sure)
+
+
+def _has_relief(pixels: Pixels, rim: Polygon) -> bool:
+    """Whether what a rim encloses is stamped, as coins are, and neither smooth as caps are nor burnt out."""
+    (x, y), radius = cv2.minEnclosingCircle(rim)
+    zoom = _RELIEF_RADIUS_PX / max(1.0, radius)
+    middle = 1.5 * _RELIEF_RADIUS_PX
+    side = round(2 * middle)
+    shown = cv2.warpAffine(
+        pixels,
+        np.array([[zoom, 0, middle - x * zoom], [0, zoom, middle - y * zoom]]),
+        (side, side),
+        flags=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    light = cv2.cvtColor(shown, cv2.COLOR_BGR2LAB)[..., 0].astype(np.float32) * (100 / 255)
+    inside = np.zeros(light.shape, np.uint8)
+    cv2.circle(inside, (round(middle), round(middle)), round(0.85 * _RELIEF_RADIUS_PX), 1, -1)
+    relief = float(np.median(_edges(light)[inside > 0])) / 8
+    return relief >= _LEAST_RELIEF * max(_DARKEST, float(np.median(light[inside > 0])))
 
 
 def _chroma_within(pixels: Pixels, rim: Polygon) -> float:

@@ -1,8 +1,8 @@
 """Finding the fruit in a photograph. A `Detector` gives outlines; what they mean is measured elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from grading.calibrate import Box, Polygon
 from grading.camera import Pixels, Plane
+
+if TYPE_CHECKING:
+    from grading.defects import DefectModel
 
 Mask = NDArray[np.bool_]
 
@@ -27,6 +30,8 @@ class Detection:
     """It touches the picture's edge, so its size cannot be known."""
     kind: str = ""
     """What fruit it is, where the detector can tell."""
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    """How likely each kind is, in thousandths, if it is a fruit at all; empty where the detector cannot tell."""
     is_exact: bool = False
     """Whether the outline follows the picture's own pixels, so that a dent in it is a dent."""
 
@@ -88,11 +93,30 @@ class WeighsCoins(Protocol):
 
 
 @runtime_checkable
+class NamesKinds(Protocol):
+    """A detector that says what fruit a photograph shows before any of them is outlined."""
+
+    def kinds(self, pixels: Pixels) -> Mapping[str, int]:
+        """Return what the fruit seen may be: each kind's likelihood, weighed by how sure a fruit is and added up."""
+        ...
+
+
+@runtime_checkable
 class TellsGround(Protocol):
     """A detector that looks at the ground first, and can say what it took it for."""
 
     def ground(self, pixels: Pixels) -> str:
         """Return the name of the ground the fruit lie on."""
+        ...
+
+
+@runtime_checkable
+class SeesDefects(Protocol):
+    """A detector whose fruit a network for defects looks at again (`second_look`), where it has one."""
+
+    @property
+    def defects(self) -> "DefectModel | None":
+        """The network, or None where colour judges marks alone."""
         ...
 
 

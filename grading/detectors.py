@@ -1,6 +1,7 @@
 """The detectors a person can choose from, by name, and the one that a kept description tells of."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from grading.detect import ClassicalDetector, Detector
@@ -14,21 +15,25 @@ BOTH: Final = "both"
 DETECTORS: Final = (CLASSICAL, LEARNED, BOTH, AUTOMATIC)
 
 
-def detector_named(name: str, *, runtime: str = "") -> Detector:
+def detector_named(name: str, *, runtime: str = "", looks_again: bool = True) -> Detector:
     """Return a detector of DETECTORS, its network run by one of `runtimes.RUNTIMES` (empty: onnxruntime).
 
-    Raises ModelFileError where it needs weights or a runtime that are not there.
+    With any but the classical one the network for defects looks at marks again, unless `looks_again` is False; it is
+    always run by onnxruntime. Raises ModelFileError where weights or a runtime are not there.
     """
     if name == CLASSICAL:
         return ClassicalDetector()
     # The classical detector, which most stations run, starts without the inference runtime.
     from grading.agree import CrossCheckedDetector
     from grading.automatic import AutomaticDetector
+    from grading.defects import shipped_model
     from grading.learned import LearnedDetector, shipped
     from grading.runtimes import RUNTIMES
 
     is_usual = runtime in {"", RUNTIMES[0]}
-    learned = LearnedDetector(shipped() if is_usual else shipped(runtime=runtime))
+    learned = LearnedDetector(
+        shipped() if is_usual else shipped(runtime=runtime), defects=shipped_model() if looks_again else None
+    )
     if name == AUTOMATIC:
         return AutomaticDetector(learned)
     return learned if name == LEARNED else CrossCheckedDetector(learned)
@@ -44,11 +49,16 @@ def detector_described(is_meant: Callable[[bytes], bool]) -> Detector:
 
 def _known() -> Iterator[Detector]:
     yield detector_named(CLASSICAL)
+    from grading.automatic import AutomaticDetector
     from grading.runtimes import RUNTIMES
 
     for runtime in ("", *RUNTIMES[1:]):
-        for name in DETECTORS[1:]:
+        # Older records were made before any network looked at marks.
+        for name, looks_again in ((name, again) for again in (True, False) for name in DETECTORS[1:]):
             try:
-                yield detector_named(name, runtime=runtime)
+                detector = detector_named(name, runtime=runtime, looks_again=looks_again)
             except ModelFileError:
                 break
+            yield detector
+            if isinstance(detector, AutomaticDetector):
+                yield replace(detector, edition=1)

@@ -8,7 +8,7 @@ themselves stay in the file store.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -24,10 +24,11 @@ from ledger.errors import LedgerError
 from ledger.kernel.errors import OriginError
 from ledger.kernel.files import FileStore, ni_uri
 
-FORMAT = "guoyuan-fruit-record/3"
-FORMATS = ("guoyuan-fruit-record/1", "guoyuan-fruit-record/2", FORMAT)
+FORMAT = "guoyuan-fruit-record/4"
+FORMATS = ("guoyuan-fruit-record/1", "guoyuan-fruit-record/2", "guoyuan-fruit-record/3", FORMAT)
 """Every edition that is read and graded again. The first one has neither marks, bands nor an interval of the mass;
-the first two measure without regard to where in the picture a fruit lies, and doubt nothing (`measure`, `look`)."""
+the first two measure without regard to where in the picture a fruit lies, and doubt nothing; the third takes every
+fruit for one of the standard's, and caps for coins (`measure`, `look`, `calibrate`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,12 @@ def fruit_record(seen: Seen, fruit: SeenFruit, *, crop: str, number: int, run: s
         }
     if edition > 2:
         new["doubts"] = list(fruit.doubts)
+    if fruit.again is not None:
+        new |= {
+            "marksLeftOut": marks_recorded(replace(fruit.measures, marks=fruit.again.left_out)),
+            "markKinds": list(fruit.again.kinds),
+            "defectsByNetworkMm2": fruit.again.network_mm2,
+        }
     return canonical(
         {
             **new,

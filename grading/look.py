@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from grading.bodies import BODIES
 from grading.calibrate import EDITION, Coin, Marker, Polygon, Reference, Scale, camera_height_mm, find_scale
 from grading.camera import Frame, Pixels, decode, to_jpeg, to_lab
-from grading.detect import ClassicalDetector, Detection, Detector, SeesCoins, WeighsCoins
+from grading.detect import ClassicalDetector, Detection, Detector, SeesCoins, SeesDefects, WeighsCoins
 from grading.errors import NoFruitError
 from grading.grade import Verdict, grade
 from grading.measure import Error, Mark, Measures, measure
+from grading.second_look import SecondLook, decides, look_again
 from grading.standard import Standard, Tariff, Text
 from ledger.canonical import canonical
 
@@ -34,6 +36,13 @@ _ROUND_KINDS: Final = frozenset({"apple", "orange", "peach", "plum", "tomato", "
 _BESIDE: Final = (-0.15, 0.25)
 """How much lower than a fruit, in shares of its height, a coin ends that stands beside it for a photograph from the
 side: 97 in 100 such photographs, and 4 in 100 taken from above (grading/README.md)."""
+_POSSIBLE_PERMILLE: Final = 100
+"""A fruit less likely than this to be one the named standard is for goes to a person."""
+_SURE_PERMILLE: Final = 600
+"""The same where nobody named a standard, and the network chose it."""
+SURE_ANYWHERE_PERMILLE: Final = 900
+"""Kinds were learned from photographs beside coins. Elsewhere (drawn mangoes on a belt look like lemons to the network)
+only a kind it is so sure of says anything against the standard."""
 _CROP_MARGIN_PERMILLE = 70
 _CROP_SIDE_PX = 520
 _SCALE_PERMILLE: Final = {"marker": 4, "coin": 15, "given": 10}
@@ -89,6 +98,8 @@ class Setup:
     """A meter's reading of the lot in tenths of a degree, where somebody took one."""
     is_from_side: bool = False
     """Whether the camera looks at standing fruit from the side: then their widest circles are as far as the coin."""
+    is_chosen_by_kind: bool = False
+    """Whether nobody named the standard: then each fruit must surely be one it is for."""
     edition: int = EDITION
     """How it is measured: the edition of fruit records that this makes (`evidence.FORMATS`)."""
 
@@ -104,8 +115,13 @@ class Setup:
 
 DOUBTS: Final[Mapping[str, Text]] = {
     "scale": Text(
-        "比例尺不可靠：硬币看不清，或画面中还有另一枚大小不同的硬币",  # noqa: RUF001  # Chinese has its own comma
-        "the scale is unsure: the coin is hardly seen, or another thing of another size looks like one",
+        "比例尺不可靠：硬币看不清，或像瓶盖一样没有花纹，或画面中还有另一枚大小不同的硬币",  # noqa: RUF001  # Chinese has its own comma
+        "the scale is unsure: the coin is hardly seen, or smooth like a cap, or another thing of another size looks "
+        "like one",
+    ),
+    "kind": Text(
+        "看起来不是这份标准所管的果子，或不能确定是哪种果子",  # noqa: RUF001  # Chinese has its own comma
+        "it looks like another fruit than the standard is for, or nobody can say which",
     ),
     "view": Text(
         "硬币与果底齐平，可能是从侧面拍的；若是，实际比所报的大（--view side）",  # noqa: RUF001  # Chinese punctuation
@@ -120,8 +136,12 @@ DOUBTS: Final[Mapping[str, Text]] = {
         "与另一个果子相贴或相叠，大小可能量错",  # noqa: RUF001  # Chinese has its own comma
         "it touches or hides another fruit: its size may be wrong",
     ),
+    "marks": Text(
+        "颜色和网络看到的斑痕相差很大，等级会因此不同",  # noqa: RUF001  # Chinese has its own comma
+        "colour and network see very different marks on it, and its class would be another",
+    ),
 }
-"""What is doubted about a fruit before anything of it is measured."""
+"""Why a fruit is doubted, whatever its numbers say."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,6 +155,8 @@ class SeenFruit:
     crop: bytes
     doubts: tuple[str, ...] = ()
     """Why a person should look, whatever the numbers say: names of DOUBTS."""
+    again: SecondLook | None = None
+    """What the network for defects says of colour's marks, where it was asked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,6 +232,7 @@ def _doubts(pixels: Pixels, fruit: Sequence[Detection], scale: Scale | Given, se
             for name, is_doubted in (
                 ("scale", unsure_scale),
                 ("view", is_asked and coin is not None and _stands_beside(coin, each.box)),
+                ("kind", setup.edition > 3 and not _is_meant(each, setup)),
                 ("light", not _is_well_lit(pixels, each)),
                 ("touching", _contact_permille(each, fruit) > _MOST_CONTACT_PERMILLE or _has_waist(each)),
             )
@@ -217,6 +240,22 @@ def _doubts(pixels: Pixels, fruit: Sequence[Detection], scale: Scale | Given, se
         )
         for each in fruit
     ]
+
+
+def is_of_standard(fruit: Detection, standard: Standard) -> bool:
+    """Whether a fruit is one the standard is for, as far as kinds are known."""
+    is_known = bool(BODIES.keys() & set(standard.kinds))
+    return not fruit.kind or not is_known or fruit.kind in standard.kinds
+
+
+def _is_meant(fruit: Detection, setup: Setup) -> bool:
+    """Whether a fruit is one the standard is for: surely where its kind chose the standard, else possibly."""
+    if not isinstance(setup.reference, Coin) and max(fruit.kinds.values(), default=0) < SURE_ANYWHERE_PERMILLE:
+        return True
+    likely = sum(fruit.kinds.get(kind, 0) for kind in setup.standard.kinds)
+    if setup.is_chosen_by_kind:
+        return likely >= _SURE_PERMILLE
+    return is_of_standard(fruit, setup.standard) or likely >= _POSSIBLE_PERMILLE
 
 
 def _stands_beside(coin: Polygon, box: tuple[int, int, int, int]) -> bool:
@@ -274,11 +313,14 @@ def _has_waist(fruit: Detection) -> bool:
 def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: Setup) -> SeenFruit:
     x, y, w, h = detection.box
     height_um = place.camera_height_um
+    # A peach is as heavy as a peach, whatever it is graded as.
+    is_other = "kind" in doubts and not is_of_standard(detection, setup.standard)
+    other = BODIES.get(detection.kind) if is_other else None
     measures = measure(
         to_lab(place.pixels[y : y + h, x : x + w]),
         detection.mask,
         mm_per_px=place.nm_per_px / 1e6,
-        solid=setup.standard.solid,
+        solid=setup.standard.solid if other is None else other,
         camera_height_mm=None if height_um is None else height_um / 1000,
         bands=setup.standard.bands,
         error=Error(
@@ -290,6 +332,10 @@ def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: 
         is_round_kind=detection.kind in _ROUND_KINDS,
         edition=setup.edition,
     )
+    again = _looked_again(place, detection, measures, setup)
+    if again is not None:
+        measures = again.measures
+        doubts += ("marks",) if again.is_doubted else ()
     if "view" in doubts:
         # Seen from the side nothing was to be shrunk: the interval holds that mass too.
         larger = (1000 / max(1, measures.height_corrected_permille)) ** 3
@@ -302,7 +348,24 @@ def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: 
         brix_tenths=setup.brix_tenths,
     )
     crop = crop_jpeg(place.pixels, detection)
-    return SeenFruit(detection, measures, verdict, simplified(detection.outline), crop, doubts)
+    return SeenFruit(detection, measures, verdict, simplified(detection.outline), crop, doubts, again)
+
+
+def _looked_again(place: _Place, fruit: Detection, measures: Measures, setup: Setup) -> SecondLook | None:
+    """Return what the network for defects says, where there is one and marks can decide the fruit's class."""
+    model = setup.detector.defects if isinstance(setup.detector, SeesDefects) and setup.edition > 3 else None
+    if model is None or not decides(measures, setup.standard, setup.tariff, brix_tenths=setup.brix_tenths):
+        return None
+    x, y, w, h = fruit.box
+    return look_again(
+        place.pixels[y : y + h, x : x + w],
+        fruit.mask,
+        measures,
+        model,
+        standard=setup.standard,
+        tariff=setup.tariff,
+        brix_tenths=setup.brix_tenths,
+    )
 
 
 def _axis_cosine(box: tuple[int, int, int, int], shape: tuple[int, ...], setup: Setup) -> float:

@@ -4,6 +4,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from grading.calibrate import Coin, Marker
 from grading.camera import MAX_BYTES, Frame, decode, to_lab
-from grading.detect import Detection, Detector, TellsGround
+from grading.detect import Detection, Detector, NamesKinds, SeesDefects, TellsGround
 from grading.detectors import AUTOMATIC, detector_named
 from grading.errors import (
     CannotGradeError,
@@ -22,9 +23,22 @@ from grading.errors import (
     UnreadableFileError,
 )
 from grading.grade import DOUBTFUL, NO_CLASS
-from grading.look import DOUBTS, Given, Known, Seen, SeenFruit, Setup, look_at, method_of, simplified
+from grading.look import (
+    DOUBTS,
+    SURE_ANYWHERE_PERMILLE,
+    Given,
+    Known,
+    Seen,
+    SeenFruit,
+    Setup,
+    is_of_standard,
+    look_at,
+    method_of,
+    simplified,
+)
 from grading.measure import Measures, measure
-from grading.standard import Standard, Tariff, Text, load_tariff
+from grading.second_look import without_ends
+from grading.standard import Standard, Tariff, Text, load_tariff, shipped_standards, standard_for
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 ASSUMED_FOCAL_MM: Final = 29
@@ -32,6 +46,10 @@ ASSUMED_FOCAL_MM: Final = 29
 
 Fitted to photographs of fruit of known volume by one or two telephones (grading/README.md); telephones have 24 to 35.
 """
+ASSUMED_CROP: Final = "mango"
+"""Whose standard is taken where none is named, and no fruit is seen that one is for."""
+_LEAST_SHARE_PERMILLE: Final = 200
+"""A standard for less than this share of the fruit seen is not chosen."""
 _FILM_DIAGONAL_MM: Final = 43.267
 _EXIF: Final = 0x8769
 _FOCAL_LENGTH_ON_FILM: Final = 0xA405
@@ -53,7 +71,7 @@ def picture_paths(paths: Iterable[Path]) -> list[Path]:
 def grade_files(
     paths: Iterable[Path],
     *,
-    standard: Standard,
+    standard: Standard | None = None,
     references: Sequence[Known] = (Marker(), Coin()),
     focal_px: int | None = None,
     tariff: Tariff | None = None,
@@ -66,16 +84,25 @@ def grade_files(
     The first of `references` that the photograph has gives its scale. Without `focal_px`, the focal length
     that the photograph's EXIF tells is used, and beside a coin an ordinary hand-held camera's. Where none of the
     references is there, the fruit are still told, without millimetres, grams or class, and left to a person.
+    Without `standard`, each photograph is graded by the one for the fruit seen in it; the report says whether it was
+    `given`, chosen by `kind`, or `assumed` because no fruit was named that a standard is for.
     A photograph that came before under another name is graded again, and names the first (`same_as`).
     """
     prices = tariff or load_tariff()
     finder = detector or detector_named(AUTOMATIC)
-    setups = [
-        Setup(standard, prices, each, focal_px, finder, brix_tenths, is_from_side=is_from_side) for each in references
-    ]
+    setup = Setup(
+        standard or standard_for(ASSUMED_CROP),
+        prices,
+        references[0],
+        focal_px,
+        finder,
+        brix_tenths,
+        is_from_side=is_from_side,
+        is_chosen_by_kind=standard is None,
+    )
     names: dict[bytes, str] = {}
     for path in paths:
-        report, digest = _report(path, setups)
+        report, digest = _report(path, setup, references)
         if digest is not None:
             first = names.setdefault(digest, report["image"])
             report["same_as"] = first if first != report["image"] else None
@@ -97,8 +124,9 @@ def _focal_px(focal_mm: float, width: int, height: int) -> int:
     return round(focal_mm / _FILM_DIAGONAL_MM * math.hypot(width, height))
 
 
-def _report(path: Path, setups: list[Setup]) -> tuple[dict[str, Any], bytes | None]:
+def _report(path: Path, setup: Setup, references: Sequence[Known]) -> tuple[dict[str, Any], bytes | None]:
     """Return the report on a file, and the SHA-256 of a photograph that could be read."""
+    detector = setup.detector
     # A name that is no UTF-8 is shown as well as it can be.
     report: dict[str, Any] = {
         "image": os.fsencode(path).decode("utf-8", "replace"),
@@ -107,19 +135,21 @@ def _report(path: Path, setups: list[Setup]) -> tuple[dict[str, Any], bytes | No
         "scale": None,
         "fruits": [],
         "refused": [],
-        "standard": {"id": setups[0].standard.id, "edition": setups[0].standard.edition},
-        "detector": setups[0].detector.description["name"],
+        "standard": _named(setup.standard, "assumed" if setup.is_chosen_by_kind else "given"),
+        "detector": detector.description["name"],
         "ground": None,
         "same_as": None,
     }
-    detector = setups[0].detector
     frame = None
     try:
         data = _read(path)
         frame = decode(data)
         ground = detector.ground(frame.pixels) if isinstance(detector, TellsGround) else None
         report |= {"width": frame.width, "height": frame.height, "ground": ground}
-        seen, setup, told_by = _look(frame, data, setups)
+        kinds = detector.kinds(frame.pixels) if isinstance(detector, NamesKinds) else {}
+        chosen = [_by_kind(replace(setup, reference=each), kinds) for each in references]
+        setup, report["standard"] = chosen[-1]
+        seen, setup, told_by, report["standard"] = _look(frame, data, chosen)
     except CannotGradeError as error:
         refused = [{"what": error.code, "why": str(error)}]
         if frame is None or not isinstance(error, NoScaleError | TiltedScaleError):
@@ -128,7 +158,7 @@ def _report(path: Path, setups: list[Setup]) -> tuple[dict[str, Any], bytes | No
             return told, None if frame is None else frame.digest
         found = detector.detect(frame.pixels)
         told = report | {
-            "fruits": [_without_scale(frame, each, setups[0]) for each in found if not each.is_cut],
+            "fruits": [_without_scale(frame, each, setup) for each in found if not each.is_cut],
             "refused": refused + [_cut(each.box) for each in found if each.is_cut],
         }
         return told, frame.digest
@@ -148,7 +178,9 @@ def _report(path: Path, setups: list[Setup]) -> tuple[dict[str, Any], bytes | No
 
 def _fruit(fruit: SeenFruit, setup: Setup) -> dict[str, Any]:
     measures, verdict, detection = fruit.measures, fruit.verdict, fruit.detection
+    is_meant = "kind" not in fruit.doubts or is_of_standard(detection, setup.standard)
     left, top = detection.x, detection.y
+    kinds = fruit.again.kinds if fruit.again else tuple(mark.kind for mark in measures.marks)
     basis, section = setup.standard.basis_of(verdict.rule)
     least = setup.standard.content.doubt.least_score_permille
     doubts = [(f"doubt-{name}", DOUBTS[name]) for name in fruit.doubts]
@@ -165,19 +197,20 @@ def _fruit(fruit: SeenFruit, setup: Setup) -> dict[str, Any]:
         "mass_g_interval": [measures.mass_low_g, measures.mass_high_g],
         "defects": [
             {
-                "kind": mark.kind,
+                "kind": kind,
                 "box": _corners((left + mark.box[0], top + mark.box[1], mark.box[2], mark.box[3])),
                 "area_mm2": mark.area_mm2,
             }
-            for mark in measures.marks
+            for kind, mark in zip(kinds, measures.marks, strict=True)
         ],
-        "class": None if verdict.quality == NO_CLASS else verdict.quality,
-        "size_code": None if verdict.size == "-" else verdict.size,
+        # By the standard of another fruit there is neither class nor size.
+        "class": verdict.quality if verdict.quality != NO_CLASS and is_meant else None,
+        "size_code": verdict.size if verdict.size != "-" and is_meant else None,
         "tier": verdict.tier,
-        "candidates": list(verdict.candidates),
-        "price_fen": verdict.price_fen,
+        "candidates": list(verdict.candidates) if is_meant else list(setup.tariff.tiers),
+        "price_fen": verdict.price_fen if is_meant else None,
         "reasons": [
-            _reason(verdict.rule, verdict.reason, basis=basis, section=section),
+            *([_reason(verdict.rule, verdict.reason, basis=basis, section=section)] if is_meant else []),
             *(_reason(rule, text) for rule, text in doubts),
         ],
     }
@@ -187,13 +220,17 @@ def _without_scale(frame: Frame, detection: Detection, setup: Setup) -> dict[str
     """Return what can be said of a fruit whose size is not known: place, kind, colour, share of marks."""
     x, y, w, h = detection.box
     # Shares and colours are the same at any scale; every length, area and mass is left out.
+    part = frame.pixels[y : y + h, x : x + w]
     measures = measure(
-        to_lab(frame.pixels[y : y + h, x : x + w]),
+        to_lab(part),
         detection.mask,
         mm_per_px=1.0,
         solid=setup.standard.solid,
         bands=setup.standard.bands,
     )
+    if isinstance(setup.detector, SeesDefects) and setup.detector.defects is not None:
+        found = setup.detector.defects.look(part, detection.mask, mm_per_px=1.0)
+        measures = without_ends(measures, found, area_px=int(detection.mask.sum()))
     return {
         **_seen(detection, measures, setup),
         "diameter_mm": None,
@@ -278,12 +315,32 @@ def _read(path: Path) -> bytes:
         raise UnreadableFileError(path, reason) from error
 
 
-def _look(frame: Frame, data: bytes, setups: list[Setup]) -> tuple[Seen, Setup, str | None]:
+def _named(standard: Standard, told_by: str) -> dict[str, str]:
+    return {"id": standard.id, "edition": standard.edition, "from": told_by}
+
+
+def _by_kind(setup: Setup, kinds: Mapping[str, int]) -> "_Chosen":
+    """Return the setup with the standard for most of the fruit seen, where none was named, and who named it."""
+    if not setup.is_chosen_by_kind:
+        return setup, _named(setup.standard, "given")
+    shipped = shipped_standards()
+    seen = {crop: sum(kinds.get(kind, 0) for kind in each.kinds) for crop, each in sorted(shipped.items())}
+    crop = max(seen, key=lambda each: seen[each])
+    least = _LEAST_SHARE_PERMILLE if isinstance(setup.reference, Coin) else SURE_ANYWHERE_PERMILLE
+    if seen[crop] * 1000 <= least * sum(kinds.values()):
+        return setup, _named(setup.standard, "assumed")
+    return replace(setup, standard=shipped[crop]), _named(shipped[crop], "kind")
+
+
+_Chosen = tuple[Setup, dict[str, str]]
+
+
+def _look(frame: Frame, data: bytes, chosen: Sequence[_Chosen]) -> tuple[Seen, Setup, str | None, dict[str, str]]:
     wanted = []
-    for setup in setups:
+    for setup, named in chosen:
         try:
-            chosen, told_by = _focused(setup, data, frame)
-            return look_at(frame, chosen), chosen, told_by
+            focused, told_by = _focused(setup, data, frame)
+            return look_at(frame, focused), focused, told_by, named
         except NoScaleError as error:
             wanted.append(error.wanted)
     raise NoScaleError(" or ".join(wanted))

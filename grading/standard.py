@@ -176,6 +176,8 @@ class _StandardFile(Struct, frozen=True, forbid_unknown_fields=True):
     classes: Annotated[tuple[QualityClass, ...], Meta(min_length=1)] = msgspec.field(name="class")
     is_default: bool = True
     """Whether the crop's name alone means this standard."""
+    kinds: tuple[Name, ...] = ()
+    """What the network calls fruit of this crop; without, the crop's own name."""
     tolerance_by: Literal["number", "mass", "either"] = "either"
     """What lot tolerances count: fruit, grams, or whichever the parties chose."""
     size_tolerance_permille: Annotated[int, Meta(ge=0, le=1000)] = 100
@@ -245,6 +247,11 @@ class Standard(Struct, frozen=True):
         """Body shape and density of the crop."""
         body = self.content.solid
         return Solid(body.thickness_permille, body.density_g_per_l, body.form, body.shape_permille)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What a network that names kinds calls the fruit this standard is for."""
+        return self.content.kinds or (self.content.crop,)
 
     @property
     def bands(self) -> tuple[Band, ...]:

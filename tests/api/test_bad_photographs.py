@@ -35,14 +35,17 @@ SINGLE = samples.single(3)
 COIN_FOLDER = Path("images") / "ecust_fruit_coin"
 
 
-def graded(*paths: Path | str, options: tuple[str, ...] = ("--scale", "marker")) -> tuple[int, list[dict[str, Any]]]:
+BELT = ("--scale", "marker", "--standard", "mango")
+
+
+def graded(*paths: Path | str, options: tuple[str, ...] = BELT) -> tuple[int, list[dict[str, Any]]]:
     """Run the command and return its exit code and its lines: every one of them JSON, one per photograph."""
     result = CliRunner().invoke(commands, ["grade", *map(str, paths), "--json", *options])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def seen(tmp_path: Path, pixels: Pixels, options: tuple[str, ...] = ("--scale", "marker")) -> dict[str, Any]:
+def seen(tmp_path: Path, pixels: Pixels, options: tuple[str, ...] = BELT) -> dict[str, Any]:
     path = tmp_path / "a.jpg"
     path.write_bytes(to_jpeg(pixels, quality=92))
     _, (report,) = graded(path, options=options)

@@ -95,3 +95,39 @@ def test_where_the_coin_was_not_the_whole_photograph_is_searched() -> None:
 def test_places_partly_outside_the_photograph_are_no_harm(box: tuple[float, float, float, float]) -> None:
     found = find_scale(_coin_photo(40.0), Coin(), coins=[box, (362, 258, 441, 339)])
     assert found.nm_per_px > 0
+
+
+def _cap(radius: float, colour: tuple[int, int, int]) -> np.ndarray:
+    """A smooth cap with a knurled wall, where `_coin_photo` has a coin."""
+    pixels = _coin_photo(radius).astype(np.float32)
+    ys, xs = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    away = np.hypot(xs - 400, ys - 300) / radius
+    light = 1 + 0.1 * (xs - 400 + ys - 300) / radius / 1.4
+    wall = np.where(away > 0.9, 0.85 + 0.08 * np.sign(np.cos(80 * np.arctan2(ys - 300, xs - 400))), 1)
+    pixels[away <= 1] = ((light * wall)[..., None] * np.array(colour, np.float32))[away <= 1]
+    return np.clip(cv2.GaussianBlur(pixels, (0, 0), 0.7), 0, 255).astype(np.uint8)
+
+
+def _stamped(radius: float) -> np.ndarray:
+    """`_coin_photo` with relief on the coin's face: blotches a tenth of it across."""
+    pixels = _coin_photo(radius).astype(np.float32)
+    ys, xs = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    relief = np.random.default_rng(2).normal(0, 1, pixels.shape[:2])
+    relief = cv2.GaussianBlur(relief, (0, 0), radius / 15)
+    inside = np.hypot(xs - 400, ys - 300) < 0.85 * radius
+    pixels[inside] *= 1 + 0.12 * (relief / relief.std())[inside, None]
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("radius", [20.0, 32.0, 60.0])
+@pytest.mark.parametrize("colour", [(232, 234, 236), (140, 144, 146), (60, 62, 64)], ids=["white", "grey", "black"])
+def test_a_smooth_cap_is_no_sure_scale_and_a_coin_is(radius: float, colour: tuple[int, int, int]) -> None:
+    box = (400 - radius, 300 - radius, 400 + radius, 300 + radius)
+    found = [find_scale(pixels, Coin(), coins=[box]) for pixels in (_cap(radius, colour), _stamped(radius))]
+    assert [each.is_sure for each in found] == [False, True]
+    assert find_scale(_cap(radius, colour), Coin(), coins=[box], edition=3).is_sure, "nobody asked before"
+
+
+def test_a_coin_that_the_network_did_not_see_is_not_sure() -> None:
+    assert find_scale(_stamped(40), Coin()).is_sure
+    assert not find_scale(_stamped(40), Coin(), coins=[]).is_sure

@@ -4,17 +4,21 @@ import io
 import json
 import struct
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from grading import samples
-from grading.calibrate import Coin, Marker
-from grading.camera import to_jpeg
-from grading.look import Given
+from grading.calibrate import Coin, Marker, Polygon
+from grading.camera import Pixels, to_jpeg
+from grading.detect import ClassicalDetector, Detection
+from grading.look import DOUBTS, Given
 from grading.report import ASSUMED_FOCAL_MM, focal_px_of, grade_files, picture_paths
-from grading.standard import load_standard
+from grading.standard import Standard, load_standard, parse_standard
 from tests.grading.conftest import target, tray
 
 MANGO = load_standard("mango")
@@ -143,3 +147,100 @@ def test_the_coin_gives_the_scale_of_a_real_photograph(shared: Path) -> None:
     assert report["scale"]["method"] == "coin"
     assert report["scale"]["camera_height_mm"] > 100, "an ordinary camera's focal length was taken"
     assert 50 < report["fruits"][0]["diameter_mm"] < 110
+
+
+# --- which standard ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Naming(ClassicalDetector):
+    """Colour finds the fruit, and all of them are said to be of these kinds."""
+
+    told: tuple[tuple[str, int], ...] = ()
+
+    def detect(self, pixels: Pixels, *, ignore: Sequence[Polygon] = ()) -> list[Detection]:
+        kinds = dict(self.told)
+        best = max(kinds, key=lambda kind: kinds[kind], default="")
+        return [replace(each, kind=best, kinds=kinds) for each in super().detect(pixels, ignore=ignore)]
+
+    def kinds(self, pixels: Pixels) -> dict[str, int]:  # noqa: ARG002  # whatever the photograph
+        return {kind: 12 * share for kind, share in self.told}
+
+
+def told(path: Path, standard: Standard | None, **kinds: int) -> dict[str, Any]:
+    (path / "a.jpg").write_bytes(tray(7))
+    (report,) = grade_files([path / "a.jpg"], standard=standard, detector=Naming(told=tuple(kinds.items())))
+    return report
+
+
+def doubted_for_kind(report: dict[str, Any]) -> list[bool]:
+    return [any(each["rule"] == "doubt-kind" for each in fruit["reasons"]) for fruit in report["fruits"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen"),
+    [
+        ("apple", "apple-unece-50"),
+        ("orange", "citrus-unece-14"),
+        ("lemon", "citrus-unece-14"),
+        ("tomato", "tomato-unece-36"),
+    ],
+)
+def test_without_a_standard_the_one_for_the_fruit_seen_is_taken_and_named(
+    tmp_path: Path, kind: str, chosen: str
+) -> None:
+    report = told(tmp_path, None, **{kind: 950, "mango": 50})
+    assert (report["standard"]["id"], report["standard"]["from"]) == (chosen, "kind")
+    assert not any(doubted_for_kind(report))
+
+
+def test_fruit_that_no_standard_is_for_are_left_to_people(tmp_path: Path) -> None:
+    report = told(tmp_path, None, banana=1000)
+    assert (report["standard"]["id"], report["standard"]["from"]) == ("mango-codex-184", "assumed")
+    assert all(doubted_for_kind(report))
+    assert {fruit["tier"] for fruit in report["fruits"]} == {"doubtful"}
+
+
+def test_away_from_coins_a_kind_the_network_is_not_sure_of_changes_nothing(tmp_path: Path) -> None:
+    report = told(tmp_path, None, lemon=780, pear=180, mango=40)
+    assert report["standard"]["from"] == "assumed"
+    assert not any(doubted_for_kind(report))
+
+
+@pytest.mark.shared
+def test_beside_a_coin_the_network_is_heard(shared: Path) -> None:
+    photographs = [
+        shared / "images" / "ecust_fruit_coin" / "images" / f"{name}.jpg" for name in ("apple001T_1", "banana015T_3")
+    ]
+    apple, banana = grade_files(photographs, references=[Coin()])
+    assert (apple["standard"]["id"], apple["standard"]["from"]) == ("apple-unece-50", "kind")
+    assert apple["fruits"][0]["class"]
+    assert banana["standard"]["from"] == "assumed"
+    (as_mango,) = grade_files(photographs[:1], standard=MANGO, references=[Coin()])
+    for fruit in (banana["fruits"][0], as_mango["fruits"][0]):
+        assert (fruit["tier"], fruit["class"]) == ("doubtful", None)
+        assert "doubt-kind" in {each["rule"] for each in fruit["reasons"]}
+    assert as_mango["fruits"][0]["mass_g"] == pytest.approx(apple["fruits"][0]["mass_g"], rel=0.01)
+
+
+def test_fruit_of_another_kind_than_was_said_get_no_class_and_their_own_mass(tmp_path: Path) -> None:
+    apples = told(tmp_path, MANGO, apple=980, mango=20)
+    mangoes = told(tmp_path, MANGO, mango=900, orange=100)
+    assert (apples["standard"]["id"], apples["standard"]["from"]) == ("mango-codex-184", "given")
+    assert all(doubted_for_kind(apples))
+    assert not any(doubted_for_kind(mangoes))
+    assert any(mango["class"] for mango in mangoes["fruits"])
+    for apple, mango in zip(apples["fruits"], mangoes["fruits"], strict=True):
+        assert (apple["class"], apple["size_code"], apple["price_fen"], apple["tier"]) == (None, None, None, "doubtful")
+        assert {each["rule"] for each in apple["reasons"]} <= {f"doubt-{name}" for name in DOUBTS}
+        assert mango["length_mm"] == apple["length_mm"]
+        assert apple["mass_g"] / mango["mass_g"] == pytest.approx(1.060 * 0.810 / (0.880 * 1.020), abs=0.01)
+
+
+def test_what_might_be_the_fruit_that_was_said_is_taken_for_it(tmp_path: Path) -> None:
+    assert not any(doubted_for_kind(told(tmp_path, load_standard("tomato"), apple=700, tomato=300)))
+
+
+def test_a_standard_for_a_fruit_no_network_knows_is_not_doubted(tmp_path: Path) -> None:
+    data = MANGO.data.replace(b'crop = "mango"', b'crop = "pomelo"')
+    assert not any(doubted_for_kind(told(tmp_path, parse_standard("pomelo", data), orange=1000)))
