@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from grading.agreement import Interval, wilson
 from grading.grade import DOUBTFUL, NO_CLASS
 from grading.models import Fruit
-from grading.standard import CULL, QualityClass, Standard, Text
+from grading.standard import CULL, QualityClass, Standard, Tariff, Text
 from grading.station import find_batch, rules_of
 from ledger.kernel.files import FileStore
 
@@ -87,6 +87,14 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Lowered:
+    """Fruit that a line gave the lower tier because they are near a limit, and what they would have brought more."""
+
+    fruits: int
+    value_fen: int
+
+
+@dataclass(frozen=True, slots=True)
 class LotReport:
     """One batch as it stands. `value_fen` is the sum of the fruit's own prices, and of the tiers'."""
 
@@ -110,6 +118,7 @@ class LotReport:
     tiers: tuple[TierBar, ...]
     tolerances: tuple[Tolerance, ...]
     spread: Spread
+    near: Lowered = Lowered(0, 0)
 
 
 _STEPS: Final = (1, 2, 5, 10, 20, 25, 50, 100, 200)
@@ -152,7 +161,18 @@ def lot_report(session: Session, files: FileStore, batch: str) -> LotReport:
             for tolerance in _tolerances([e for e in fruit if _tier(e) == tier], tier, quality, standard)
         ),
         spread=_spread(fruit, standard),
+        near=_lowered(fruit, tariff),
     )
+
+
+def _lowered(fruit: Sequence[Fruit], tariff: Tariff) -> Lowered:
+    """Return what was given the lower tier, as far as no person has decided since."""
+    near = [
+        each
+        for each in fruit
+        if each.judged_tier is None and each.camera_tier != DOUBTFUL and len(each.candidates.split()) > 1
+    ]
+    return Lowered(len(near), sum(tariff.price_fen(each.nominal_tier, each.mass_g) - each.price_fen for each in near))
 
 
 def _bars(fruit: Sequence[Fruit], of: Callable[[Fruit], str], names: Sequence[tuple[str, Text]]) -> tuple[Bar, ...]:

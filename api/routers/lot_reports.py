@@ -13,7 +13,7 @@ from api.packhouse import Moment
 from api.pages import language, render, speech_of
 from api.runtime import Runtime
 from grading.agreement import Interval
-from grading.lot_report import LotReport, Spread, Tolerance, lot_report
+from grading.lot_report import LotReport, Lowered, Spread, Tolerance, lot_report
 from ledger.kernel.actors import Actor, Role
 
 router = APIRouter(tags=["station"])
@@ -74,6 +74,7 @@ class LotReportJson(BaseModel):
     tiers: list[TierJson]
     tolerances: list[Tolerance]
     spread: Spread
+    near: Lowered
 
 
 @router.get("/api/v1/station/batches/{ref}/report", dependencies=_ALLOWED)

@@ -22,6 +22,7 @@ from grading.errors import (
     SecondPersonError,
     StillRunningError,
 )
+from grading.grade import caution_fen
 from grading.line.belt import LineSetup, Passed
 from grading.lot_report import lot_report
 from grading.models import Batch, Fruit
@@ -294,6 +295,22 @@ def test_near_a_limit_a_record_says_what_the_price_book_says(
     better = canonical(told | {"verdict": told["verdict"] | {"tier": lowered.verdict.candidates[0]}})
     with pytest.raises(FruitRefusedError, match="not what its measures come to"):
         count(db, files, ref, [Delivered(2, now, files.put(better))], now)
+
+
+def test_the_lot_report_counts_what_was_given_the_lower_tier_and_what_it_cost(
+    db: Database, files: FileStore, ref: str, now: datetime, worker: Actor
+) -> None:
+    fruit = belts.passed(1, 10)
+    near = [each for each in fruit if each.verdict.is_near]
+    count(db, files, ref, delivered(files, fruit, now), now)
+    with db.read() as session:
+        told = lot_report(session, files, ref).near
+    assert told.fruits == len(near) > 0
+    assert told.value_fen == sum(caution_fen(each.verdict, SETUP.tariff, each.mass_g) for each in near)
+    with db.write() as session:
+        rows = session.exec(select(Fruit).where(Fruit.number == near[0].number)).all()
+        station.judge(session, files, rows[0].id, rows[0].nominal_tier, worker, now=now)
+        assert lot_report(session, files, ref).near.fruits == len(near) - 1, "a person has decided"
 
 
 def test_a_weighed_fruit_counts_with_the_scales_grams(db: Database, files: FileStore, ref: str, now: datetime) -> None:
