@@ -3,13 +3,13 @@
 Its fruit are drawn, every picture says SAMPLE, and what is graded is delivered to a demonstration only.
 """
 
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from grading.errors import SourceError
+from grading.line.files import PlayedSource
 from grading.line.sources import Shot, SourceState
 from grading.profile import CameraProfile
 from grading.rendering import Belt, Camera
@@ -19,12 +19,11 @@ SCHEME: Final = "rendered:"
 _NUMBERS: Final = ("seed", "lanes", "fruit_per_s", "speed_mm_s", "fps", "fruit")
 
 
-class RenderedSource:
+class RenderedSource(PlayedSource):
     """A drawn belt as a camera: at its own pace or slower, never faster."""
 
     def __init__(self, text: str, clock: Clock) -> None:
         """`rendered:` may be followed by `?seed=1&kind=mango&fruit_per_s=6`. Raises SourceError."""
-        self._clock, self._closed, self._state = clock, threading.Event(), SourceState.WAITING
         options = dict(parse_qsl(text.removeprefix(SCHEME).removeprefix("?"), keep_blank_values=True))
         unknown = sorted(set(options) - {*_NUMBERS, "kind"})
         if unknown:
@@ -35,29 +34,10 @@ class RenderedSource:
             raise SourceError(text, "a number is none") from error
         # Slow enough for people to follow, and for a small machine that also draws what it looks at.
         chosen: dict[str, Any] = {"seed": 7, "lanes": 2, "fruit_per_s": 6, "speed_mm_s": 300, "fps": 12, **numbers}
-        self.name = f"{SCHEME} {options.get('kind', 'mango')}"
+        super().__init__(f"{SCHEME} {options.get('kind', 'mango')}")
+        self._clock = clock
         self._belt = Belt(kind=options.get("kind", "mango"), **chosen)
         self._fps = self._belt.fps
-
-    @property
-    def state(self) -> SourceState:
-        """Running until it ends or is closed."""
-        return self._state
-
-    @property
-    def dropped(self) -> int:
-        """None: it waits."""
-        return 0
-
-    @property
-    def skipped(self) -> Mapping[str, int]:
-        """None."""
-        return {}
-
-    @property
-    def trouble(self) -> str:
-        """None."""
-        return ""
 
     def shots(self) -> Iterator[Shot]:
         """Yield drawn frames."""
@@ -70,10 +50,6 @@ class RenderedSource:
             now = self._clock.now()
             yield Shot(rendered.pixels, rendered.number, rendered.at_s, now, rendered.belt_um)
         self._state = SourceState.ENDED
-
-    def close(self) -> None:
-        """Stop drawing."""
-        self._closed.set()
 
 
 def rendered_profile() -> CameraProfile:

@@ -22,21 +22,14 @@ Stamped = tuple[float, Pixels | CannotGradeError]
 """Seconds since the start, and the picture or why it is none."""
 
 
-class FileSource:
-    """A recording: every picture of it, at the reader's pace or its own. `at_s` is the recording's time from 0."""
+class PlayedSource:
+    """What every recording says of itself, a drawn one too: none of its shots is ever left out."""
 
-    def __init__(
-        self,
-        name: str,
-        played: Callable[[], Iterator[Stamped]],
-        settings: SourceSettings,
-        encoder: Encoder | None,
-        clock: Clock,
-    ) -> None:
-        self._name, self._played, self._settings = name, played, settings
-        self._encoder, self._clock = encoder, clock
-        self._state, self._trouble, self._skipped = SourceState.WAITING, "", Counter[str]()
-        self._closed = threading.Event()
+    dropped: Final = 0
+
+    def __init__(self, name: str) -> None:
+        self._name, self._state, self._trouble = name, SourceState.WAITING, ""
+        self._skipped, self._closed = Counter[str](), threading.Event()
 
     @property
     def name(self) -> str:
@@ -49,11 +42,6 @@ class FileSource:
         return self._state
 
     @property
-    def dropped(self) -> int:
-        """Nothing of a recording is ever left out."""
-        return 0
-
-    @property
     def skipped(self) -> Mapping[str, int]:
         """How many pictures could not be used, by reason."""
         return dict(self._skipped)
@@ -62,6 +50,27 @@ class FileSource:
     def trouble(self) -> str:
         """What went wrong last, or nothing."""
         return self._trouble
+
+    def close(self) -> None:
+        """Stop; calling twice is safe."""
+        self._closed.set()
+        self._state = SourceState.ENDED
+
+
+class FileSource(PlayedSource):
+    """A recording: every picture of it, at the reader's pace or its own. `at_s` is the recording's time from 0."""
+
+    def __init__(
+        self,
+        name: str,
+        played: Callable[[], Iterator[Stamped]],
+        settings: SourceSettings,
+        encoder: Encoder | None,
+        clock: Clock,
+    ) -> None:
+        super().__init__(name)
+        self._played, self._settings = played, settings
+        self._encoder, self._clock = encoder, clock
 
     def shots(self) -> Iterator[Shot]:
         """Yield the recording's shots; once."""
@@ -98,11 +107,6 @@ class FileSource:
             yield from self._played()
         except (SourceError, OSError, cv2.error) as error:
             self._trouble = str(error)
-
-    def close(self) -> None:
-        """Stop; calling twice is safe."""
-        self._closed.set()
-        self._state = SourceState.ENDED
 
 
 def video(path: Path, settings: SourceSettings) -> Callable[[], Iterator[Stamped]]:
