@@ -267,7 +267,7 @@ def _settings(home: Path, base: Settings) -> dict[str, str]:
         "GUOYUAN_HOST": "127.0.0.1",
         "GUOYUAN_PORT": str(port),
         "GUOYUAN_PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "GUOYUAN_MQTT_PORT": str(free_port(1883)),
+        "GUOYUAN_MQTT_PORT": str(free_port(base.mqtt_port)),
         "GUOYUAN_TIME_ZONE": str(actors.FARM_ZONE),
         "GUOYUAN_PUBLISH_AFTER_S": "2",
         "GUOYUAN_ANCHOR_AFTER_S": "5",

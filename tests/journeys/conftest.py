@@ -16,6 +16,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from api.deploy.services import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 _SERVICES = {
     "GUOYUAN_DATABASE_URL": "GUOYUAN_TEST_POSTGRES",
@@ -169,6 +171,8 @@ def _flip(data: bytes) -> bytes:
 def make_play(home: Path, profile: str, arguments: list[str]) -> Play:
     env = {name: value for name, value in os.environ.items() if not name.startswith("GUOYUAN_")}
     env["GUOYUAN_HOME"] = str(home)
+    # A day that is killed comes back to the ports it had: no other day, in another part of the tests, may take them.
+    env |= {"GUOYUAN_PORT": str(free_port()), "GUOYUAN_MQTT_PORT": str(free_port())}
     if profile == "services":
         missing = [name for name in _SERVICES.values() if not os.environ.get(name)]
         if missing:
