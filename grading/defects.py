@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 NO_DEFECTS: Final = ("stem", "calyx")
 KINDS: Final = ("stem", "calyx", "scab", "bruise", "russet", "rot", "cut", "sap-burn", "mark")
 """What the network tells apart; `mark` is a defect whose kind nobody said."""
-LEAST_END_PERMILLE: Final = 250
+LEAST_END_PERMILLE: Final = 200
 """From this score on, what looks like a stem or a calyx is taken for one."""
 _GREY: Final = 114
 _LEAST_PERMILLE: Final = 15
