@@ -132,6 +132,33 @@ def test_a_running_line_shows_its_counters_lanes_rate_and_live_picture(stand: St
     expect(page.locator(".pace-now")).to_contain_text("1,333")
 
 
+def test_fruit_that_missed_their_lane_are_listed_with_where_they_lie_and_why(stand: Stand, panel: BrowserContext):
+    stand.state = SCENES["astray"]
+    page = console(panel)
+    page.get_by_role("button", name="23 fruit missed their lane").click()
+    listed = page.locator(".astray-list li")
+    expect(listed).to_have_count(5)
+    expect(listed.first).to_contain_text("Fruit 9701")
+    expect(listed.first).to_contain_text("Reject lane")
+    expect(listed.first).to_contain_text("the sorter did not answer")
+    expect(listed.nth(2)).to_contain_text("nobody knows where")
+    expect(page.get_by_role("dialog")).to_contain_text("Only the newest 5 are listed")
+
+
+def test_frames_left_out_are_told_while_it_happens_and_in_sum_afterwards(stand: Stand, panel: BrowserContext):
+    """One time in three looked at for ten seconds; then well again, and the sum stays on the sheet."""
+    stand.state = running()
+    page = console(panel)
+    camera = page.locator(".cell-camera")
+    expect(camera).to_contain_text("30 fps")
+    page.wait_for_timeout(5500)
+    stand.state = running() | {"source": running()["source"] | {"dropped": 200, "skipped": 7}}
+    expect(camera).to_contain_text("% missed")
+    assert camera.get_attribute("data-how") == "wait"
+    page.locator("#system").click()
+    expect(page.locator(".sheet")).to_contain_text("200 frames came too fast to look at · 7 broken frames")
+
+
 SAID = [
     ("idle", "#side", "Scan a crate to start"),
     ("running", "#side", "No doubtful fruit"),
@@ -148,6 +175,11 @@ SAID = [
     ("camera-lost", "#veil", "Camera lost since"),
     ("camera-lost", ".caption", "Not live"),
     ("outputs-lost", ".cell-outputs", "modbus lost"),
+    ("astray", ".cell-delivery", "no server"),
+    ("astray", ".sums", "Near a limit−¥1542.80812"),  # noqa: RUF001  # a minus
+    ("astray", ".sums", "Weighed9,650"),
+    ("astray", ".astray", "23 fruit missed their lane"),
+    ("astray", ".passed-astray", "Reject lane"),
     ("many", ".chips", "Disk is filling up"),
 ]
 

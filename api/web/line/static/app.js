@@ -54,7 +54,7 @@ function draw() {
       batch?.crop,
       batch?.variety,
       batch?.standard,
-      fpsOf(),
+      cameraText(),
       state.source.state,
       state.calibration,
       state.delivery,
@@ -81,6 +81,40 @@ function draw() {
 
 const fpsOf = () => Math.round(state.source.fps);
 
+const LEFT_OUT_MS = 60_000;
+const LEFT_OUT_TOLD = 0.02;
+/** @type {{at: number, frames: number}[]} */
+let left_out = [];
+
+/** Frames that were not looked at since the line began: too many at once, or unusable. */
+const leftOut = () => (state.source.dropped ?? 0) + (state.source.skipped ?? 0);
+
+/** Remembers how many were left out, to tell the share of the last minute. */
+function remember() {
+  const at = Date.parse(state.as_of);
+  left_out = left_out.filter((each) => at - each.at < LEFT_OUT_MS && each.at <= at && each.frames <= leftOut());
+  left_out.push({ at, frames: leftOut() });
+}
+
+/** The share of the last minute's frames that were left out, where it is worth telling; 0 otherwise. */
+function shareLeftOut() {
+  const first = left_out[0];
+  const span_s = first ? (Date.parse(state.as_of) - first.at) / 1000 : 0;
+  if (!first || span_s < 5) return 0;
+  const frames = leftOut() - first.frames;
+  const share = frames / Math.max(1, frames + state.source.fps * span_s);
+  return share < LEFT_OUT_TOLD ? 0 : share;
+}
+
+/** What the camera sends, and how much of it is left out. */
+function cameraText() {
+  const { source } = state;
+  if (source.state !== "running") return t(`line.js.source.${source.state}`);
+  const fps = t("line.js.fps", { fps: formatNumber(fpsOf()) });
+  const share = shareLeftOut();
+  return share ? t("line.js.left_out.share", { fps, percent: Math.round(share * 100) }) : fps;
+}
+
 function cells() {
   const { batch, source, calibration, delivery, outputs } = state;
   const lost = outputs.filter((each) => each.state === "lost");
@@ -92,10 +126,8 @@ function cells() {
     cell(
       "camera",
       t("line.js.top.camera"),
-      source.state === "running"
-        ? t("line.js.fps", { fps: formatNumber(fpsOf()) })
-        : t(`line.js.source.${source.state}`),
-      source.state === "running" ? "good" : source.state === "lost" ? "bad" : "wait",
+      cameraText(),
+      source.state === "running" ? (shareLeftOut() ? "wait" : "good") : source.state === "lost" ? "bad" : "wait",
       "camera",
     ),
     cell(
@@ -247,7 +279,17 @@ function system() {
       /** @type {[string, string][]} */
       const rows = [
         [t("line.js.system.line"), [state.line, state.house].filter(Boolean).join(" · ")],
-        [t("line.js.top.camera"), `${source.name} · ${t(`line.js.source.${source.state}`)}`],
+        [
+          t("line.js.top.camera"),
+          [
+            source.name,
+            t(`line.js.source.${source.state}`),
+            source.dropped ? t("line.js.left_out.dropped", { n: formatNumber(source.dropped) }) : "",
+            source.skipped ? t("line.js.left_out.skipped", { n: formatNumber(source.skipped) }) : "",
+          ]
+            .filter(Boolean)
+            .join(" · "),
+        ],
         [
           t("line.js.top.calibration"),
           [
@@ -312,6 +354,7 @@ follow(
   (now) => {
     state = now;
     ahead_ms = Date.parse(now.as_of) - Date.now();
+    remember();
     takeQueue(now, true);
     draw();
   },

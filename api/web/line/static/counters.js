@@ -59,6 +59,9 @@ export function showCounters(state) {
       batch.mass_g,
       batch.doubtful,
       batch.rejected,
+      batch.weighed,
+      batch.near,
+      batch.lost,
       points,
       rates.points.at(-1),
     ],
@@ -149,20 +152,56 @@ function pace(batch, now) {
       el("div", {}, el("dt", {}, t("line.js.pace.fruit")), el("dd", {}, formatNumber(batch.fruit))),
       el("div", {}, el("dt", {}, t("line.js.pace.doubtful")), el("dd", {}, formatNumber(batch.doubtful))),
       el("div", {}, el("dt", {}, t("line.js.pace.rejected")), el("dd", {}, formatNumber(batch.rejected))),
+      batch.weighed
+        ? el("div", {}, el("dt", {}, t("line.js.pace.weighed")), el("dd", {}, formatNumber(batch.weighed)))
+        : null,
+      batch.near?.fruit
+        ? el(
+            "div",
+            { title: t("line.js.pace.near.why") },
+            el("dt", {}, t("line.js.pace.near")),
+            el("dd", {}, el("small", {}, `−${formatYuan(batch.near.fen)}`), formatNumber(batch.near.fruit)),
+          )
+        : null,
     ),
-    ...(batch.near?.fruit
-      ? [
-          el(
-            "p",
-            { class: "num near" },
-            t("line.js.pace.near", { n: formatNumber(batch.near.fruit), price: formatYuan(batch.near.fen) }),
-          ),
-        ]
-      : []),
+    ...(batch.lost?.fruit ? [astray(batch.lost)] : []),
     batch.received_g
       ? filled(batch)
       : el("p", { class: "num filled" }, t("line.js.pace.seen", { mass: formatCrates(batch.mass_g) })),
   ];
+}
+
+/**
+ * Fruit whose lane command came to nothing: how many, and which, where they lie and why behind a press.
+ * @param {NonNullable<Batch["lost"]>} lost
+ */
+function astray(lost) {
+  const text = t("line.js.astray", { n: formatNumber(lost.fruit) });
+  return button(
+    text,
+    () =>
+      ask(text, () => [
+        el("p", {}, t("line.js.astray.body")),
+        el(
+          "ul",
+          { class: "astray-list" },
+          ...lost.last.map((each) =>
+            el(
+              "li",
+              {},
+              mark(each.tier, "", each.tier),
+              el("b", { class: "num" }, t("line.js.judge.fruit", { n: each.number })),
+              el("span", { class: "num" }, each.lane === null ? t("line.js.astray.nowhere") : laneText(each.lane)),
+              el("p", {}, words(each.why)),
+            ),
+          ),
+        ),
+        lost.fruit > lost.last.length
+          ? el("p", { class: "quiet" }, t("line.js.astray.newest", { n: lost.last.length }))
+          : null,
+      ]),
+    { kind: "push-line astray", icon: "warn" },
+  );
 }
 
 /** How much of what was received has passed. @param {Batch} batch */
@@ -264,7 +303,7 @@ function passed(fruit, state) {
     "button",
     {
       type: "button",
-      class: "passed",
+      class: `passed${fruit.lost ? " passed-astray" : ""}`,
       "data-tier": fruit.tier,
       "aria-label": `${t("line.js.judge.fruit", { n: fruit.number })} · ${name}`,
     },
