@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlmodel import SQLModel, col, select
 
 from ledger.epcis.profile import house_problems
@@ -15,6 +16,10 @@ from ledger.models import Entry
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("GUOYUAN_SHARED", ROOT.parent / "shared"))
+
+# How long an example takes says how busy the machine is, not what the code does.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

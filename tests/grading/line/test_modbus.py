@@ -516,7 +516,9 @@ def test_a_device_without_our_map_is_never_written_to() -> None:
         server.stop()
 
 
-def test_a_second_line_on_the_same_plc_writes_nothing_until_the_first_has_left() -> None:
+def test_a_second_line_on_the_same_plc_writes_nothing_until_the_first_has_left(monkeypatch) -> None:
+    monkeypatch.setattr(modbus, "SHARED_S", 0.3)
+    monkeypatch.setattr(modbus, "MAX_RETRY_S", 0.5)
     with line() as running:
         second = ModbusOutputs(Address("127.0.0.1", running.server.port), lanes(), running, poll_s=0.01)
         second.start()
