@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from api.i18n import Speech
 from grading.grade import DOUBTFUL
-from grading.lot_report import Bar, LotReport, Spread, TierBar, Tolerance
+from grading.lot_report import Bar, LotReport, Lowered, Spread, TierBar, Tolerance
 from grading.standard import CULL, Text
 from ledger.kernel.ids import parse_digital_link
 from orders.fonts import BOLD, REGULAR
@@ -159,6 +159,8 @@ def _blocks(report: LotReport, speech: Speech, *, now: datetime, is_sample: bool
         yield _Block(8, 8, (_Words(_LEFT, 5, 12, sheet.say("none"), _QUIET),))
     else:
         yield from sheet.tiers(report.tiers)
+        if report.near.fruits:
+            yield sheet.near(report.near)
         yield from sheet.tolerances(report.tolerances)
         if report.spread.bins:
             yield sheet.spread(report.spread)
@@ -238,6 +240,10 @@ class _Sheet:
         for row, tier in enumerate(tiers):
             made = _Block(8.6, 0, tuple(self._tier(tier)))
             yield made if row else _under(title, made)
+
+    def near(self, near: Lowered) -> _Block:
+        told = self.say("near_note", n=self.speech.number(near.fruits), sum=self.speech.yuan(near.value_fen))
+        return _Block(5, 1, (_fit(_LEFT + 8.4, 3.6, 8.5, told, _ROOM - 8.4, ink=_QUIET),))
 
     def _tier(self, tier: TierBar) -> Iterator[_Mark]:
         bar = tier.bar

@@ -16,7 +16,7 @@ from api import lot_sheet
 from api.i18n import WEB, Speech, speech
 from api.lot_sheet import HEIGHT_MM, PNG_WIDTH, WIDTH_MM, lot_pdf, lot_png
 from grading.agreement import Interval, wilson
-from grading.lot_report import Bar, Bin, LotReport, SizeStart, Spread, TierBar, Tolerance
+from grading.lot_report import Bar, Bin, LotReport, Lowered, SizeStart, Spread, TierBar, Tolerance
 from grading.standard import Text, shipped_standards, standard_for
 from orders.fonts.build import REPORT
 
@@ -57,6 +57,7 @@ def report(fruits: int = 5218, *, sizes: Sequence[str] = ("A", "B", "C", "C+"), 
         sizes=tuple(bar(code, code, code, fruits // len(sizes), fruits) for code in sizes),
         tiers=tuple(TierBar(bar(*tier, fruits), tier[3] * 690) for tier in tiers),
         tolerances=tolerances if fruits else (),
+        near=Lowered(fruits // 10, fruits * 12),
         spread=Spread(
             "mass_g",
             25,
@@ -85,13 +86,15 @@ def closed_up(text: str) -> str:
         (
             ZH,
             ["批次报告", "已结束 11 月 22 日 17:00", "芒果 · 食品法典", "A 果", "等外品", "符合", "超出", "估重分布",
-             "2,609 果中 310 果不合格", "尚未与检验员的判定核对", "示例", "H261122-7", "¥36004.20"],
+             "2,609 果中 310 果不合格", "尚未与检验员的判定核对", "521 果离界限太近",
+             "示例", "H261122-7", "¥36004.20"],
             ["Lot report", "Mangoes", "not met"],
         ),
         (
             EN,
             ["Lot report", "closed 22 Nov 17:00", "Mangoes, Codex Stan", "Tier A", "cull", "not met", "SAMPLE",
-             "310 of 2,609 fruit missed", "have not been checked against inspectors", "Fruit by estimated mass"],
+             "310 of 2,609 fruit missed", "they would have brought ¥626.16 more",
+             "have not been checked against inspectors", "Fruit by estimated mass"],
             ["批次", "芒果", "示例"],
         ),
     ],
