@@ -49,7 +49,6 @@ else
 endif
 ifneq ($(NPM),)
 	@node --test tests/web/
-	@cd contracts && node_modules/.bin/forge test
 endif
 
 check: setup-dev  ## format, lint, types, imports, contract bytecode, pages
