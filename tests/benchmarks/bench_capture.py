@@ -6,19 +6,17 @@
 GUOYUAN_TEST_POSTGRES names a server to measure too.
 """
 
-import os
 import statistics
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 
+from tests.databases import postgres_url
 from tests.serving import served_apart
 from tests.simulators.partner import documents
 
@@ -33,14 +31,8 @@ def database(kind: str) -> Iterator[str]:
     if kind == "sqlite":
         yield ""
         return
-    admin = os.environ.get("GUOYUAN_TEST_POSTGRES")
-    if not admin:
-        pytest.skip("GUOYUAN_TEST_POSTGRES names no PostgreSQL server")
-    name = f"bench_{uuid.uuid4().hex}"
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        yield admin.rpartition("/")[0] + f"/{name}"
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with postgres_url() as url:
+        yield url
 
 
 def post_all(address: str, token: str, bodies: list[bytes], clients: int) -> tuple[float, list[float]]:

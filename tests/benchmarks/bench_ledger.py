@@ -9,20 +9,18 @@ Each prints what it measured and the baseline of the same run. GUOYUAN_TEST_POST
 import json
 import os
 import random
-import secrets
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pymerkle
 import pytest
-from sqlalchemy import create_engine, text
-from sqlmodel import Session, SQLModel, select
+from sqlalchemy import text
+from sqlmodel import Session, select
 
 from ledger import log, merkle, tree
 from ledger.bundle import prove
@@ -33,6 +31,7 @@ from ledger.kernel.database import Database
 from ledger.models import Entry
 from ledger.proof import verify
 from ledger.trace import history
+from tests.databases import each_kind
 from tests.simulators.orchard import PACK, golden_events, noise, windows
 
 pytestmark = pytest.mark.benchmark
@@ -43,30 +42,6 @@ RECORDED = 20_000
 BATCH = 1000
 LEAVES = 100_000
 SIGNER = LogSigner("guoyuan.example/benchmark-log", bytes(32))
-
-
-@contextmanager
-def database(kind: str, folder: Path) -> Iterator[Database]:
-    """An empty database of a kind."""
-    if kind == "sqlite":
-        db = Database(f"sqlite:///{folder / 'bench.db'}")
-        SQLModel.metadata.create_all(db.engine)
-        yield db
-        db.dispose()
-        return
-    url = os.environ.get("GUOYUAN_TEST_POSTGRES", "").replace("postgresql://", "postgresql+psycopg://", 1)
-    if not url:
-        pytest.skip("GUOYUAN_TEST_POSTGRES names no PostgreSQL server")
-    schema, admin = f"bench_{secrets.token_hex(6)}", create_engine(url)
-    with admin.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    db = Database(f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}")
-    SQLModel.metadata.create_all(db.engine)
-    yield db
-    db.dispose()
-    with admin.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    admin.dispose()
 
 
 def median_us(work: Callable[[], object], times: int = 200) -> float:
@@ -117,7 +92,7 @@ def _rate(
 ) -> tuple[float, float]:
     """Events per second and microseconds of processor time for each, in transactions of BATCH, from empty."""
     folder.mkdir()
-    with database(kind, folder) as db:
+    with each_kind(kind, folder) as db:
         began, spent = time.perf_counter(), _processor_s(db)
         for start in range(0, RECORDED, BATCH):
             with db.write() as session:
@@ -146,7 +121,7 @@ def _renamed(event: Event, number: int) -> Event:
 def test_inclusion_proof_from_the_database(kind: str, tmp_path: Path) -> None:
     leaves = [i.to_bytes(8, "big") for i in range(LEAVES)]
     dice = random.Random(1)
-    with database(kind, tmp_path) as db:
+    with each_kind(kind, tmp_path) as db:
         with db.write() as session:
             tree.append(session, 0, [merkle.leaf_hash(leaf) for leaf in leaves])
         with db.read() as session:
@@ -170,7 +145,7 @@ def test_history_of_two_hundred_events(kind: str, tmp_path: Path) -> None:
     around = noise(LEAVES // 2)
     golden = golden_events()
     events = [*around[: LEAVES // 4], *golden[:30], *windows(168), *golden[30:], *around[LEAVES // 4 :]]
-    with database(kind, tmp_path) as db:
+    with each_kind(kind, tmp_path) as db:
         for start in range(0, len(events), 5000):
             with db.write() as session:
                 log.record_all(session, events[start : start + 5000], now=NOW)

@@ -5,7 +5,6 @@ in one transaction and writes in the next; the locking way takes SELECT ... FOR 
 Both keep a unique order line, as ours does; only ours also keeps the raw message and its answer.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,16 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, insert, make_url, text, update
-from sqlmodel import SQLModel, select
+from sqlalchemy import insert, update
+from sqlmodel import select
 
-from ledger.kernel.database import Database
 from orders import sales
 from orders.channels import PaidOrder
 from orders.models import SalesLine, TierStock
+from tests.databases import each_kind
 from tests.orders.conftest import Farm
 
 pytestmark = pytest.mark.benchmark
@@ -35,32 +33,10 @@ BATCH = 32
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def farm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Farm]:
-    if request.param == "sqlite":
-        farm = _farm(Database(f"sqlite:///{tmp_path / 'bench.db'}"))
+    with each_kind(request.param, tmp_path, pool_size=20) as database:
+        farm = Farm(database, datetime(2026, 4, 18, 3, 5, tzinfo=UTC))
+        farm.register()
         yield farm
-        farm.db.dispose()
-        return
-    server = os.environ.get("GUOYUAN_TEST_POSTGRES")
-    if not server:
-        pytest.skip("GUOYUAN_TEST_POSTGRES names no server")
-    url = make_url(server.replace("postgresql://", "postgresql+psycopg://", 1))
-    name = f"bench_{uuid4().hex[:12]}"
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    farm = _farm(Database(url.set(database=name).render_as_string(hide_password=False), pool_size=20))
-    yield farm
-    farm.db.dispose()
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name}"))
-    admin.dispose()
-
-
-def _farm(db: Database) -> Farm:
-    SQLModel.metadata.create_all(db.engine)
-    farm = Farm(db, datetime(2026, 4, 18, 3, 5, tzinfo=UTC))
-    farm.register()
-    return farm
 
 
 def _line(session, message: PaidOrder, state: str) -> None:
