@@ -7,6 +7,7 @@ the same picture always gives the same verdict.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 import cv2
@@ -229,9 +230,16 @@ def _shares(skin: Floats, bands: Sequence[Band]) -> tuple[tuple[str, int], ...]:
         past = hue - band.hue_from
         # The angle above the band's beginning, 0 to 360; written so because remainders are slow.
         within = past - 360 * np.floor(past / 360) < band.hue_to - band.hue_from
-        within &= (chroma >= band.least_chroma) & (chroma < band.most_chroma)
-        within &= (light >= band.least_light) & (light < band.most_light)
-        shares.append((band.name, round(1000 * int(within.sum()) / len(within))))
+        for values, least, most, largest in (
+            (chroma, band.least_chroma, band.most_chroma, 200),
+            (light, band.least_light, band.most_light, 100),
+        ):
+            # Most bands leave these open, and what every pixel is need not be asked.
+            if least > 0:
+                within &= values >= least
+            if most < largest:
+                within &= values < most
+        shares.append((band.name, round(1000 * np.count_nonzero(within) / len(within))))
     return tuple(sorted(shares))
 
 
@@ -370,8 +378,13 @@ _Y_POWERS: Final = (0, 0, 1, 0, 1, 2, 0, 1, 2, 3)
 
 def _surface(of: Floats, shape: tuple[int, ...]) -> Floats:
     """Return the cubic surface with these factors over a whole box."""
-    x, y = _unit(np.arange(shape[1]), np.arange(shape[0]), shape)
     factors = np.zeros((4, 4))
     factors[_Y_POWERS, _X_POWERS] = of
-    surface = np.vander(y, 4, increasing=True) @ factors @ np.vander(x, 4, increasing=True).T
-    return np.asarray(surface.astype(np.float32))
+    return np.asarray((_powers(shape[0]).T @ factors @ _powers(shape[1])).astype(np.float32))
+
+
+@lru_cache(maxsize=1024)
+def _powers(size: int) -> Floats:
+    """Return the powers, 0 to 3, of the places along a side of a box: few sides come again and again."""
+    along, _ = _unit(np.arange(size), np.arange(1), (1, size))
+    return np.vander(along, 4, increasing=True).T.copy()

@@ -299,7 +299,7 @@ class Line:
             return
         self._since_network = 0
         try:
-            finds = self.setup.learned.detect(pixels)
+            fruit = self.setup.learned.boxes(pixels)
         except ModelFileError:
             return  # a network that cannot be run has seen nobody: they go to a person, and the line goes on
         for sight in step.sights:
@@ -307,7 +307,7 @@ class Line:
                 kept = self._of(sight.track)
                 blob = found.blobs[sight.blob]
                 corners = (blob.left, blob.top, blob.right, blob.bottom)
-                alike = any(box_overlap(each.corners, corners) >= _SAME for each in finds)
+                alike = any(box_overlap(each, corners) >= _SAME for each in fruit)
                 kept.network_saw += alike
                 kept.network_missed += not alike
 

@@ -301,14 +301,17 @@ class Tracker:
         tracks = self._tracks
         if not tracks or not len(seen.start):
             return [], {}
-        cost = self._costs(tracks, seen, moved)
+        unlike = _unlike(tracks, seen)
+        cost = self._costs(tracks, seen, moved, unlike)
         pairs: list[tuple[Track, int]] = []
         free_t, free_b = set(range(len(tracks))), set(range(len(seen.start)))
         self._take(cost, 1.0, free_t, free_b, pairs)
         # What did not move as the belt did: stood still, slipped, or rolled back.
         late = {i for i in free_t if tracks[i].missed <= 2 + skipped and not tracks[i].is_merged}
         if late and free_b and 1 < abs(moved) < self.length / 2:
-            self._take(self._stray_costs(tracks, seen, moved, late, free_b), 1.0, free_t, free_b, pairs)
+            self._take(
+                self._stray_costs(tracks, seen, moved, unlike, late=late, free_b=free_b), 1.0, free_t, free_b, pairs
+            )
         return pairs, self._merged(seen, moved, [tracks[i] for i in sorted(free_t)], pairs, free_b)
 
     def _take(
@@ -323,7 +326,7 @@ class Tracker:
                 free_b.discard(j)
                 pairs.append((self._tracks[i], j))
 
-    def _costs(self, tracks: Sequence[Track], seen: _Seen, moved: float) -> Array:
+    def _costs(self, tracks: Sequence[Track], seen: _Seen, moved: float, unlike: Array) -> Array:
         off = _offsets(tracks, seen, moved, self.length)
         half = np.array([max(t.along, t.across) for t in tracks])[:, None]
         missed = np.array([t.missed for t in tracks])[:, None]
@@ -331,11 +334,10 @@ class Tracker:
         gate_s = (2 * _GATE * half + _SLIP * abs(moved)) * room
         gate_c = 2 * _GATE * half * room
         across = seen.c[None, :] - np.array([t.c for t in tracks])[:, None]
-        looks = _unlike(tracks, seen)
-        return np.asarray((off / gate_s) ** 2 + (across / gate_c) ** 2 + 0.25 * np.minimum(looks, 2.0))
+        return np.asarray((off / gate_s) ** 2 + (across / gate_c) ** 2 + 0.25 * np.minimum(unlike, 2.0))
 
     def _stray_costs(
-        self, tracks: Sequence[Track], seen: _Seen, moved: float, late: set[int], free_b: set[int]
+        self, tracks: Sequence[Track], seen: _Seen, moved: float, unlike: Array, *, late: set[int], free_b: set[int]
     ) -> Array:
         """Return costs for things anywhere between where they were and where the belt went, by their looks."""
         middle = (seen.start + seen.end) / 2
@@ -343,7 +345,7 @@ class Tracker:
         half = np.array([max(t.along, t.across) for t in tracks])[:, None]
         low, high = s + min(0.0, moved) - half, s + max(0.0, moved) + half
         outside = np.maximum(0, np.maximum(low - middle[None, :], middle[None, :] - high))
-        cost = (outside / (0.5 * half)) ** 2 + ((seen.c[None, :] - c) / half) ** 2 + 0.6 * _unlike(tracks, seen)
+        cost = (outside / (0.5 * half)) ** 2 + ((seen.c[None, :] - c) / half) ** 2 + 0.6 * unlike
         cost[[i for i in range(len(tracks)) if i not in late], :] = np.inf
         cost[:, [j for j in range(len(middle)) if j not in free_b]] = np.inf
         # What comes in at the edge is new.
@@ -658,13 +660,19 @@ def _offsets(tracks: Sequence[Track], seen: _Seen, moved: float, length: float) 
     return np.asarray(off, dtype=np.float64)
 
 
+def _middle(rows: Array) -> Array:
+    """Return the median of every column; of a few rows that is five times as fast as numpy's."""
+    ordered = np.sort(rows, axis=0)
+    return np.asarray((ordered[(len(rows) - 1) // 2] + ordered[len(rows) // 2]) / 2)
+
+
 def _unlike(tracks: Sequence[Track], seen: _Seen) -> Array:
     """Return how different tracks and blobs look: 1 is a difference that speaks against them."""
     colour, now = np.stack([t.colour for t in tracks]), seen.colour
     if len(tracks) > 3 and len(now) > 3:
         # When the light changes, it changes for all.
-        colour, now = colour - np.median(colour, axis=0), now - np.median(now, axis=0)
-    apart = np.sqrt(((colour[:, None, :] - now[None, :, :]) ** 2).sum(axis=2)) / _COLOUR_SPREAD
+        colour, now = colour - _middle(colour), now - _middle(now)
+    apart = np.sqrt(sum(np.subtract.outer(colour[:, k], now[:, k]) ** 2 for k in range(3))) / _COLOUR_SPREAD
     area = np.array([t.area for t in tracks])[:, None]
     ratio = np.abs(np.log(np.maximum(seen.area[None, :], 1.0) / np.maximum(area, 1.0))) / _AREA_SPREAD
     known = np.array([t.was_whole for t in tracks])[:, None] & seen.is_whole[None, :]

@@ -297,9 +297,10 @@ def _floats(lab: NDArray[np.uint8]) -> NDArray[np.float32]:
     darkness of a mark.
     """
     planes = np.empty((3, *lab.shape[:2]), np.float32)
-    np.multiply(lab[..., 0], np.float32(100 / 255), out=planes[0])
-    np.subtract(lab[..., 1], np.float32(128), out=planes[1])
-    np.subtract(lab[..., 2], np.float32(128), out=planes[2])
+    light, a, b = cv2.split(lab)
+    np.multiply(light, np.float32(100 / 255), out=planes[0])
+    np.subtract(a, np.float32(128), out=planes[1])
+    np.subtract(b, np.float32(128), out=planes[2])
     return planes
 
 

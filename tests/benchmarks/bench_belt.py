@@ -53,7 +53,7 @@ class Stages:
             (belt_module, "cut", "crops to JPEG"),
             (belt_module, "measured", "views measured"),
             (belt_module, "judge", "fusion and verdict"),
-            (LearnedDetector, "detect", "network"),
+            (LearnedDetector, "boxes", "network"),
         ):
             patch.setattr(owner, name, self._timed(getattr(owner, name), stage))
 

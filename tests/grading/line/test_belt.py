@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from grading.detect import Detection
 from grading.errors import ModelFileError
 from grading.learned import LearnedDetector
 from grading.line.belt import Line, LineSetup, Passed
@@ -166,13 +165,10 @@ class Network:
         self.frames = {each.pixels.tobytes(): each for each in frames()}
         self.description = {"name": "told"}
 
-    def detect(self, pixels: Any, **_: Any) -> list[Detection]:
+    def boxes(self, pixels: Any) -> list[tuple[float, float, float, float]]:
         self.looks += 1
-        found = []
-        for each in self.frames[pixels.tobytes()].truth if self.sees else ():
-            x, y = each.box[:2]
-            found.append(Detection(x, y, each.part, np.zeros((0, 2), np.int32), 900, is_cut=False))
-        return found
+        found = [each.box for each in self.frames[pixels.tobytes()].truth] if self.sees else []
+        return [(x, y, x + w, y + h) for x, y, w, h in found]
 
 
 @pytest.mark.parametrize("sees", [True, False])
@@ -187,7 +183,7 @@ def test_what_only_colour_sees_goes_to_a_person(*, sees: bool) -> None:
 
 def test_a_network_that_fails_stops_no_line() -> None:
     class Broken(Network):
-        def detect(self, pixels: Any, **_: Any) -> list[Detection]:
+        def boxes(self, pixels: Any) -> list[tuple[float, float, float, float]]:
             raise ModelFileError(Path("fruit.onnx"), f"cannot be run on {pixels.shape}")
 
     passed = ran(frames()[:30], replace(SETUP, learned=cast("LearnedDetector", Broken(sees=True))))
