@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grading.camera import to_lab
 from grading.defects import KINDS, Defect, DefectModel, Found, shipped_model
 from grading.detect import ClassicalDetector, SeesDefects
 from grading.detectors import detector_described, detector_named
@@ -20,6 +21,9 @@ from grading.grade import grade
 from grading.learned import load_model
 from grading.look import DOUBTS, look
 from grading.measure import Mark, Measures, measure
+from grading.rendered_fruit import fruit
+from grading.rendering import Camera, Light, Placed, lowest_mm, rendered
+from grading.report import grade_files
 from grading.second_look import decides, look_again, without_ends
 from grading.standard import load_standard, load_tariff
 from ledger.canonical import canonical
@@ -215,3 +219,45 @@ def test_numbers_are_compared_only_where_the_standard_counts_marks(tmp_path: Pat
     told = look_again(pixels, mask, specks, model, standard=standard, tariff=tariff)
     assert told.network_mm2 == pytest.approx(specks.blemish_mm2, rel=0.4)
     assert told.is_doubted == (crop != "apple")
+
+
+def _from_above(kind: str, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """A sound drawn fruit whose stem leans towards the camera, cut to its box, and millimetres per pixel."""
+    body = fruit(kind, np.random.default_rng(seed), marks=[])
+    lean = 0.5
+    rotation = np.array([[1.0, 0, 0], [0, np.cos(lean), np.sin(lean)], [0, -np.sin(lean), np.cos(lean)]])
+    camera, ground = Camera(), np.full((480, 1280, 3), 0.25, np.float32)
+    placed = Placed(1, body, (0, 0, lowest_mm(body, rotation)), rotation)
+    shot = rendered(camera, [placed], Light(), ground, np.random.default_rng(2))
+    x, y, w, h = shot.truth[0].box
+    return np.ascontiguousarray(shot.pixels[y : y + h, x : x + w]), shot.truth[0].part, camera.mm_per_px
+
+
+def test_sound_apples_lose_their_class_to_colour_and_get_it_back() -> None:
+    apple, by_colour, again = load_standard("apple"), 0, 0
+    for seed in range(1, 9):
+        pixels, mask, mm = _from_above("apple", seed)
+        seen = measure(to_lab(pixels), mask, mm_per_px=mm, solid=apple.solid, bands=apple.bands)
+        left = look_again(pixels, mask, seen, shipped_model(), standard=apple, tariff=load_tariff()).measures
+        by_colour += seen.blemish_mm2 > 40
+        again += left.blemish_mm2 > 40
+    assert by_colour >= 4, "else there is nothing to leave out"
+    assert again <= 1
+
+
+@pytest.mark.shared
+def test_photographed_apples_that_no_network_was_trained_on_are_sound(shared: Path) -> None:
+    """Seen from above, with their hollow; colour alone gives none of them the best class."""
+    folder = shared / "images" / "ecust_fruit_coin" / "images"
+    names = [folder / f"{name}.jpg" for name in ("apple001T_1", "apple001T_2", "apple012T_1", "apple012T_2")]
+    apple = load_standard("apple")
+    told = {
+        again: [
+            fruit["class"]
+            for report in grade_files(names, standard=apple, detector=detector_named("automatic", looks_again=again))
+            for fruit in report["fruits"]
+        ]
+        for again in (True, False)
+    }
+    assert told[True] == ["extra"] * 4
+    assert told[False].count("extra") <= 1
