@@ -90,7 +90,7 @@ class Part:
                     self._out.write([self._name + line])
                 else:
                     held.append(self._name + line)
-                self.last_line = line.strip() or self.last_line
+                self.last_line = line.strip("= \n") or self.last_line
         self._out.write(held)
 
 

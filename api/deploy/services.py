@@ -32,6 +32,7 @@ import psycopg
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_S = 30.0
+_TIDYING_S = 60.0
 _TEST_NAMES = {
     "GUOYUAN_DATABASE_URL": "GUOYUAN_TEST_POSTGRES",
     "GUOYUAN_REDIS_URL": "GUOYUAN_TEST_REDIS",
@@ -225,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--volatile", action="store_true", help="let PostgreSQL not wait for the disk")
     parser.add_argument("command", nargs="*", help="command to run; without one, wait for Ctrl-C")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         with Services(options.dir.resolve(), is_volatile=options.volatile) as services:
             if services.missing:
@@ -236,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             names = _TEST_NAMES if options.test else {name: name for name in _TEST_NAMES}
             env = {names[name]: value for name, value in services.env.items()}
             if options.command:
-                return subprocess.run(options.command, env={**os.environ, **env}, check=False).returncode  # noqa: S603
+                return run_to_its_end(options.command, {**os.environ, **env})
             for name, value in sorted(env.items()):
                 print(f"{name}={value}", flush=True)  # noqa: T201  # this is a command
             signal.pause()
@@ -248,8 +249,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def run_to_its_end(command: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run a command and return its exit code. Interrupted, it has a while to tidy up before its servers go."""
+    process = subprocess.Popen(command, env=dict(env))  # noqa: S603  # what the user asked for
+    try:
+        return process.wait()
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, _Terminated):  # Ctrl-C has reached the command too, a signal to us alone has not
+            process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(timeout=_TIDYING_S)
+        raise
+    finally:
+        process.kill()
+        process.wait()
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which reached us alone."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,21 @@ def kill_server(play: Play) -> bool:
     return False
 
 
+def kill_all(play: Play) -> None:
+    """The actors and the product die together, as in a power cut."""
+    assert play.process is not None
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(play.process.pid, signal.SIGKILL)
+    kill_server(play)
+    play.process.wait()
+
+
 @pytest.fixture
-def play(tmp_path: Path) -> Play:
-    return make_play(tmp_path / "home", "embedded", [])
+def play(tmp_path: Path) -> Iterator[Play]:
+    made = make_play(tmp_path / "home", "embedded", [])
+    yield made
+    if made.process is not None and made.process.poll() is None:  # where the test was interrupted
+        kill_all(made)
 
 
 def test_a_day_with_kills_ends_with_everything_that_was_acknowledged(play: Play) -> None:
@@ -48,11 +61,7 @@ def test_a_day_with_kills_ends_with_everything_that_was_acknowledged(play: Play)
         play.start(serve=False)
         assert play.process is not None
         time.sleep(draw.uniform(12, 16))
-        # The actors and the product die together, as in a power cut.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(play.process.pid, signal.SIGKILL)
-        kill_server(play)
-        play.process.wait()
+        kill_all(play)
     play.start(serve=False)
     summary = play.wait_for_summary()
     over.set()
