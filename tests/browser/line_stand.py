@@ -208,7 +208,7 @@ def scenes() -> dict[str, dict[str, Any]]:
         ],
     }
     astray["last"][1] |= {"lane": 0, "lost": why}
-    astray["delivery"] = {"state": "off", "waiting": 0, "delivered_at": None, "error": None}
+    astray["delivery"] = {"state": "off", "waiting": 9706, "delivered_at": None, "error": None}
     many = running(9)
     many["alarms"] = [
         alarm(*CAMERA_LOST),

@@ -175,7 +175,7 @@ SAID = [
     ("camera-lost", "#veil", "Camera lost since"),
     ("camera-lost", ".caption", "Not live"),
     ("outputs-lost", ".cell-outputs", "modbus lost"),
-    ("astray", ".cell-delivery", "no server"),
+    ("astray", ".cell-delivery", "no server, 9,706 kept here"),
     ("astray", ".sums", "Near a limit−¥1542.80812"),  # noqa: RUF001  # a minus
     ("astray", ".sums", "Weighed9,650"),
     ("astray", ".astray", "23 fruit missed their lane"),

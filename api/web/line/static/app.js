@@ -171,7 +171,7 @@ function untilText(iso) {
 function deliveryText() {
   const { state: how, waiting } = state.delivery;
   if (how === "up_to_date") return t("line.js.delivery.up_to_date");
-  if (how === "off") return t("line.js.delivery.off");
+  if (how === "off" && !waiting) return t("line.js.delivery.off");
   return t(`line.js.delivery.${how}.n`, { n: formatNumber(waiting) });
 }
 
