@@ -28,7 +28,8 @@ FORMAT = "guoyuan-fruit-record/4"
 FORMATS = ("guoyuan-fruit-record/1", "guoyuan-fruit-record/2", "guoyuan-fruit-record/3", FORMAT)
 """Every edition that is read and graded again. The first one has neither marks, bands nor an interval of the mass;
 the first two measure without regard to where in the picture a fruit lies, and doubt nothing; the third takes every
-fruit for one of the standard's, and caps for coins (`measure`, `look`, `calibrate`)."""
+fruit for one of the standard's, and caps for coins (`measure`, `look`, `calibrate`). Colours and marks are reckoned on
+fewer pixels since the fourth: of records before it, `regrade` tells the numbers that differ by that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ from ledger.kernel.files import ni_uri
 FORMAT: Final = "guoyuan-belt-record/2"
 FORMATS: Final = ("guoyuan-belt-record/1", FORMAT)
 """Every edition that is read and graded again."""
-_FINDER: Final = {"detector": "belt", "version": "v1", "measuring": EDITION}
+_FINDER: Final = {"detector": "belt", "version": "v2", "measuring": EDITION}
 """What measures the crops. It changes when the same crop may give other numbers."""
 
 
