@@ -54,6 +54,8 @@ _NEAR_SHARE: Final = 0.06
 _END_TO_END: Final = 0.72
 """Pieces of one banana lie end to end: together at least so long as both in a row. Two side by side have 0.6."""
 _SPECK_CELLS: Final = 6
+_SURE_TURNED_PERMILLE: Final = 300
+"""What is seen only with the picture turned round counts from this score on."""
 _LEAST_EDGE_SHARE: Final = 0.7
 _MOST_CONTACT: Final = 0.2
 """A round fruit that touches the picture's edge along this share of its width lacks a hundredth of it."""
@@ -173,7 +175,10 @@ class AutomaticDetector:
 
     def _finds(self, pixels: Pixels) -> list[Find]:
         if not self._last.of or self._last.of[0][0]() is not pixels:
-            self._last.of[:] = [(weakref.ref(pixels), _found(pixels, self.learned.model))]
+            finds = _found(pixels, self.learned.model)
+            if self.edition > 1:
+                finds = _completed(finds, pixels, self.learned.model)
+            self._last.of[:] = [(weakref.ref(pixels), finds)]
         return self._last.of[0][1]
 
     def _agreed(self, by_colour: list[Detection], by_learning: list[Detection]) -> list[Detection]:
@@ -260,6 +265,37 @@ def _found(pixels: Pixels, model: Model) -> list[Find]:
         if not any(_inside(each.box, other.box) > _SAME_PLACE for other in kept):
             kept.append(each)
     return kept
+
+
+def _completed(finds: list[Find], pixels: Pixels, model: Model) -> list[Find]:
+    """Return the finds with coin or fruit, where either is missing, from a second look at the picture turned round.
+
+    Turned, a network sees what it just missed, as if in another photograph. A coin seen only so is never a sure one.
+    """
+    missing = {each.kind == "coin" for each in finds} ^ {True, False}
+    if not missing:
+        return finds
+    h, w = pixels.shape[:2]
+    again = [
+        _turned(each, w, h)
+        for each in find(np.ascontiguousarray(pixels[::-1, ::-1]), model)
+        if (each.kind == "coin") in missing and each.score_permille >= _SURE_TURNED_PERMILLE
+    ]
+    return sorted([*finds, *again], key=lambda each: -each.score_permille)
+
+
+def _turned(found: Find, width: int, height: int) -> Find:
+    x0, y0, x1, y1 = found.box
+    rows, columns = found.mask.shape
+    cells = found.cells_per_px
+    score = min(found.score_permille, SURE_COIN_PERMILLE - 1) if found.kind == "coin" else found.score_permille
+    return replace(
+        found,
+        score_permille=score,
+        box=(width - x1, height - y1, width - x0, height - y0),
+        mask=np.ascontiguousarray(found.mask[::-1, ::-1]),
+        corner=(columns - found.corner[0] - width * cells, rows - found.corner[1] - height * cells),
+    )
 
 
 def _starts(length: int) -> list[int]:

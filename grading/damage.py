@@ -17,6 +17,8 @@ _LEAST_STEP: Final = 6.0
 _LEAST_SHARE: Final = 0.6
 """Share of a row's width that must step in one direction, upper and lower edge together."""
 _MOST_ELSEWHERE: Final = 0.15
+_COARSE: Final = 0.12
+"""Where the median row of blocks steps along this share, the picture is stored so coarsely that no step tells."""
 _EDGE: Final = 0.05
 """A step that starts this near to the picture's side may be the edge of a plank."""
 
@@ -45,7 +47,8 @@ def torn_row(pixels: NDArray[np.uint8]) -> int | None:
 
 def _shifted(steps: NDArray[np.bool_]) -> int | None:
     """Return the first row of blocks whose right part steps on its upper edge and whose left part on its lower."""
-    if steps.mean(axis=1).max() < _LEAST_SHARE / 3:
+    shares = steps.mean(axis=1)
+    if shares.max() < _LEAST_SHARE / 3 or np.median(shares) > _COARSE:
         return None
     count = steps.shape[1]
     upper, lower = steps, np.vstack([steps[1:], np.zeros((1, count), np.bool_)])

@@ -1,7 +1,6 @@
 """The detectors a person can choose from, by name, and the one that a kept description tells of."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Final
 
 from grading.detect import ClassicalDetector, Detector
@@ -61,4 +60,4 @@ def _known() -> Iterator[Detector]:
                 break
             yield detector
             if isinstance(detector, AutomaticDetector):
-                yield replace(detector, edition=1)
+                yield AutomaticDetector(detector.learned, edition=1)

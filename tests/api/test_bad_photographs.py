@@ -405,6 +405,17 @@ def test_whatever_cannot_be_graded_is_said_once_more_to_a_person(tmp_path: Path)
         assert CannotGradeError.__name__ not in refused["why"]
 
 
+@pytest.mark.parametrize("seed", [11, 19, 33])
+def test_a_picture_stored_very_coarsely_is_not_called_damaged(seed: int) -> None:
+    """Every block steps against its neighbours there, now and then as a shift would."""
+    rng = np.random.default_rng(seed)
+    smooth = cv2.resize(rng.integers(0, 255, (16, 16, 3)).astype(np.uint8), (512, 512), interpolation=cv2.INTER_CUBIC)
+    grain = cv2.GaussianBlur(rng.normal(0, 1, (512, 512, 3)).astype(np.float32), (0, 0), 3)
+    pixels = np.clip(smooth + grain / grain.std() * 10, 0, 255).astype(np.uint8)
+    coarse = cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 2])[1], cv2.IMREAD_COLOR)
+    assert torn_row(np.asarray(coarse, np.uint8)) is None
+
+
 # --- the station's door ----------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from grading import samples
 from grading.automatic import AutomaticDetector, Ground, _cut_or_not, _cut_out, _starts, _whole_bananas, ground_of
 from grading.camera import decode
-from grading.detect import Detection
+from grading.detect import Detection, box_overlap
 from grading.detectors import AUTOMATIC, detector_named
 from grading.evidence import fruit_record, regrade
 from grading.look import look
@@ -187,3 +188,20 @@ def test_an_older_record_is_graded_again_by_the_detector_of_its_time() -> None:
     assert b'"guoyuan-fruit-record/3"' in record
     again = regrade(record, tray(7), standard=given.standard.data, tariff=given.tariff.data)
     assert again == seen.fruit[0].verdict
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("name", "box"), [("orange003S_4", None), ("tomato004S_19", (494, 147, 692, 290))])
+def test_what_the_network_missed_it_may_see_with_the_picture_turned(
+    shared: Path, name: str, box: tuple[int, int, int, int] | None
+) -> None:
+    pixels = decode((shared / "images" / "ecust_fruit_coin" / "images" / f"{name}.jpg").read_bytes()).pixels
+    newer = detector_named(AUTOMATIC)
+    assert isinstance(newer, AutomaticDetector)
+    older = AutomaticDetector(newer.learned, edition=1)
+    if box is None:
+        assert not older.coins(pixels)
+        assert newer.coins(pixels)
+    else:
+        assert not older.detect(pixels)
+        assert max(box_overlap(each.corners, box) for each in newer.detect(pixels)) > 0.7
