@@ -73,16 +73,20 @@ def grade(
     `near` says what becomes of a fruit too near a limit; one whose outline is unsure goes to a person in any case.
     `is_weighed` says that the mass is a scale's, not an estimate.
     """
-    views = [_View(measures, standard, side, is_weighed=is_weighed) for side in (0, -1, 1)]
-    nominal, best, worst = (_decide(view, standard, tariff, brix_tenths) for view in views)
-    low, high = tariff.rank(best.tier), tariff.rank(worst.tier)
-    candidates = tuple(tariff.tiers[low : high + 1])
+    ends = [(0, 0), (-1, -1), (1, 1)]
+    if any(quality.most_size is not None for quality in standard.content.classes):
+        ends += [(-1, 1), (1, -1)]  # where a class has a largest size, the larger end is not the better one
+    seen = [_View(measures, standard, marks=marks, size=size, is_weighed=is_weighed) for size, marks in ends]
+    found = [_Seen(view, _decide(view, standard, tariff, brix_tenths)) for view in seen]
+    nominal = found[0].outcome
+    best, worst = (pick(found, key=lambda each: tariff.rank(each.outcome.tier)) for pick in (min, max))
+    candidates = tuple(tariff.tiers[tariff.rank(best.outcome.tier) : tariff.rank(worst.outcome.tier) + 1])
     unsure = score_permille < standard.content.doubt.least_score_permille
     if unsure and len(candidates) == 1:
         at = tariff.rank(nominal.tier)
         candidates = tuple(tariff.tiers[max(0, at - 1) : at + 1]) if at else tuple(tariff.tiers[:2])
     is_lowered = len(candidates) > 1 and near == "lower" and not unsure
-    given = worst if is_lowered else nominal
+    given = worst.outcome if is_lowered else nominal
     return Verdict(
         tier=DOUBTFUL if len(candidates) > 1 and not is_lowered else given.tier,
         nominal_tier=nominal.tier,
@@ -90,7 +94,7 @@ def grade(
         quality=nominal.quality,
         size=nominal.size or "-",
         rule=given.rule,
-        reason=_near(views, best, worst, standard, tariff) if is_lowered else nominal.reason,
+        reason=_near(found[0].view, best, worst, standard, tariff) if is_lowered else nominal.reason,
         price_fen=tariff.price_fen(given.tier, measures.mass_g),
         margin_permille=_margin(measures, standard),
     )
@@ -104,15 +108,18 @@ def caution_fen(verdict: Verdict, tariff: Tariff, mass_g: int) -> int:
 
 
 class _View:
-    """The measures as they are (side 0), or at the good (-1) or bad (1) end of what the camera cannot tell apart."""
+    """The measures as they are (0), or at an end of what the camera cannot tell apart.
 
-    def __init__(self, measures: Measures, standard: Standard, side: int, *, is_weighed: bool) -> None:
+    `marks` is -1 for as few as there may be and 1 for as many, `size` -1 for as large as it may be and 1 for as small.
+    """
+
+    def __init__(self, measures: Measures, standard: Standard, *, marks: int, size: int, is_weighed: bool) -> None:
         doubt = standard.content.doubt
-        up = 1000 - side * doubt.size_permille
-        mass_g = max(0, measures.mass_g - side * WEIGHED_G) if is_weighed else measures.mass_g * up // 1000
-        self._doubt, self._side = doubt, side
+        up = 1000 - size * doubt.size_permille
+        mass_g = max(0, measures.mass_g - size * WEIGHED_G) if is_weighed else measures.mass_g * up // 1000
+        self._doubt, self._side = doubt, marks
         self.measures = measures
-        if side:
+        if size:
             self.measures = replace(
                 measures,
                 mass_g=mass_g,
@@ -132,6 +139,14 @@ class _View:
         elif limit.quantity == "mark_count":
             margin = 0
         return max(0, measured + self._side * margin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One end of what the fruit may be, and what it would be graded there."""
+
+    view: _View
+    outcome: _Outcome
 
 
 def _decide(view: _View, standard: Standard, tariff: Tariff, brix_tenths: int | None) -> _Outcome:
@@ -260,13 +275,13 @@ def _told(view: _View, limit: Limit, code: str) -> Text:
     return limit.reason.filled(value=f"{value:.{places}f}", limit=f"{most:.{places}f}")
 
 
-def _near(views: list["_View"], best: _Outcome, worst: _Outcome, standard: Standard, tariff: Tariff) -> Text:
+def _near(view: _View, best: _Seen, worst: _Seen, standard: Standard, tariff: Tariff) -> Text:
     """Return which limit the fruit is too near to, by how much, and which tier it is given therefore."""
-    view = views[0]
-    given = Text("等外", "cull") if worst.tier == CULL else Text(f"{worst.tier} 档", f"tier {worst.tier}")
-    crossed = _crossed_limit(views, best, worst, standard)
-    size = _crossed_size(views, standard, tariff)
-    if crossed is not None and (crossed[0].rule == worst.rule or size is None):
+    tier = worst.outcome.tier
+    given = Text("等外", "cull") if tier == CULL else Text(f"{tier} 档", f"tier {tier}")
+    crossed = _crossed_limit(best, worst, standard)
+    size = _crossed_size(view, best, worst, standard, tariff)
+    if crossed is not None and (crossed[0].rule == worst.outcome.rule or size is None):
         limit, code = crossed
         told = _told(view, limit, code)
         divisor, places = _SHOWN[limit.quantity]
@@ -286,37 +301,36 @@ def _near(views: list["_View"], best: _Outcome, worst: _Outcome, standard: Stand
     )
 
 
-def _crossed_limit(
-    views: list["_View"], best: _Outcome, worst: _Outcome, standard: Standard
-) -> tuple[Limit, str] | None:
+def _crossed_limit(best: _Seen, worst: _Seen, standard: Standard) -> tuple[Limit, str] | None:
     """Return the limit that the fruit keeps at its best and breaks at its worst, the one that decided first."""
     smallest = standard.content.size.codes[0].code
-    codes = best.size or smallest, worst.size or smallest
+    codes = best.outcome.size or smallest, worst.outcome.size or smallest
     crossed = [
         limit
         for quality in standard.content.classes
         for limit in quality.limits
-        if views[1].value(limit) <= limit.at_most[codes[0]] and views[2].value(limit) > limit.at_most[codes[1]]
+        if best.view.value(limit) <= limit.at_most[codes[0]] and worst.view.value(limit) > limit.at_most[codes[1]]
     ]
-    decided = next((limit for limit in crossed if limit.rule == worst.rule), None)
+    decided = next((limit for limit in crossed if limit.rule == worst.outcome.rule), None)
     found = decided or next(iter(crossed), None)
     return None if found is None else (found, codes[1])
 
 
-def _crossed_size(views: list["_View"], standard: Standard, tariff: Tariff) -> tuple[bool, int, int] | None:
-    """Return the largest size that the fruit reaches at its best and not at its worst, or None.
+def _crossed_size(
+    view: _View, best: _Seen, worst: _Seen, standard: Standard, tariff: Tariff
+) -> tuple[bool, int, int] | None:
+    """Return the largest size that the fruit reaches at one end and not at the other, or None.
 
     That is whether it is a mass in grams, what was measured in grams or micrometres, and the size.
     """
-    by_mass = standard.content.size.by == "mass_g"
-    low, high = (standard.size_of(view.measures) for view in (views[2], views[1]))
+    ends = best.view.measures, worst.view.measures
+    low, high = sorted(standard.size_of(each) for each in ends)
     crossed = max((size for size in _limits_of_size(standard) if low < size <= high), default=None)
     if crossed is not None:
-        return by_mass, _raw_size(views[0].measures, standard), crossed
+        return standard.content.size.by == "mass_g", _raw_size(view.measures, standard), crossed
     least_g = tariff.content.small.from_g
-    if views[2].measures.mass_g < least_g <= views[1].measures.mass_g:
-        return True, views[0].measures.mass_g, least_g
-    return None
+    low, high = sorted(each.mass_g for each in ends)
+    return (True, view.measures.mass_g, least_g) if low < least_g <= high else None
 
 
 def _limits_of_size(standard: Standard) -> Iterator[int]:

@@ -99,10 +99,11 @@ def test_a_better_fruit_never_gets_a_worse_class_or_tier(
     assert TARIFF.rank(high.candidates[-1]) <= TARIFF.rank(low.candidates[-1])
     assert high.price_fen >= low.price_fen
     # Given the lower tier where numbers are near a limit, no fruit is doubted for its numbers, and the law still holds.
-    low, high = grade(worse, standard, TARIFF, near="lower"), grade(better, standard, TARIFF, near="lower")
-    assert TARIFF.rank(high.tier) <= TARIFF.rank(low.tier)
-    assert rank(standard, high.quality) <= rank(standard, low.quality)
-    assert high.price_fen >= low.price_fen
+    for is_weighed in (False, True):
+        low, high = (grade(each, standard, TARIFF, near="lower", is_weighed=is_weighed) for each in (worse, better))
+        assert TARIFF.rank(high.tier) <= TARIFF.rank(low.tier)
+        assert rank(standard, high.quality) <= rank(standard, low.quality)
+        assert high.price_fen >= low.price_fen
 
 
 @settings(max_examples=200, deadline=None)
@@ -178,6 +179,16 @@ def test_a_scale_tells_a_mass_to_the_gram() -> None:
     assert grade(fruit(202), MANGO, TARIFF, is_weighed=True).tier == "A"
     assert grade(fruit(198), MANGO, TARIFF, is_weighed=True).tier == "C"
     assert grade(fruit(200), MANGO, TARIFF, is_weighed=True).is_doubtful
+
+
+@pytest.mark.parametrize("diameter_um", [90_400, 91_300])
+def test_a_fruit_near_the_largest_size_of_its_class_is_near_a_limit(diameter_um: int) -> None:
+    danling = load_standard("citrus-danling-2020")
+    asked = grade(fruit(diameter_um=diameter_um), danling, TARIFF)
+    assert asked.is_doubtful
+    given = grade(fruit(diameter_um=diameter_um), danling, TARIFF, near="lower")
+    assert (given.tier, given.is_near) == (asked.candidates[-1], True)
+    assert "from the limit of 91 mm" in given.reason.en
 
 
 def test_an_unsure_outline_goes_to_a_person_whatever_the_house_says_of_limits() -> None:
