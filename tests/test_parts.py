@@ -92,3 +92,26 @@ sys.exit(parts.run(commands, Path({str(tmp_path)!r})))
     assert all((tmp_path / f"{name}.stopped").exists() for name in "ab")
     below = [Path("/proc") / (tmp_path / f"{name}.up").read_text() / "cmdline" for name in "ab"]
     until(lambda: not any(path.exists() and path.read_bytes() for path in below))
+
+
+def test_seconds_of_a_file_are_those_of_all_its_tests(tmp_path: Path) -> None:
+    case = '<testcase classname="x" name="{}" file="{}" time="{}" />'
+    one = "".join(
+        case.format(*row) for row in [("a", "tests/a.py", 1.5), ("b", "tests/b.py", 2), ("c", "tests/a.py", 0.25)]
+    )
+    (tmp_path / "one.xml").write_text(f"<testsuites><testsuite>{one}</testsuite></testsuites>")
+    (tmp_path / "two.xml").write_text(
+        f"<testsuites><testsuite>{case.format('d', 'tests/d.py', 3)}</testsuite></testsuites>"
+    )
+    assert dict(parts.measured([tmp_path / "one.xml", tmp_path / "two.xml"])) == {
+        "tests/a.py": 1.75,
+        "tests/b.py": 2.0,
+        "tests/d.py": 3.0,
+    }
+
+
+def test_each_part_has_servers_a_cache_and_times_of_its_own() -> None:
+    first, second = (parts.command_for(Path(folder), ["tests/test_parts.py"]) for folder in ("one", "two"))
+    ours = [word for word in first if "one" in Path(word.rpartition("=")[2]).parts]
+    assert ours == ["one/services", "cache_dir=one/cache", "--junitxml=one/times.xml"]
+    assert [word.replace("one/", "two/") for word in first] == second
