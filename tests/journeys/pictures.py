@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,16 @@ def day(folder: Path) -> None:
 
 
 def line(folder: Path, *, fruit: int = 120) -> None:
-    """The console of a line that grades a drawn belt, with a fruit that waits for a person."""
+    """The console of a line that grades a drawn belt, by a price book that sends fruit near a limit to a person."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as state, chromium() as browser:
+        prices = Path(state) / "prices.toml"
+        prices.write_text(
+            'near_at_line = "person"\n' + (files("grading") / "standards" / "tiers-sample.toml").read_text()
+        )
         command = ["line", "run", "--source", "rendered:", "--no-browser", "--state", state, "--port", str(port)]
+        command += ["--prices", str(prices)]
         program = subprocess.Popen([sys.executable, "-m", "api.cli", *command], stdout=subprocess.DEVNULL)
         try:
             context = browser.new_context(viewport={"width": PANEL[0], "height": PANEL[1]})
