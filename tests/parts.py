@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 KEPT: Final = ROOT / "tests" / "seconds.json"
 FOLDER: Final = ROOT / ".run" / "tests"
+_MODULE: Final = re.compile(r"(?:\w+\.)*?test_\w+")
 
 
 def files_of_tests() -> list[str]:
@@ -110,7 +112,7 @@ class Out:
 def command_for(folder: Path, files: Sequence[str]) -> list[str]:
     """Return what runs these files with servers, caches and times in a folder of their own."""
     services = [sys.executable, "-m", "api.deploy.services", "--test", "--volatile"]
-    pytest = [sys.executable, "-m", "pytest", "-o", f"cache_dir={folder / 'cache'}", "-o", "junit_family=xunit1"]
+    pytest = [sys.executable, "-m", "pytest", "-o", f"cache_dir={folder / 'cache'}"]
     return [*services, "--dir", str(folder / "services"), "--", *pytest, f"--junitxml={folder / 'times.xml'}", *files]
 
 
@@ -150,8 +152,11 @@ def measured(reports: Sequence[Path]) -> Iterator[tuple[str, float]]:
     sums: dict[str, float] = {}
     for report in reports:
         for case in ET.parse(report).iter("testcase"):  # noqa: S314  # pytest wrote it a moment ago
-            name = case.get("file", "")
-            sums[name] = sums.get(name, 0.0) + float(case.get("time", 0))
+            # `tests.orders.test_allocation.TestBurst`: what comes behind the file's name is a class in it.
+            found = _MODULE.match(case.get("classname", ""))
+            if found:
+                name = found[0].replace(".", "/") + ".py"
+                sums[name] = sums.get(name, 0.0) + float(case.get("time", 0))
     yield from sorted(sums.items())
 
 

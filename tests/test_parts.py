@@ -95,18 +95,15 @@ sys.exit(parts.run(commands, Path({str(tmp_path)!r})))
 
 
 def test_seconds_of_a_file_are_those_of_all_its_tests(tmp_path: Path) -> None:
-    case = '<testcase classname="x" name="{}" file="{}" time="{}" />'
-    one = "".join(
-        case.format(*row) for row in [("a", "tests/a.py", 1.5), ("b", "tests/b.py", 2), ("c", "tests/a.py", 0.25)]
-    )
-    (tmp_path / "one.xml").write_text(f"<testsuites><testsuite>{one}</testsuite></testsuites>")
-    (tmp_path / "two.xml").write_text(
-        f"<testsuites><testsuite>{case.format('d', 'tests/d.py', 3)}</testsuite></testsuites>"
-    )
+    case = '<testcase classname="{}" name="test_it" time="{}" />'
+    one = [("tests.test_a", 1.5), ("tests.orders.test_b.TestBurst", 2), ("tests.test_a", 0.25), ("", 9)]
+    for name, rows in (("one", one), ("two", [("tests.web.test_d", 3)])):
+        cases = "".join(case.format(*row) for row in rows)
+        (tmp_path / f"{name}.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
     assert dict(parts.measured([tmp_path / "one.xml", tmp_path / "two.xml"])) == {
-        "tests/a.py": 1.75,
-        "tests/b.py": 2.0,
-        "tests/d.py": 3.0,
+        "tests/test_a.py": 1.75,
+        "tests/orders/test_b.py": 2.0,
+        "tests/web/test_d.py": 3.0,
     }
 
 

@@ -19,7 +19,7 @@ from api.line_commands import PRACTICE_LOT
 from api.line_journal import Journal
 from grading.profile import CameraProfile
 from tests.api.line_edge import Edge, now
-from tests.faults.test_line_kills import until
+from tests.faults.test_line_kills import true_at_last
 
 
 @pytest.fixture(autouse=True)
@@ -99,13 +99,13 @@ def test_a_rehearsal_runs_without_camera_and_server_and_ends_cleanly(tmp_path: P
         assert process.stdout is not None
         assert json.loads(process.stdout.readline()) == {"listens": f"http://127.0.0.1:{port}"}
         console = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))
-        until(lambda: console.get("/picture.jpg").is_success, what="a picture")
+        true_at_last(lambda: console.get("/picture.jpg").is_success, what="a picture")
         state = console.get("/state").json()
         assert (state["is_sample"], state["batch"]["lot"]) == (True, PRACTICE_LOT)
         with console.stream("GET", "/picture.mjpg") as stream:
             assert stream.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
             assert next(stream.iter_bytes(16)).startswith(b"--frame")
-        until(lambda: console.get("/state").json()["batch"]["fruit"] > 0, what="a fruit")
+        true_at_last(lambda: console.get("/state").json()["batch"]["fruit"] > 0, what="a fruit")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     finally:
