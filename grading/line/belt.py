@@ -262,9 +262,12 @@ class Line:
         return self._followed.setdefault(track.key, _Followed())
 
     def _look(self, sight: Sight, blob: Blob, pixels: Pixels, shot: Picture, length: float) -> None:
-        """Take a view where one is due: they are spread over the way on which the fruit is wholly seen."""
+        """Take a view where one is due: they are spread over the way on which the fruit lies in the picture.
+
+        One that the picture's side cuts is looked at all the same: a person is asked about it, and wants to see it.
+        """
         track, kept = sight.track, self._of(sight.track)
-        if not sight.is_whole:
+        if not sight.is_within:
             return
         way = (track.s - track.along) / max(1.0, length - 2 * track.along)
         last = self.setup.views - 1
@@ -303,7 +306,7 @@ class Line:
         except ModelFileError:
             return  # a network that cannot be run has seen nobody: they go to a person, and the line goes on
         for sight in step.sights:
-            if sight.is_whole:
+            if sight.is_within:
                 kept = self._of(sight.track)
                 blob = found.blobs[sight.blob]
                 corners = (blob.left, blob.top, blob.right, blob.bottom)
@@ -314,7 +317,7 @@ class Line:
     def _leaves_unseen(self, sight: Sight, moved_px: float) -> bool:
         """Whether a fruit is about to leave that was never before the network."""
         track, kept = sight.track, self._of(sight.track)
-        if not sight.is_whole or track.is_counted or kept.network_saw or kept.network_missed or self._tracker is None:
+        if not sight.is_within or track.is_counted or kept.network_saw or kept.network_missed or self._tracker is None:
             return False
         return track.end + 1.5 * max(0.0, moved_px) >= self._tracker.length
 

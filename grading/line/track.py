@@ -110,12 +110,13 @@ class Track:
 class Sight:
     """A track in this frame, and its blob, counted in the order given.
 
-    `is_whole`: no edge cuts it and the blob is this fruit alone; `is_clean`: nor does it touch another one.
+    `is_within`: neither edge that it comes from or goes to cuts it, and the blob is this fruit alone. `is_clean`: nor
+    does an edge at the belt's side, nor does it touch another one.
     """
 
     track: Track
     blob: int
-    is_whole: bool
+    is_within: bool
     is_clean: bool
 
 
@@ -505,13 +506,13 @@ class Tracker:
     def _sights(self, seen: _Seen, pairs: Sequence[tuple[Track, int]], merged: dict[int, list[Track]]) -> list[Sight]:
         sights = []
         for track, j in pairs:
-            is_whole = bool(seen.is_whole[j])
-            is_clean = is_whole and not bool(seen.joined[j])
+            is_within = not (seen.cut_in[j] or seen.cut_out[j])
+            is_clean = bool(seen.is_whole[j]) and not bool(seen.joined[j])
             track.clean += is_clean
             if is_clean:
                 self._typical_area = running_median(self._typical_area, float(seen.area[j]))
-            sights.append(Sight(track, j, is_whole, is_clean))
-        sights += [Sight(track, j, is_whole=False, is_clean=False) for j, group in merged.items() for track in group]
+            sights.append(Sight(track, j, is_within, is_clean))
+        sights += [Sight(track, j, is_within=False, is_clean=False) for j, group in merged.items() for track in group]
         return sorted(sights, key=lambda sight: sight.track.key)
 
     def _sorted_out(self, moved: float) -> tuple[list[Crossing], list[Track]]:

@@ -281,13 +281,23 @@ def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) ->
     burnt = cv2.bitwise_and(cv2.inRange(pixels[y : y + h, x : x + w], _CLIPPED, (255, 255, 255)), drawn)
     clipped = cv2.countNonZero(burnt) * 1000 / cv2.countNonZero(drawn)
     contrast = min(1.0, _median(distance[y : y + h, x : x + w], drawn) / 28)
+    doubts = _implausible(measures, standard, alike=_like_ellipse(drawn), clipped_permille=clipped)
     side = Side(
         measures=measures,
         extent=(w, h),
         score_permille=round(1000 * contrast * min(1.0, max(0.0, (solidity - 0.7) / 0.22))),
-        doubts=tuple(_implausible(measures, standard, alike=_like_ellipse(drawn), clipped_permille=clipped)),
+        doubts=(*([Doubt.NEVER_WHOLE] if _is_cut((x, y, w, h), place) else []), *doubts),
     )
     return Measured(side, np.asarray(contour.reshape(-1, 2), np.int32))
+
+
+def _is_cut(outline: Box, place: Place) -> bool:
+    """Whether an outline, by its box in the crop, ends where the frame does."""
+    x, y, w, h = outline
+    left, top, width, height = place.box
+    across, down = place.frame
+    is_cut_first = (x == 0 and left == 0) or (y == 0 and top == 0)
+    return is_cut_first or left + x + w == across or top + y + h == down
 
 
 def _floats(lab: NDArray[np.uint8]) -> NDArray[np.float32]:

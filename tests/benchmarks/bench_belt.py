@@ -188,6 +188,8 @@ def test_belt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         print(f"  {stage}: {1000 * used / frames:.2f} ms")
     print(f"real time: {seconds / sum(service_s):.2f} times on one core, {2 * seconds / sum(service_s):.2f} on two")
     print(f"resident at most, drawing included: {resident:.0f} MiB; wanted: under 700")
+    near = sum(each.verdict.is_near for each in passed)
+    print(f"near a limit, given the lower tier: {near}")
     doubtful = Counter(str(reason) for each in passed for reason in each.reasons)
     print(f"to a person: {sum(each.verdict.is_doubtful for each in passed)}, of them for {dict(doubtful)}")
     side = learned.model.card.side if learned is not None else 320

@@ -87,6 +87,19 @@ def test_two_that_touch_all_the_way_are_measured_apart_and_doubted() -> None:
         assert m(each) == pytest.approx(truth()[identity(each)].mass_g, rel=0.08)
 
 
+def test_a_fruit_that_the_pictures_side_cuts_is_seen_all_the_same_and_doubted() -> None:
+    passed = ran([shot(each, pixels=np.ascontiguousarray(each.pixels[50:])) for each in frames()])
+    assert len(passed) == COUNT
+    cut = [each for each in passed if Doubt.NEVER_WHOLE in each.reasons]
+    assert 3 <= len(cut) <= COUNT / 2
+    for each in passed:
+        assert len(each.views) >= 4
+        assert each.verdict.is_doubtful == bool(each.reasons)
+    for each in cut:
+        assert all(view.place.box[1] == 0 for view in each.views)
+        assert any(view.side is not None and Doubt.NEVER_WHOLE in view.side.doubts for view in each.views)
+
+
 def test_fused_views_are_closer_to_the_truth_than_one_view() -> None:
     fused, single = [], []
     for each in usual():
