@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grading.camera import Pixels, Plane
+from grading.detect import largest_contour
 from grading.line.doubts import Doubt
 from grading.line.fusing import Side
 from grading.line.track import Blob, running_median
@@ -266,7 +267,7 @@ def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) ->
     x, y, w, h = cv2.boundingRect(contour)
     if min(w, h) < 12:
         return None
-    drawn = np.asarray(cv2.drawContours(np.zeros((h, w), np.uint8), [contour - (x, y)], -1, 1, -1))
+    drawn = np.asarray(cv2.drawContours(np.zeros((h, w), np.uint8), [contour], -1, 1, -1, offset=(-x, -y)))
     measures = measure(
         lab[:, y : y + h, x : x + w].transpose(1, 2, 0),
         drawn.view(bool),
@@ -276,7 +277,7 @@ def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) ->
         bands=standard.bands,
         error=Error(scale_permille=_SCALE_PERMILLE),
         straightened=_straightened(place, profile),
-        hull=np.asarray(hull - (x, y), np.int32),
+        hull=np.subtract(hull, (x, y), dtype=np.int32),
     )
     burnt = cv2.bitwise_and(cv2.inRange(pixels[y : y + h, x : x + w], _CLIPPED, (255, 255, 255)), drawn)
     clipped = cv2.countNonZero(burnt) * 1000 / cv2.countNonZero(drawn)
@@ -294,7 +295,7 @@ def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) ->
 def _is_cut(outline: Box, place: Place) -> bool:
     """Whether an outline, by its box in the crop, ends where the frame does."""
     x, y, w, h = outline
-    left, top, width, height = place.box
+    left, top = place.box[:2]
     across, down = place.frame
     is_cut_first = (x == 0 and left == 0) or (y == 0 and top == 0)
     return is_cut_first or left + x + w == across or top + y + h == down
@@ -399,7 +400,7 @@ def _parts(contour: Plane) -> list[Plane]:
         if len(seeds) < 2:
             continue
         nearest = _nearest(mask, [middles[i] for i in seeds])
-        parts = [_largest(((nearest == k) & (mask > 0)).astype(np.uint8)) for k in range(len(seeds))]
+        parts = [largest_contour(((nearest == k) & (mask > 0)).astype(np.uint8)) for k in range(len(seeds))]
         whole = [part for part in parts if part is not None]
         total = sum(cv2.contourArea(part) for part in whole)
         if len(whole) == len(seeds) and all(cv2.contourArea(part) >= _LEAST_PART * total for part in whole):
@@ -410,11 +411,6 @@ def _parts(contour: Plane) -> list[Plane]:
 def _nearest(mask: Plane, cores: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
     ys, xs = np.mgrid[0 : mask.shape[0], 0 : mask.shape[1]]
     return np.asarray(np.argmin([(xs - x) ** 2 + (ys - y) ** 2 for x, y in cores], axis=0))
-
-
-def _largest(mask: Plane) -> Plane | None:
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return max(contours, key=cv2.contourArea) if contours else None
 
 
 def _straightened(place: Place, profile: Profile) -> tuple[tuple[float, float], tuple[float, float]]:
