@@ -35,7 +35,7 @@ from grading.evidence import decided
 from grading.grade import Verdict
 from grading.line.doubts import Doubt
 from grading.line.fusing import Judging, verdict_of, weighed_reasons
-from grading.line.record import FORMATS, edition_of, weight_of
+from grading.line.record import FORMAT, weight_of
 from grading.line.weights import MassFrom, Weight, counted, mass_from
 from grading.look import recorded
 from grading.measure import Measures
@@ -143,7 +143,7 @@ def _is_ours(data: bytes) -> bool:
 
 def _names_format(told: Mapping[str, Any]) -> bool:
     """Whether it says that it is a belt fruit's record, a camera profile, or the description of a detector."""
-    return told.get("format") in FORMATS or told.get("edition") == EDITION or isinstance(told.get("detector"), str)
+    return told.get("format") == FORMAT or told.get("edition") == EDITION or isinstance(told.get("detector"), str)
 
 
 # --- opening -------------------------------------------------------------------------------------
@@ -452,7 +452,7 @@ def _verdict(told: Mapping[str, Any], measures: Measures | None, weight: Weight 
         across_is_y=True,
         is_turned=True,
         brix_tenths=None if brix < 0 else brix,
-        near=rules.tariff.content.near_at_line if edition_of(told) > 1 else "person",
+        near=rules.tariff.content.near_at_line,
     )
     reasons = tuple(Doubt(reason) for reason in told["reasons"])
     if weighed_reasons(measures, reasons, weight) != reasons:
@@ -466,8 +466,8 @@ def _parsed(data: bytes) -> dict[str, Any]:
         is_canonical = isinstance(told, dict) and canonical(told) == data
     except (ValueError, RecursionError, LedgerError) as error:
         raise EvidenceError("its record is not canonical JSON") from error
-    if not is_canonical or told.get("format") not in FORMATS:
-        raise EvidenceError(f"its record is none of {', '.join(FORMATS)} in canonical form")
+    if not is_canonical or told.get("format") != FORMAT:
+        raise EvidenceError(f"its record is no {FORMAT} in canonical form")
     found: dict[str, Any] = told
     return found
 

@@ -63,8 +63,9 @@ class Cooperative:
         applied = self._journal.once("applied", self._apply)
         self.people = {person["ref"]: person for person in applied["people"]}
         self.ids = {thing["ref"]: thing["id"] for kind in ("devices", "plots", "places") for thing in applied[kind]}
+        # A run that was killed between the channel and its note here cannot know the secret: it asks for a new one.
         self.webhook_secret = self._journal.once(
-            "channel", lambda: self._stage.command("channels", "add", "sample-platform")["secret"]
+            "channel", lambda: self._stage.command("channels", "add", "sample-platform", "--replace")["secret"]
         )
 
     def key(self, ref: str) -> DeviceKey:

@@ -77,14 +77,12 @@ class LineSetup:
     """With fewer sound ones, the fruit is doubtful."""
     network_every: int = 8
     """The network looks at every so many frames, sooner where a fruit would pass unseen by it."""
-    edition: int = 2
-    """Of the records: in the first one, every fruit near a limit went to a person, and none was weighed."""
 
     @property
     def judging(self) -> Judging:
         """What a fruit's views are judged by."""
         return Judging(
-            near=self.tariff.content.near_at_line if self.edition > 1 else "person",
+            near=self.tariff.content.near_at_line,
             standard=self.standard,
             tariff=self.tariff,
             least_views=self.least_views,

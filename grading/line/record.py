@@ -16,9 +16,6 @@ profile, standard and tariff everything below `views` follows. `noted` is what t
 against it: tracks and the network's looks at whole frames are not kept, so these words are taken as told. So is
 `weighing`, what a scale between camera and gates said of this fruit; `why` says why it told nothing of use. `measures`
 are the pictures' alone. The verdict is by the scale's grams where `massFrom` says so.
-
-The first edition has no `weighing` and no `massFrom`, and sent every fruit near a limit to a person; it is read and
-graded again as it was.
 """
 
 import json
@@ -45,8 +42,6 @@ from ledger.errors import LedgerError
 from ledger.kernel.files import ni_uri
 
 FORMAT: Final = "guoyuan-belt-record/2"
-FORMATS: Final = ("guoyuan-belt-record/1", FORMAT)
-"""Every edition that is read and graded again."""
 _FINDER: Final = {"detector": "belt", "version": "v2", "measuring": EDITION}
 """What measures the crops. It changes when the same crop may give other numbers."""
 
@@ -103,14 +98,9 @@ def regrade_belt(record: bytes, get: Callable[[str], bytes]) -> Verdict:
     return judged.verdict
 
 
-def edition_of(told: Mapping[str, Any]) -> int:
-    """Return a record's edition. Raises ValueError for a format that is none of ours."""
-    return FORMATS.index(told["format"]) + 1
-
-
 def weight_of(told: Mapping[str, Any]) -> Weight | None:
     """Return what a record says that the scale said. Raises KeyError, TypeError, ValueError."""
-    weighing = told["weighing"] if edition_of(told) > 1 else None
+    weighing = told["weighing"]
     if weighing is None:
         return None
     mass_g, why = weighing["massG"], weighing["why"]
@@ -125,7 +115,7 @@ def is_belt_record(record: bytes) -> bool:
         told = json.loads(record)
     except (ValueError, RecursionError):
         return False
-    return isinstance(told, dict) and told.get("format") in FORMATS
+    return isinstance(told, dict) and str(told.get("format")).startswith(FORMAT.rsplit("/", 1)[0])
 
 
 def _record(passed: Passed, setup: LineSetup, *, run: str, model: str) -> bytes:
@@ -133,7 +123,7 @@ def _record(passed: Passed, setup: LineSetup, *, run: str, model: str) -> bytes:
     stage = None if measures is None else setup.standard.stage(measures)
     return canonical(
         {
-            "format": FORMATS[setup.edition - 1],
+            "format": FORMAT,
             "run": run,
             "number": passed.number,
             "profile": ni_uri(sha256(setup.profile.data).digest()),
@@ -159,7 +149,7 @@ def _record(passed: Passed, setup: LineSetup, *, run: str, model: str) -> bytes:
             "stage": stage.id if stage else "",
             "scorePermille": passed.score_permille,
             "reasons": [str(doubt) for doubt in passed.reasons],
-            **(_told_weight(passed) if setup.edition > 1 else {}),
+            **_told_weight(passed),
             "atUs": round(passed.at_s * 1e6),
             "beltUm": passed.belt_um,
             "verdict": decided(passed.verdict),
@@ -216,7 +206,6 @@ def _setup(told: Mapping[str, Any], get: Callable[[str], bytes]) -> LineSetup:
         direction=Direction(told["direction"]),
         is_turned=told["isTurned"],
         least_views=told["leastViews"],
-        edition=edition_of(told),
     )
 
 
@@ -250,8 +239,8 @@ def _parsed(record: bytes) -> dict[str, Any]:
         is_canonical = canonical(told) == record
     except (ValueError, RecursionError, LedgerError) as error:
         raise EvidenceError("the record is not canonical JSON") from error
-    if not is_canonical or not isinstance(told, dict) or told.get("format") not in FORMATS:
-        raise EvidenceError(f"the record is none of {', '.join(FORMATS)} in canonical form")
+    if not is_canonical or not isinstance(told, dict) or told.get("format") != FORMAT:
+        raise EvidenceError(f"the record is no {FORMAT} in canonical form")
     return told
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from grading.line.weights import Unweighed
 from grading.profile import CameraProfile
 from ledger.canonical import canonical
 from ledger.kernel.files import FileStore, parse_ni
-from tests.simulators.belts import SETUP, regraded, seen, weighed
+from tests.simulators.belts import SETUP, seen, weighed
 
 Json = dict[str, Any]
 
@@ -81,22 +80,10 @@ def test_weighed_fruit_grade_again_with_the_scales_grams_and_what_the_pictures_s
         regrade_kept(files, heavier)
 
 
-def test_a_record_of_the_first_edition_grades_again_as_it_was(files: FileStore) -> None:
-    near = next(each for each in seen() if each.verdict.is_near)
-    setup = replace(SETUP, edition=1)
-    old = regraded(near, setup)
-    for view in old.views:
-        files.put(view.crop)
-    record = files.put(belt_record(old, setup, run="run-1"))
-    told = json.loads(files.get(record))
-    assert told["format"] == "guoyuan-belt-record/1"
-    assert not {"weighing", "massFrom"} & set(told)
-    assert regrade_kept(files, record) == old.verdict
-    assert (old.verdict.tier, old.verdict.price_fen >= near.verdict.price_fen) == ("doubtful", True)
-    # Control: by today's rule the same fruit comes out otherwise.
-    changed = altered(files, record, lambda told: told.update(format="guoyuan-belt-record/2", weighing=None))
-    with pytest.raises(EvidenceError, match=r"verdict.*come out otherwise"):
-        regrade_kept(files, changed)
+def test_a_record_of_an_edition_that_was_never_released_is_named(files: FileStore) -> None:
+    record = altered(files, kept(files, seen()[0]), lambda told: told.update(format="guoyuan-belt-record/1"))
+    with pytest.raises(EvidenceError, match="the record is no guoyuan-belt-record/2"):
+        regrade_kept(files, record)
 
 
 def test_one_flipped_bit_in_a_crop_is_found(files: FileStore, tmp_path: Path) -> None:
