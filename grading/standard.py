@@ -6,7 +6,7 @@ edition is a new file.
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from importlib import resources
 from itertools import pairwise
@@ -225,7 +225,7 @@ class _TariffFile(Struct, frozen=True, forbid_unknown_fields=True):
     """At a line nobody can look at every tenth fruit. At the station's table somebody does, whatever stands here."""
 
 
-class Standard(Struct, frozen=True):
+class Standard(Struct, frozen=True, dict=True):
     """A standard as read, with the bytes it was read from."""
 
     data: bytes
@@ -242,7 +242,7 @@ class Standard(Struct, frozen=True):
         """Edition of the published text."""
         return self.content.edition
 
-    @property
+    @cached_property
     def solid(self) -> Solid:
         """Body shape and density of the crop."""
         body = self.content.solid
@@ -253,7 +253,7 @@ class Standard(Struct, frozen=True):
         """What a network that names kinds calls the fruit this standard is for."""
         return self.content.kinds or (self.content.crop,)
 
-    @property
+    @cached_property
     def bands(self) -> tuple[Band, ...]:
         """The colour bands the standard speaks of."""
         return tuple(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,8 +104,8 @@ class View:
     at_s: float
     belt_um: int | None
     side: Side | None
-    outline: tuple[tuple[int, int], ...]
-    """In the corrected frame's pixels."""
+    outline: NDArray[np.int32]
+    """A point in each row, in the corrected frame's pixels; none where there is no side."""
 
     @property
     def box(self) -> Box:
@@ -286,7 +285,7 @@ class Line:
             frame=(pixels.shape[1], pixels.shape[0]),
         )
         seen = measured(crop, place, self.setup.profile, self.setup.standard)
-        outline = () if seen is None else _simplified(seen.outline, box)
+        outline = np.empty((0, 2), np.int32) if seen is None else np.add(seen.outline, box[:2], dtype=np.int32)
         return View(crop, place, shot.number, shot.at_s, shot.belt_um, None if seen is None else seen.side, outline)
 
     def _cross_check(self, step: Step, found: Found, pixels: Pixels) -> None:
@@ -358,9 +357,3 @@ class Line:
             number, tier = (None, None) if passed is None else (passed.number, passed.verdict.tier)
             drawn.append(Drawn(box, found.outlines[sight.blob], number, tier))
         return drawn
-
-
-def _simplified(outline: NDArray[np.int32], box: Box) -> tuple[tuple[int, int], ...]:
-    """Return an outline with only the points a screen needs, in the frame's pixels."""
-    points = cv2.approxPolyDP(outline.reshape(-1, 1, 2), 1.2, closed=True).reshape(-1, 2)
-    return tuple((x, y) for x, y in (points + box[:2]).tolist())

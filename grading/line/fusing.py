@@ -17,7 +17,7 @@ are put together, so that a better fruit never gets a worse class:
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
@@ -140,8 +140,8 @@ def fuse(sides: Sequence[Side], solid: Solid, *, across_is_y: bool, is_turned: b
     def mean(values: Sequence[int]) -> int:
         return round(sum(value * area for value, area in zip(values, areas, strict=True)) / sum(areas))
 
-    blemish = least_laying(sides, across_is_y=across_is_y, total=lambda marks: sum(m.area_mm2 for m in marks))
-    counted = least_laying(sides, across_is_y=across_is_y, total=len)
+    laid = layings(sides, across_is_y=across_is_y)
+    blemish, counted = min(laid, key=lambda marks: sum(m.area_mm2 for m in marks)), min(laid, key=len)
     volume_mm3 = _volume_mm3(all_, solid) if is_turned and len(all_) > 1 else middle("volume_mm3")
     mass_g = round(volume_mm3 * solid.density_g_per_l / 1e6)
     low, high = _interval(all_)
@@ -184,12 +184,9 @@ def disagree(sides: Sequence[Side], form: Form) -> bool:
     return odd > max(1, len(sides) // 3) or (odd > 0 and len(sides) < 3)
 
 
-def least_laying(
-    sides: Sequence[Side], *, across_is_y: bool, total: Callable[[Sequence[Mark]], int]
-) -> tuple[Mark, ...]:
-    """Return the marks of all views, each once, under that laying of the zones by which they come to least."""
-    layings = [_by_zones(sides, step / _LAYINGS, across_is_y=across_is_y) for step in range(_LAYINGS)]
-    return min(layings, key=total)
+def layings(sides: Sequence[Side], *, across_is_y: bool) -> list[tuple[Mark, ...]]:
+    """Return the marks of all views, each once, by every laying of the zones: the least of them counts."""
+    return [_by_zones(sides, step / _LAYINGS, across_is_y=across_is_y) for step in range(_LAYINGS)]
 
 
 def _skin(m: Measures) -> tuple[int, int, int]:

@@ -23,6 +23,8 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, Final
 
+import numpy as np
+
 from grading.errors import EvidenceError, GradingError
 from grading.evidence import decided
 from grading.grade import Verdict
@@ -216,7 +218,7 @@ def _view(told: Mapping[str, Any], record: Mapping[str, Any], setup: LineSetup, 
     place = Place(box=(x, y, w, h), middle=(mx, my), ground=(light, a, b), frame=(width, height))
     seen = measured(crop, place, setup.profile, setup.standard)
     side: Side | None = None if seen is None else seen.side
-    return View(crop, place, told["shot"], told["atUs"] / 1e6, told["beltUm"], side, ())
+    return View(crop, place, told["shot"], told["atUs"] / 1e6, told["beltUm"], side, np.empty((0, 2), np.int32))
 
 
 def _named(get: Callable[[str], bytes], name: str, what: str) -> bytes:

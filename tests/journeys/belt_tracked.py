@@ -53,7 +53,7 @@ def _sides(fruit: Passed) -> Pixels:
     for place, view in enumerate(fruit.views):
         crop = np.asarray(cv2.imdecode(np.frombuffer(view.crop, np.uint8), cv2.IMREAD_COLOR), np.uint8)
         left, top, width, height = view.box
-        cv2.polylines(crop, [np.array(view.outline) - [left, top]], True, WHITE, 1, cv2.LINE_AA)
+        cv2.polylines(crop, [np.subtract(view.outline, (left, top), dtype=np.int32)], True, WHITE, 1, cv2.LINE_AA)
         scale = min(96 / width, 140 / height)
         small = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         strip[6 : 6 + small.shape[0], 6 + 100 * place : 6 + 100 * place + small.shape[1]] = small
