@@ -337,7 +337,7 @@ def _sound_surface(terms: Floats, values: Floats) -> tuple[Floats, Mask]:
     surface = _fitted(terms, values)
     for _ in range(2):
         above = values - terms @ surface > -_MARK_DEPTH * 0.6
-        if above.sum() < 40:
+        if np.count_nonzero(above) < 40 or np.array_equal(above, sound):
             break
         sound = above
         surface = _fitted(terms[sound], values[sound])
