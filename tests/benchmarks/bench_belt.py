@@ -34,11 +34,13 @@ from grading.line.track import Tracker
 from grading.line.views import Finder
 from grading.profile import CameraProfile
 from grading.rendering import Belt, Rendered
+from grading.runtimes import ONNXRUNTIME
 from grading.standard import load_tariff, standard_for
 
 pytestmark = pytest.mark.benchmark
 FRUIT = int(os.environ.get("BELT_FRUIT", "5000"))
 KIND = os.environ.get("BELT_KIND", "mango")
+RUNTIME = os.environ.get("GUOYUAN_VISION_RUNTIME", ONNXRUNTIME)
 FPS = 30
 
 
@@ -116,7 +118,7 @@ def test_belt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     belt = Belt(seed=2026, kind=KIND, fruit=FRUIT, fps=FPS)
     told = belt.profile()
     try:
-        learned = LearnedDetector(shipped()) if os.environ.get("BELT_NETWORK", "1") == "1" else None
+        learned = LearnedDetector(shipped(runtime=RUNTIME)) if os.environ.get("BELT_NETWORK", "1") == "1" else None
     except ModelFileError:
         learned = None
     setup = LineSetup(
