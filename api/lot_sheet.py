@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from api.i18n import Speech
 from grading.grade import DOUBTFUL
 from grading.lot_report import Bar, LotReport, Lowered, Spread, TierBar, Tolerance
 from grading.standard import CULL, Text
 from ledger.kernel.ids import parse_digital_link
-from orders.fonts import BOLD, REGULAR
+from orders.fonts import ANCHORS, BOLD, REGULAR, Align, sized, width_of
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -42,8 +42,6 @@ _FINER: Final = 2
 _PAPER, _INK, _QUIET, _HAIRLINE, _RAIL = "#ffffff", "#1b2620", "#5b6a61", "#e6e2d6", "#efece2"
 _MANGO, _MANGO_GROUND, _LEAF, _CLAY, _SLATE = "#e8890c", "#fff8ec", "#17704a", "#b3382c", "#52606d"
 _SUN, _SUN_WASH = "#7a5300", "#fff4d6"
-
-Align: TypeAlias = Literal["left", "right", "middle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,14 +415,9 @@ def _written(text: str) -> str:
     return "".join(each if ord(each) in _characters(is_bold=False) else "?" for each in plain)
 
 
-@cache
-def _font(size: int, *, is_bold: bool) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(BOLD if is_bold else REGULAR, size)
-
-
 def _wide(text: str, points: float, *, is_bold: bool = False) -> float:
     """Return a text's width in millimetres."""
-    return _font(100, is_bold=is_bold).getlength(_written(text)) / 100 * points * _MM_PER_POINT
+    return width_of(_written(text), points * _MM_PER_POINT, is_bold=is_bold)
 
 
 def _fit(
@@ -465,7 +458,6 @@ def _lowered(mark: _Mark, by: float) -> _Mark:
 
 _TIER_MM: Final = 6.0
 _RING_MM: Final = 0.55
-_ANCHORS: Final = {"left": "ls", "right": "rs", "middle": "ms"}
 
 
 def _is_square(tier: str) -> bool:
@@ -480,9 +472,9 @@ def _letter(mark: _Tier) -> _Words:
 def _draw(pen: ImageDraw.ImageDraw, mark: _Mark, per_mm: float) -> None:
     if isinstance(mark, _Words):
         bold = mark.is_bold and _has_all(mark.text, is_bold=True)
-        font = _font(max(1, round(mark.points * _MM_PER_POINT * per_mm)), is_bold=bold)
+        font = sized(max(1, round(mark.points * _MM_PER_POINT * per_mm)), is_bold=bold)
         at = (mark.x * per_mm, mark.baseline * per_mm)
-        pen.text(at, mark.text, fill=mark.ink, font=font, anchor=_ANCHORS[mark.align])
+        pen.text(at, mark.text, fill=mark.ink, font=font, anchor=ANCHORS[mark.align])
     elif isinstance(mark, _Box):
         if mark.width > 0 and mark.height > 0:
             left, top = round(mark.x * per_mm), round(mark.y * per_mm)

@@ -11,13 +11,13 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import qrcode  # type: ignore[import-untyped]  # has none
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from qrcode.constants import ERROR_CORRECT_M  # type: ignore[import-untyped]  # has none
 from sqlmodel import Session
 
 from ledger.kernel.ids import DigitalLink
 from ledger.kernel.quantities import format_kilograms
-from orders.fonts import BOLD, REGULAR
+from orders.fonts import ANCHORS, BOLD, REGULAR, Align, sized, width_of
 from orders.models import Certificate, GradedLot
 from orders.packing import pack_of
 from orders.products import product
@@ -121,8 +121,6 @@ def render_pdf(label: Label) -> bytes:
 
 # --- the layout -------------------------------------------------------------------------------------
 
-Align: TypeAlias = Literal["left", "right", "middle"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Text:
@@ -207,7 +205,7 @@ def _fit(
 ) -> Iterator[_Mark]:
     """Yield the text, smaller where it would be wider than its room."""
     if text:
-        wide = _font(is_bold=is_bold, size=100).getlength(text) / 100 * size
+        wide = width_of(text, size, is_bold=is_bold)
         yield _Text(x, baseline, size if wide <= room else size * room / wide, text, is_bold, "left", ink)
 
 
@@ -235,22 +233,13 @@ def _qr(link: str, *, top: float) -> Iterator[_Mark]:
 # --- the pens ---------------------------------------------------------------------------------------
 
 
-def _font(*, is_bold: bool, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(BOLD if is_bold else REGULAR, size)
-
-
-_PIL_ANCHORS: Final = {"left": "ls", "right": "rs", "middle": "ms"}
-
-
 def _draw(pen: ImageDraw.ImageDraw, mark: _Mark) -> None:
     def dots(mm: float) -> int:
         return round(mm * DOTS_PER_MM)
 
     if isinstance(mark, _Text):
-        font = _font(is_bold=mark.is_bold, size=dots(mark.size))
-        pen.text(
-            (dots(mark.x), dots(mark.baseline)), mark.text, fill=mark.ink, font=font, anchor=_PIL_ANCHORS[mark.align]
-        )
+        font = sized(dots(mark.size), is_bold=mark.is_bold)
+        pen.text((dots(mark.x), dots(mark.baseline)), mark.text, fill=mark.ink, font=font, anchor=ANCHORS[mark.align])
     elif isinstance(mark, _Box):
         corner = (dots(mark.x + mark.width) - 1, dots(mark.y + mark.height) - 1)
         pen.rectangle(((dots(mark.x), dots(mark.y)), corner), fill=mark.ink)
