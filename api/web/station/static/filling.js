@@ -97,22 +97,36 @@ function refusedOf(line) {
 }
 
 /**
- * Returns the person's side of a batch that a line still fills.
+ * Returns the person's side of a batch where nobody is asked anything, with what can be done below it.
  * @param {Batch} batch
- * @param {LineFill} line
+ * @param {{ mark: string, title: string, body: string | null }} told
+ * @param {...(Node | null)} below
  */
-export function waitingPanel(batch, line) {
+export function calmPanel(batch, { mark, title, body }, ...below) {
   return el(
     "aside",
     { class: "judge judge-empty" },
     el(
       "div",
       { class: "calm" },
-      icon("camera", 32),
-      el("h2", {}, t("station.js.line.wait.title")),
-      el("p", { class: "quiet" }, t("station.js.line.wait.body")),
+      icon(mark, 32),
+      el("h2", {}, title),
+      body === null ? null : el("p", { class: "quiet" }, body),
       batch.judged ? el("p", { class: "num" }, t("station.js.judge.none.judged", { n: batch.judged })) : null,
     ),
+    ...below,
+  );
+}
+
+/**
+ * Returns the person's side of a batch that a line still fills.
+ * @param {Batch} batch
+ * @param {LineFill} line
+ */
+export function waitingPanel(batch, line) {
+  return calmPanel(
+    batch,
+    { mark: "camera", title: t("station.js.line.wait.title"), body: t("station.js.line.wait.body") },
     isManager
       ? giveUpButton(line, batch.lot_number)
       : el("p", { class: "quiet" }, t("station.js.line.give_up.manager")),

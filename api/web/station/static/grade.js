@@ -15,7 +15,7 @@ import {
   tierMark,
 } from "/web/shared/kit.js";
 import { act, ask, askPicture, button, nothing, say } from "./desk.js";
-import { fillingOf, waitingPanel } from "./filling.js";
+import { calmPanel, fillingOf, waitingPanel } from "./filling.js";
 import { drawPicture, tierShape } from "./picture.js";
 
 /** @typedef {import("./types.js").View} View */
@@ -214,17 +214,13 @@ function aside(batch, view) {
   if (fruit) return judgePanel(batch, fruit);
   if (batch.closing) return closedPanel(batch, batch.closing);
   if (batch.line && batch.line.expected === null) return waitingPanel(batch, batch.line);
-  return el(
-    "aside",
-    { class: "judge judge-empty" },
-    el(
-      "div",
-      { class: "calm" },
-      icon("check", 32),
-      el("h2", {}, t(batch.line ? "station.js.line.done.title" : "station.js.judge.none.title")),
-      batch.line ? null : el("p", { class: "quiet" }, t("station.js.judge.none.body")),
-      batch.judged ? el("p", { class: "num" }, t("station.js.judge.none.judged", { n: batch.judged })) : null,
-    ),
+  return calmPanel(
+    batch,
+    {
+      mark: "check",
+      title: t(batch.line ? "station.js.line.done.title" : "station.js.judge.none.title"),
+      body: batch.line ? null : t("station.js.judge.none.body"),
+    },
     calibrationLine(view),
     button(t("station.js.close"), () => close(batch), {
       kind: "push-main",
