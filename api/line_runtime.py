@@ -133,16 +133,7 @@ class Grading:
 
     def weighed(self, passed: Passed, weight: Weight) -> Passed:
         """Return a passed fruit with what a scale says of it."""
-        by = Judging(
-            self.standard,
-            self.tariff,
-            0,
-            across_is_y=True,
-            is_turned=True,
-            brix_tenths=self.brix_tenths,
-            near=self.tariff.content.near_at_line,
-        )
-        return passed.weighed(weight, by)
+        return passed.weighed(weight, Judging.fused(self.standard, self.tariff, brix_tenths=self.brix_tenths))
 
     def kept(self, passed: Passed, run: str, at: datetime) -> NewFruit:
         """Return a passed fruit as the journal keeps it: its record, its crops, what the console shows of it."""

@@ -445,15 +445,7 @@ def _examined(files: FileStore, rules: Rules, run: str, delivered: Delivered) ->
 
 def _verdict(told: Mapping[str, Any], measures: Measures | None, weight: Weight | None, rules: Rules) -> Verdict:
     brix = told["brixTenths"]
-    by = Judging(
-        rules.standard,
-        rules.tariff,
-        0,
-        across_is_y=True,
-        is_turned=True,
-        brix_tenths=None if brix < 0 else brix,
-        near=rules.tariff.content.near_at_line,
-    )
+    by = Judging.fused(rules.standard, rules.tariff, brix_tenths=None if brix < 0 else brix)
     reasons = tuple(Doubt(reason) for reason in told["reasons"])
     if weighed_reasons(measures, reasons, weight) != reasons:
         raise EvidenceError("it does not say what its weight and its pictures' estimate come to")

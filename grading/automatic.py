@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from grading.agree import groups, overlap
 from grading.calibrate import Box, Polygon
 from grading.camera import Pixels
-from grading.detect import ClassicalDetector, Detection, box_overlap
+from grading.detect import ClassicalDetector, Detection, box_overlap, largest_contour
 from grading.edges import filled, followed
 from grading.learned import SURE_COIN_PERMILLE, Find, LearnedDetector, Model, find
 from grading.measure import feret_px
@@ -403,8 +403,8 @@ def _joined(one: Detection, other: Detection) -> Detection | None:
         parts.append(part)
     across = np.ones((2 * (reach // 2) + 1, 2 * (reach // 2) + 1), np.uint8)
     closed = cv2.morphologyEx(parts[0] | parts[1], cv2.MORPH_CLOSE, across)
-    contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    contour = max(contours, key=cv2.contourArea)
+    contour = largest_contour(closed)
+    assert contour is not None  # noqa: S101  # both pieces lie in it
     mask = cv2.drawContours(np.zeros(shape, np.uint8), [contour], -1, 1, -1)
     if any(int(mask[part > 0].sum()) < int(part.sum()) for part in parts):
         return None

@@ -67,6 +67,19 @@ class Judging:
     near: Near = "person"
     """What becomes of a fruit that nothing speaks against but that its numbers are near a limit."""
 
+    @classmethod
+    def fused(cls, standard: Standard, tariff: Tariff, *, brix_tenths: int | None) -> "Judging":
+        """For a verdict on measures that are put together already: what concerns single views has no say any more."""
+        return cls(
+            standard,
+            tariff,
+            least_views=0,
+            across_is_y=True,
+            is_turned=True,
+            brix_tenths=brix_tenths,
+            near=tariff.content.near_at_line,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:

@@ -662,7 +662,7 @@ def _offsets(tracks: Sequence[Track], seen: _Seen, moved: float, length: float) 
 
 
 def _middle(rows: Array) -> Array:
-    """Return the median of every column; of a few rows that is five times as fast as numpy's."""
+    """Return the median of every column; of a few rows that is several times as fast as numpy's."""
     ordered = np.sort(rows, axis=0)
     return np.asarray((ordered[(len(rows) - 1) // 2] + ordered[len(rows) // 2]) / 2)
 

@@ -52,8 +52,9 @@ def differs(measures: Measures, weight: Weight | None) -> bool:
 
 def mass_from(measures: Measures | None, weight: Weight | None) -> MassFrom:
     """Return whose grams count: the scale's where it told some that are believed."""
-    is_told = measures is not None and weight is not None and weight.mass_g is not None
-    return "scale" if measures is not None and is_told and not differs(measures, weight) else "camera"
+    if measures is None or weight is None or weight.mass_g is None or differs(measures, weight):
+        return "camera"
+    return "scale"
 
 
 def counted(measures: Measures, weight: Weight | None) -> Measures:
