@@ -46,6 +46,23 @@ def emergency(reason: str | None) -> list[Alarm]:
     return [Alarm("emergency", "emergency", Level.STOP, text)]
 
 
+def program(failed: str | None) -> list[Alarm]:
+    """Return the alarm of a part of this program that broke off: what passes is neither graded nor kept."""
+    if failed is None:
+        return []
+    text = Text(f"程序的一部分停了（{failed}）", f"a part of the program broke off ({failed})")
+    return [Alarm("program", "program", Level.STOP, text)]
+
+
+def rules(name: str | None) -> list[Alarm]:
+    """Return the alarm of a batch that was begun by another standard, price book or profile: the house takes one."""
+    if name is None:
+        return []
+    zh = {"standard": "标准", "price book": "价目表", "camera profile": "相机标定", "Brix": "糖度"}[name]
+    text = Text(f"本批开始时用的是另一份{zh}", f"the open lot was begun with another {name}")
+    return [Alarm("rules", "rules", Level.STOP, text)]
+
+
 def calibration_state(profile: CameraProfile, now: datetime) -> str:
     """Return `valid`, `expires_soon`, `expired`, or `missing` for one that has not begun."""
     if now < profile.made_at:

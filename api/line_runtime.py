@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final, Protocol
 
 from sqlalchemy.exc import DatabaseError
@@ -186,6 +187,7 @@ class LineRuntime:
         self._name, self._house = name, house
         self._journal, self._delivery = journal, delivery
         self._source, self._wiring, self._grading = source, wiring, grading
+        self._rules, self._profile_file = grading.rules, sha256(grading.rules.profile).hexdigest()
         self._is_sample, self._disk_stop_bytes = is_sample, disk_stop_bytes
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -212,6 +214,7 @@ class LineRuntime:
         self._source_since = (SourceState.WAITING, clock.now())
         self._offline_since: float | None = None
         self._surprise: str | None = None
+        self._failed: str | None = None
         self._state: tuple[float, dict[str, Any]] | None = None
         self._state_lock = threading.Lock()
         if reason := journal.note(_EMERGENCY_NOTE):
@@ -226,9 +229,17 @@ class LineRuntime:
             ("belt", self._watch_belt),
             ("deliver", lambda: self._delivery.run(self._stopping)),
         ):
-            thread = threading.Thread(target=work, name=name, daemon=True)
+            thread = threading.Thread(target=self._told, args=(name, work), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def _told(self, name: str, work: Callable[[], None]) -> None:
+        """Do a thread's work; one that breaks off stops the grading by an alarm, never in silence."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  # whatever it is, a person is told
+            _log.exception("the line's thread %s broke off", name)
+            self._failed = f"{name}: {str(error) or type(error).__name__}"
 
     def stop(self) -> None:
         """End cleanly: what the belt showed is kept. The open batch stays open. Twice is fine."""
@@ -260,11 +271,11 @@ class LineRuntime:
         standing = self._journal.open_batch
         if standing is not None and standing.lot != lot:
             raise BatchOpenError(standing.lot)
-        if (stop := self._first_stop()) is not None and stop.kind in {"calibration", "disk"}:
+        if (stop := self._first_stop()) is not None and stop.kind in {"calibration", "disk", "program"}:
             raise StoppedLineError(stop.kind, stop.text.en, stop.text.zh)
         self._journal.begin(
             lot,
-            self._grading.rules,
+            self._rules,
             variety=known["variety"] if known else "",
             received_g=known["received_g"] if known else None,
             now=self._clock.now(),
@@ -515,8 +526,10 @@ class LineRuntime:
             try:
                 self._journal.add((), commanded=self._commanded)
                 self._commanded = {}
-            except (DatabaseError, OSError, NoBatchError):
+            except NoBatchError:  # the lot has ended: nobody looks for its fruit in the reject lane any more
                 self._commanded = {}
+            except (DatabaseError, OSError):
+                _log.warning("lanes could not be written down; they are with the next fruit")
 
     def _keep_lost(self) -> None:
         """Write down which fruit lie in no lane of their tier, after the lanes they were sent to."""
@@ -557,8 +570,9 @@ class LineRuntime:
                 self._lost.append(_lost(sent, "rejected", sent.why))
 
     def _changed(self) -> None:
-        """Let the next who asks see what a person just did."""
-        self._state = None
+        """Let the next who asks see what a person just did; a look that began before it is waited for."""
+        with self._state_lock:
+            self._state = None
         self._delivery.wake()
 
     def _wait_until_kept(self, *, weights_s: float) -> bool:
@@ -594,6 +608,8 @@ class LineRuntime:
     def _own_alarms(self, now: datetime) -> list[Alarm]:
         return [
             *alarms.emergency(self._wiring.outputs.emergency_reason),
+            *alarms.program(self._failed),
+            *alarms.rules(self._begun_otherwise()),
             *alarms.calibration(self._grading.profile, now),
             *alarms.camera(is_lost=self._source.state is SourceState.LOST, trouble=self._source.trouble),
             *alarms.light(self._watch.troubles, self._surprise),
@@ -602,6 +618,19 @@ class LineRuntime:
             *alarms.belt(blind=self._blind, doubts_encoder=self._doubts_encoder),
             *alarms.disk(self._journal.free_bytes(), self._disk_stop_bytes, self._disk_trouble),
         ]
+
+    def _begun_otherwise(self) -> str | None:
+        """Return by what the open batch was begun otherwise than fruit would be graded now; None where by nothing."""
+        batch, rules = self._journal.open_batch, self._rules
+        if batch is None:
+            return None
+        both = {
+            "standard": (batch.standard_file, rules.standard_file),
+            "price book": (batch.tariff_file, rules.tariff_file),
+            "camera profile": (batch.profile_file, self._profile_file),
+            "Brix": (batch.brix_tenths, rules.brix_tenths),
+        }
+        return next((name for name, (then, now) in both.items() if then != now), None)
 
     def _all_alarms(self, now: datetime) -> list[Alarm]:
         standing = self._delivery.standing()

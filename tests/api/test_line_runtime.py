@@ -61,15 +61,20 @@ class Camera:
         self.state = SourceState.RUNNING
         self.given = 0
         self.belt_um: int | None = None
-        self._waiting: queue.Queue[np.ndarray | None] = queue.Queue()
+        self._waiting: queue.Queue[np.ndarray | Exception | None] = queue.Queue()
 
     def give(self, pixels: np.ndarray | None = None) -> None:
         self.given += 1
         self._waiting.put(frames()[self.given % len(frames())] if pixels is None else pixels)
 
+    def fail(self, error: Exception) -> None:
+        self._waiting.put(error)
+
     def shots(self) -> Iterator[Shot]:
         number = 0
         while (pixels := self._waiting.get()) is not None:
+            if isinstance(pixels, Exception):
+                raise pixels
             number += 1
             yield Shot(pixels, number, number / 30, now(), self.belt_um)
 
@@ -450,6 +455,38 @@ def test_a_picture_that_breaks_the_grading_is_told_and_the_line_goes_on(
     stand.give()
     assert stand.alarms() == {}
     assert stand.journal.tally.fruit == 2
+
+
+def test_a_fruit_that_cannot_be_written_down_stops_the_line_and_is_told(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.line.open_batch(LOT)
+    monkeypatch.setattr(stand.line, "_grading", replace(stand.line._grading, record=lambda *_: str(1 // 0).encode()))
+    stand.camera.give()
+    until(lambda: stand.alarms() == {"program": "stop"})
+    assert (stand.gates.sent, stand.journal.tally.fruit) == ([], 0)
+
+
+def test_a_source_that_breaks_off_stops_the_line_and_is_told(stand: Stand) -> None:
+    stand.camera.fail(RuntimeError("the driver is gone"))
+    until(lambda: stand.alarms() == {"program": "stop"})
+    with pytest.raises(StoppedLineError, match="the driver is gone"):
+        stand.line.open_batch(LOT)
+
+
+def test_a_lot_begun_by_another_calibration_is_ended_before_fruit_count_by_the_new_one(tmp_path: Path) -> None:
+    stand = Stand(tmp_path / "line")
+    stand.line.open_batch(LOT)
+    stand.give()
+    stand.end()
+    again = Stand(tmp_path / "line", profile=replace(belts.PROFILE, name="calibrated anew"))
+    again.give(2)
+    assert (again.alarms(), again.journal.tally.fruit) == ({"rules": "stop"}, 2)
+    again.line.close_batch(None, leaves_doubtful=True)
+    again.line.open_batch(OTHER)
+    again.give()
+    assert (again.alarms(), again.journal.tally.fruit) == ({}, 2)
+    again.end()
 
 
 def test_a_lost_camera_is_told(stand: Stand) -> None:

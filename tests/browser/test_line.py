@@ -761,7 +761,7 @@ def test_nothing_moves_where_reduced_motion_is_asked_for(stand: Stand, browser: 
 def test_every_alarm_kind_has_a_name_in_both_languages():
     kinds = (
         "too_dark too_bright blurred colour_shift frozen drift camera_lost output_lost encoder_lost scale_lost "
-        "calibration disk"
+        "calibration disk program rules"
     )
     for lang in LANGUAGES:
         known = json.loads((WEB / "line" / "messages" / f"{lang}.json").read_text(encoding="utf-8"))
