@@ -349,6 +349,8 @@ _LINE: Final[Mapping[type[OriginError], HTTPStatus]] = {
     line_errors.LineError: S.CONFLICT,
     line_errors.NoBatchError: S.CONFLICT,
     line_errors.BatchOpenError: S.CONFLICT,
+    line_errors.OtherBatchError: S.CONFLICT,
+    line_errors.DecidedError: S.CONFLICT,
     line_errors.UnknownCrateError: S.NOT_FOUND,
     line_errors.RefusedLotError: S.CONFLICT,
     line_errors.StoppedLineError: S.CONFLICT,

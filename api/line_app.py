@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Protocol
 
 import anyio
 from anyio import to_thread
-from fastapi import APIRouter, Depends, FastAPI, Form, Path, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Form, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -59,11 +59,22 @@ class Console(Protocol):
         """Open a batch for what was scanned. Raises LineError."""
         ...
 
-    def close_batch(self, weighed_g: Mapping[str, int] | None, *, leaves_doubtful: bool = False) -> None:
+    def close_batch(
+        self, weighed_g: Mapping[str, int] | None, *, leaves_doubtful: bool = False, opened_at: str | None = None
+    ) -> None:
         """Close the open batch; with `leaves_doubtful` the house decides about fruit that wait. Raises LineError."""
         ...
 
-    def judge(self, number: int, tier: str, reason: str, second_code: str | None) -> None:
+    def judge(
+        self,
+        number: int,
+        tier: str,
+        reason: str,
+        second_code: str | None,
+        *,
+        opened_at: str | None = None,
+        was: str | None = None,
+    ) -> None:
         """Decide about a fruit. Raises LineError."""
         ...
 
@@ -180,6 +191,8 @@ def _written_here(request: Request) -> None:
 ConsoleDep = Annotated[Console, Depends(_console)]
 _public = APIRouter()
 _router = APIRouter(dependencies=[Depends(_admitted)])
+Opened = Annotated[str | None, Query(max_length=40)]
+"""When the batch was opened that the page shows: what is pressed on a page left behind is refused."""
 _WRITES: Final = [Depends(_written_here)]
 
 
@@ -277,16 +290,22 @@ def open_batch(console: ConsoleDep, body: Scan) -> dict[str, Any]:
 
 
 @_router.post("/batches/close", dependencies=_WRITES)
-def close_batch(console: ConsoleDep, body: Closing) -> dict[str, Any]:
+def close_batch(console: ConsoleDep, body: Closing, opened_at: Opened = None) -> dict[str, Any]:
     """End the lot on the line."""
-    console.close_batch(body.weighed_g, leaves_doubtful=body.leaves_doubtful)
+    console.close_batch(body.weighed_g, leaves_doubtful=body.leaves_doubtful, opened_at=opened_at)
     return console.state()
 
 
 @_router.post("/fruit/{number}/judge", dependencies=_WRITES)
-def judge(console: ConsoleDep, number: Annotated[int, Path(ge=1, le=10**9)], body: Judgement) -> dict[str, Any]:
+def judge(
+    console: ConsoleDep,
+    number: Annotated[int, Path(ge=1, le=10**9)],
+    body: Judgement,
+    opened_at: Opened = None,
+    was: Annotated[str | None, Query(max_length=20)] = None,
+) -> dict[str, Any]:
     """Decide about a fruit of the open batch, doubted or graded by the camera."""
-    console.judge(number, body.tier, body.reason, body.second_code)
+    console.judge(number, body.tier, body.reason, body.second_code, opened_at=opened_at, was=was)
     return console.state()
 
 

@@ -4,11 +4,13 @@
 LineError
 ├── NoBatchError             no batch is open on the line
 ├── BatchOpenError           another batch is still open
+├── OtherBatchError          what was asked is about a batch that is not the open one any more
 ├── UnknownCrateError        what was scanned is no lot, and no crate that we know
 ├── RefusedLotError          the house said that this lot may not be graded
 ├── StoppedLineError         the line may not grade now: the alarm that stops it is named
 ├── UndecidedError           fruit of the batch still wait for a person
 ├── UnknownNumberError       the open batch has no fruit of this number
+├── DecidedError             somebody else has decided about this fruit meanwhile
 ├── TierError                no such tier, or no such reason
 ├── WeighingError            the weights of a closing are not those of its fruit
 ├── HouseRefusedError        the house does not agree to what was asked of it at once
@@ -48,6 +50,29 @@ class BatchOpenError(LineError):
     def __init__(self, lot: str) -> None:
         super().__init__(f"lot {lot} is still on the line; close it first", f"批次 {lot} 还在线上，请先结束")
         self.lot = lot
+
+
+class OtherBatchError(LineError):
+    """A page that was left behind asks about a batch that has ended."""
+
+    code = "line_other_lot"
+
+    def __init__(self, lot: str) -> None:
+        super().__init__(
+            f"lot {lot} is on the line now, not the one you saw; look again", f"线上已换成批次 {lot}，请看清再按"
+        )
+
+
+class DecidedError(LineError):
+    """Somebody else has decided about this fruit since the page showed it."""
+
+    code = "line_decided"
+
+    def __init__(self, number: int, tier: str) -> None:
+        super().__init__(
+            f"fruit {number} was decided meanwhile: {tier}; correct it among the last fruit",
+            f"第 {number} 号果刚被判为 {tier}，要改请在最近的果里改",
+        )
 
 
 class UnknownCrateError(LineError):

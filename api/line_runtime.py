@@ -26,9 +26,11 @@ from api.line_alarms import Alarm, Level
 from api.line_delivery import Delivery, OfflineError, RefusedError, lot_of
 from api.line_errors import (
     BatchOpenError,
+    DecidedError,
     HouseRefusedError,
     NoBatchError,
     OfflineSecondError,
+    OtherBatchError,
     RefusedLotError,
     StoppedLineError,
     TierError,
@@ -282,16 +284,20 @@ class LineRuntime:
         )
         self._changed()
 
-    def close_batch(self, weighed_g: Mapping[str, int] | None, *, leaves_doubtful: bool = False) -> None:
+    def close_batch(
+        self, weighed_g: Mapping[str, int] | None, *, leaves_doubtful: bool = False, opened_at: str | None = None
+    ) -> None:
         """Close the open batch, with what is still under the camera. Raises LineError.
 
         With `leaves_doubtful`, fruit that wait for a person are delivered as they are: the house holds the batch until
-        somebody there has decided about them.
+        somebody there has decided about them. `opened_at` is the opening of the batch that is meant, for who may have
+        looked away meanwhile.
         """
         with self._belt_lock:
             batch = self._journal.open_batch
             if batch is None:
                 raise NoBatchError
+            self._demand(opened_at)
             self._empty_belt()
             if not self._wait_until_kept(weights_s=_LAST_WEIGHTS_S):
                 raise StoppedLineError("disk", self._disk_trouble or "the disk is slow", "磁盘写入失败")
@@ -311,10 +317,28 @@ class LineRuntime:
             self._left_open = self._blind = 0
         self._changed()
 
-    def judge(self, number: int, tier: str, reason: str, second_code: str | None) -> None:
-        """Decide about a fruit of the open batch. Raises LineError, SecondPersonError."""
+    def judge(
+        self,
+        number: int,
+        tier: str,
+        reason: str,
+        second_code: str | None,
+        *,
+        opened_at: str | None = None,
+        was: str | None = None,
+    ) -> None:
+        """Decide about a fruit of the open batch. Raises LineError, SecondPersonError.
+
+        `opened_at` and `was` are the batch's opening and the fruit's tier as whoever decides saw them: two panels may
+        be looked at. The same decision twice is one.
+        """
         tariff = self._grading.tariff
+        self._demand(opened_at)
         row = self._journal.fruit(number)
+        if was not in {None, row.tier}:
+            if (row.tier, row.judged_reason) == (tier, reason):
+                return
+            raise DecidedError(number, row.tier)
         if tier not in tariff.tiers:
             raise TierError(tier, tuple(tariff.tiers))
         if reason not in JUDGEMENT_REASONS:
@@ -586,6 +610,12 @@ class LineRuntime:
                 self._bridge.until_s = math.inf
 
     # --- people ---
+
+    def _demand(self, opened_at: str | None) -> None:
+        """Raise OtherBatchError where the open batch is not the one that was opened then."""
+        batch = self._journal.open_batch
+        if batch is not None and opened_at not in {None, format_time(batch.opened_at)}:
+            raise OtherBatchError(batch.lot)
 
     def _ask_second(self, row: LineFruit, tier: str, reason: str, second_code: str | None) -> None:
         if not self._delivery.is_online:

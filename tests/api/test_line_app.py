@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 
 from api.line_app import COOKIE, Door, create_app
 from api.line_errors import UnknownCrateError
-from tests.api.test_line_runtime import LOT, Stand, frames
+from tests.api.test_line_runtime import LOT, OTHER, Stand, frames
 
 HERE = {"host": "127.0.0.1"}
 
@@ -39,6 +39,29 @@ def test_a_lot_is_opened_graded_judged_and_closed_by_touch(stand: Stand, console
             answer = console.post(f"/fruit/{waiting['number']}/judge", json=body)
             assert answer.status_code == 200, answer.text
     assert console.post("/batches/close", json={"weighed_g": None}).json()["batch"] is None
+
+
+def test_a_panel_left_behind_neither_judges_nor_ends_what_it_does_not_show(stand: Stand, console: TestClient) -> None:
+    console.post("/batches", json={"scanned": LOT})
+    stand.give(5)
+    seen = console.get("/state").json()
+    opened, doubtful = seen["batch"]["opened_at"], seen["queue"][0]
+    where = f"/fruit/{doubtful['number']}/judge"
+    panel = {"opened_at": opened, "was": "doubtful"}
+    decided = {"tier": "cull", "reason": "rot"}
+    assert console.post(where, json=decided, params=panel).status_code == 200
+    assert console.post(where, json=decided, params=panel).status_code == 200, "an answer was lost: once more is once"
+    other = console.post(where, json={"tier": doubtful["nominal_tier"]}, params=panel)
+    assert (other.status_code, other.json()["code"]) == (409, "line_decided")
+    assert stand.journal.fruit(doubtful["number"]).tier == "cull"
+    ending = {"weighed_g": None, "leaves_doubtful": True}
+    assert console.post("/batches/close", json=ending, params={"opened_at": opened}).json()["batch"] is None
+    console.post("/batches", json={"scanned": OTHER})
+    stand.give()
+    late = console.post("/batches/close", json=ending, params={"opened_at": opened})
+    assert (late.status_code, late.json()["code"]) == (409, "line_other_lot")
+    assert console.post("/fruit/1/judge", json=decided, params=panel).json()["code"] == "line_other_lot"
+    assert stand.journal.open_batch is not None
 
 
 def test_a_refusal_is_a_problem_in_both_languages(console: TestClient) -> None:

@@ -379,10 +379,23 @@ class Behind:
     def open_batch(self, scanned: str) -> None:
         self._stand.take("batches", {"scanned": scanned})
 
-    def close_batch(self, weighed_g: Mapping[str, int] | None, *, leaves_doubtful: bool = False) -> None:
+    def close_batch(
+        self, weighed_g: Mapping[str, int] | None, *, leaves_doubtful: bool = False, opened_at: str | None = None
+    ) -> None:
+        assert opened_at == OPENED
         self._stand.take("batches/close", {"weighed_g": weighed_g, "leaves_doubtful": leaves_doubtful})
 
-    def judge(self, number: int, tier: str, reason: str, second_code: str | None) -> None:
+    def judge(
+        self,
+        number: int,
+        tier: str,
+        reason: str,
+        second_code: str | None,
+        *,
+        opened_at: str | None = None,
+        was: str | None = None,
+    ) -> None:
+        assert (opened_at, was) == (OPENED, "doubtful")
         self._stand.take(f"fruit/{number}/judge", {"tier": tier, "reason": reason, "second_code": second_code})
 
     def emergency(self, reason: str) -> None:

@@ -514,7 +514,8 @@ export async function correct(fruit) {
   const second_code = isBetter(batch, chosen.tier, fruit.tier) ? await askCode(secondPerson()) : null;
   if (isBetter(batch, chosen.tier, fruit.tier) && !second_code) return;
   try {
-    await request("POST", `/fruit/${fruit.number}/judge`, { ...chosen, second_code }, { timeout_ms: 8000 });
+    const seen = new URLSearchParams({ opened_at: batch.opened_at, was: fruit.tier });
+    await request("POST", `/fruit/${fruit.number}/judge?${seen}`, { ...chosen, second_code }, { timeout_ms: 8000 });
     say(t("line.js.judge.done", { n: fruit.number, tier: tierName(batch, chosen.tier) }));
   } catch (error) {
     say(refusal(error), "bad");

@@ -118,7 +118,8 @@ export async function sendUnsent(onTaken, onRefused) {
     for (const [key, judgement] of [...unsent]) {
       const { number, tier, reason, second_code } = judgement;
       try {
-        await request("POST", `/fruit/${number}/judge`, { tier, reason, second_code }, { timeout_ms: 6000 });
+        const seen = new URLSearchParams({ opened_at: judgement.batch, was: "doubtful" });
+        await request("POST", `/fruit/${number}/judge?${seen}`, { tier, reason, second_code }, { timeout_ms: 6000 });
         unsent.delete(key);
         taken.add(key);
         onTaken(judgement);
