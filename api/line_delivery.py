@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import Any, Final
 
 import httpx
-from sqlalchemy.exc import DatabaseError
 
 from api.bundles import BUNDLE, bundled
 from api.line_errors import ServerError
@@ -269,8 +268,8 @@ class Delivery:
                 return True
             except RefusedError as refusal:
                 self._is_offline, self._error = False, (refusal.code, str(refusal))
-            except (DatabaseError, KeyError, TypeError, ValueError) as error:
-                # An answer that is not ours, or a disk that is full: told, and tried again, for the line goes on.
+            except Exception as error:  # noqa: BLE001  # told below, as an alarm
+                # An answer that is not ours, or a disk that is full: tried again, for the line goes on.
                 _log.exception("a delivery failed")
                 self._is_offline, self._error = False, ("unexpected", f"{type(error).__name__}: {error}")
             else:
@@ -376,8 +375,7 @@ class Delivery:
         judged = self._journal.judgements_waiting(batch.id, most=FRUIT_AT_ONCE)
         if judged:
             house.judge(ref, batch.run, judged)
-            until = max(each.judged_at for each in judged if each.judged_at is not None)
-            self._journal.mark_judgements(batch.id, [each.number for each in judged], DELIVERED, before=until)
+            self._journal.mark_judgements(judged, DELIVERED)
             self._done(batch)
             return True
         if batch.closed_at is None:

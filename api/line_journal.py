@@ -352,15 +352,17 @@ class Journal:
                 row.state, row.refused = REFUSED, refused[row.number]
                 session.add(row)
 
-    def mark_judgements(self, batch: int, numbers: Sequence[int], state: int, *, before: datetime) -> None:
-        """Say how judgements stand with the house; those made after `before` are others."""
+    def mark_judgements(self, judged: Sequence[LineFruit], state: int) -> None:
+        """Say how judgements stand with the house; a fruit judged again since, by whatever clock, is another one."""
         with self.db.write() as session:
-            own = (
-                col(LineFruit.batch_id) == batch,
-                col(LineFruit.number).in_(numbers),
-                col(LineFruit.judged_at) <= before,
-            )
-            session.exec(update(LineFruit).where(*own).values(judgement_state=state))
+            for each in judged:
+                own = (
+                    col(LineFruit.id) == each.id,
+                    col(LineFruit.judged_at) == each.judged_at,
+                    col(LineFruit.tier) == each.tier,
+                    col(LineFruit.judged_reason) == each.judged_reason,
+                )
+                session.exec(update(LineFruit).where(*own).values(judgement_state=state))
 
     def again_from(self, batch: int, number: int) -> None:
         """Deliver a batch again from a number on: the house says that it has them no more."""

@@ -35,6 +35,8 @@ FOLLOW_S: Final = 1.5
 RETRY_S: Final = 0.2
 MAX_RETRY_S: Final = 5.0
 CONNECT_S: Final = 5.0
+CONFIRM_S: Final = 1.0
+"""How long after its gate a command may still be confirmed, in seconds of the belt's nominal speed."""
 POLL_S: Final = 0.05
 REMEMBERED: Final = 256
 """Commands kept after their gate, for followers that say late that they missed one."""
@@ -387,15 +389,19 @@ class MqttOutputs(QueuedOutputs):
         self._entries = again
 
     def _settle(self) -> None:
-        """Let go of what the broker confirmed and has passed its gate."""
+        """Let go of what has passed its gate; of what the broker never confirmed nobody knows where it lies."""
         belt_um, now = self._where(), self._clock.now()
         kept: list[_Entry] = []
         for entry in self._entries:
             entry.is_taken = entry.is_taken or (entry.message is not None and entry.message.is_published())
-            if entry.is_taken and self._lanes.left_um(entry.command, belt_um=belt_um, now=now) < 0:
+            left_um = self._lanes.left_um(entry.command, belt_um=belt_um, now=now)
+            if entry.is_taken and left_um < 0:
                 self._gone.append(entry.command)
-                continue
-            kept.append(entry)
+            elif entry.is_published and left_um < -int(self._lanes.speed_um_s * CONFIRM_S):
+                if entry.command.lane != REJECT:
+                    self._lost.append(LostCommand(entry.command, UNSURE))
+            else:
+                kept.append(entry)
         self._entries = kept
 
     def _enqueue(self, command: LaneCommand) -> None:

@@ -673,6 +673,9 @@ class Registers:
                     connection.close()
             except LostError as error:
                 self._on_failure(str(error))
+            except Exception as error:  # noqa: BLE001  # whatever it is, the registers are asked again
+                _log.exception("registers of %s could not be read", self._address)
+                self._on_failure(str(error) or type(error).__name__)
             self._closing.wait(delay_s)
             delay_s = min(delay_s * 2, MAX_RETRY_S)
 

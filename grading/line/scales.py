@@ -10,6 +10,7 @@ import re
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -28,6 +29,8 @@ STILL_S: Final = 0.5
 """How long a scale that does not say whether it is stable must show the same weight."""
 RETRY_S: Final = 0.2
 MAX_RETRY_S: Final = 5.0
+REMEMBERED: Final = 1000
+"""Loads kept for whoever asks: nobody does where a scale weighs lots."""
 _LONGEST_FRAME: Final = 40
 
 Format = Literal["line", "xk3190"]
@@ -167,7 +170,7 @@ class FedScale:
         self._refused = ""
         self._failure = ""
         self._is_armed = False
-        self._weighings: list[Weighing] = []
+        self._weighings: deque[Weighing] = deque(maxlen=REMEMBERED)
         self._closers: list[Callable[[], None]] = []
 
     def seen(self, reading: Reading) -> None:
@@ -205,7 +208,8 @@ class FedScale:
     def weighings(self) -> list[Weighing]:
         """Return the loads that came to rest since the last call."""
         with self._lock:
-            weighings, self._weighings = self._weighings, []
+            weighings = list(self._weighings)
+            self._weighings.clear()
             return weighings
 
     @property

@@ -17,7 +17,7 @@ from api.bundles import bundled, unbundled
 from api.line_delivery import FRUIT_AT_ONCE, OfflineError, RefusedError, lot_of
 from api.line_errors import BatchOpenError, ServerError, StateFolderError
 from api.line_journal import Journal, Lost
-from api.line_tables import WAITING, LineFile, LineFruit
+from api.line_tables import DELIVERED, WAITING, LineFile, LineFruit
 from api.packhouse import portions_of
 from api.runtime import Runtime
 from grading import arrivals
@@ -525,17 +525,42 @@ def test_counters_are_the_same_after_a_restart(edge: Edge) -> None:
         edge.begin("https://id.gs1.org/01/99521001000218/10/X2")
 
 
-def test_a_decision_changed_while_it_is_delivered_is_delivered_again(place: Place, edge: Edge) -> None:
-    batch = edge.begin(place.lot())
+@pytest.mark.parametrize("later_s", [2, 0, -2], ids=["later", "at once", "by a clock set back"])
+def test_a_decision_changed_while_it_is_delivered_is_delivered_again(place: Place, edge: Edge, later_s: int) -> None:
+    edge.begin(place.lot())
     edge.pass_by(3)
-    edge.journal.judge(1, "cull", "rot", 0, now=now() - timedelta(seconds=2), delivered=False)
+    at = now() - timedelta(seconds=9)
+    edge.journal.judge(1, "cull", "rot", 0, now=at, delivered=False)
     (first,) = [row for row in edge.journal.last() if row.judged_at is not None]
-    edge.journal.judge(1, "cull", "bruise", 0, now=now(), delivered=False)
-    assert first.judged_at is not None
-    edge.journal.mark_judgements(batch.id, [1], 1, before=first.judged_at)
+    edge.journal.judge(1, "cull", "bruise", 0, now=at + timedelta(seconds=later_s), delivered=False)
+    edge.journal.mark_judgements([first], DELIVERED)
     assert edge.journal.fruit(1).judgement_state == WAITING
     edge.deliver()
     assert place.fruit()[0].judged_reason == "bruise"
+
+
+def test_whatever_fails_in_a_delivery_is_told_and_tried_again(
+    place: Place, edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.begin(place.lot())
+    edge.pass_by(3)
+    room = iter([OSError(5, "the disk does not answer")])
+    real = edge.journal.free_bytes
+
+    def free_bytes() -> int:
+        if (error := next(room, None)) is not None:
+            raise error
+        return real()
+
+    monkeypatch.setattr(edge.journal, "free_bytes", free_bytes)
+    while edge.delivery.step():
+        pass
+    error = edge.delivery.standing().error
+    assert error is not None
+    assert error[0] == "unexpected"
+    assert "does not answer" in error[1]
+    edge.deliver()
+    assert (len(place.fruit()), edge.delivery.standing().error) == (3, None)
 
 
 def test_a_bundle_holds_what_was_put_in_and_ends_where_it_ends() -> None:

@@ -299,6 +299,28 @@ def test_a_listener_hears_what_is_said_now_and_not_what_was_kept(mosquitto) -> N
 
 
 @pytest.mark.skipif("GUOYUAN_TEST_MQTT" not in os.environ, reason="GUOYUAN_TEST_MQTT names no broker")
+def test_a_command_that_the_broker_never_confirms_is_unsure_once_its_gate_has_passed() -> None:
+    """A broker may answer every ping and confirm nothing; what waits for it must not pile up without an end."""
+    place = {"um": 0}
+
+    class Still:
+        def now(self) -> datetime:
+            return START
+
+    outputs = MqttOutputs("mqtt://127.0.0.1:1", "L-1", lanes(), Still(), where=lambda: place["um"])
+    command = lanes().command("run", 1, "A", is_doubtful=False, seen_at=START, seen_um=0)
+    assert command.belt_um is not None
+    outputs.send(command)
+    for entry in outputs._entries:
+        entry.is_published = True
+    for past_um, left in ((0, 1), (SPEED, 1), (SPEED + 1, 0)):
+        place["um"] = command.belt_um + past_um
+        with outputs._wake:
+            outputs._settle()
+        assert outputs.waiting == left
+    assert [each.why.kind for each in outputs.lost()] == ["unsure"]
+
+
 def test_the_outputs_come_up_on_the_services_broker() -> None:
     url = os.environ["GUOYUAN_TEST_MQTT"]
     outputs = MqttOutputs(url, f"T-{free_port()}", lanes(), Line.__new__(Line))

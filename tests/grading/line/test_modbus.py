@@ -567,6 +567,33 @@ def test_a_connection_is_never_opened_again_behind_our_back() -> None:
     server.stop()
 
 
+def test_registers_that_nobody_can_make_sense_of_are_read_on(monkeypatch) -> None:
+    class Answers:
+        def __init__(self, *_: object, **__: object) -> None:
+            """Always there."""
+
+        def read(self, *_: object, **__: object) -> list[int]:
+            return [7]
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    monkeypatch.setattr(modbus, "Connection", Answers)
+    read, failed = [], []
+
+    def words(found: list[int]) -> None:
+        read.append(found)
+        if len(read) == 1:
+            raise ZeroDivisionError("a scale of nothing")
+
+    registers = modbus.Registers(
+        modbus.Address("127.0.0.1"), 0, 1, is_input=True, every_s=0.001, on_words=words, on_failure=failed.append
+    )
+    until(lambda: len(read) > 2)
+    registers.close()
+    assert failed == ["a scale of nothing"]
+
+
 def test_sequences_begin_again_at_one_and_never_share_a_slot_while_outstanding() -> None:
     assert next_sequence(65_535) == 1
     window = [65_521]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from grading.errors import ScaleFrameError
 from grading.line.scales import (
+    REMEMBERED,
     STALE_S,
     STILL_S,
     Cutter,
@@ -23,6 +24,7 @@ from grading.line.scales import (
     whole_grams,
 )
 from grading.line.wires import State, Weighing
+from ledger.kernel.clock import SystemClock
 from tests.simulators.scale import TcpScale
 from tests.waiting import until
 
@@ -198,6 +200,15 @@ def test_one_load_is_one_weighing_and_the_next_needs_an_empty_scale() -> None:
     for reading in [(345_000, Rest.UNSTABLE), (346_000, Rest.STABLE), (3_000, Rest.UNSTABLE), (210_000, Rest.STABLE)]:
         scale.seen(Reading(*reading))
     assert scale.weighings() == [Weighing(345, NOW, 1_000), Weighing(210, NOW, 90_000)]
+    assert scale.weighings() == []
+
+
+def test_weighings_that_nobody_asks_for_do_not_fill_the_memory() -> None:
+    scale = FedScale("here", SystemClock(), least_g=20)
+    for mass_g in range(100, 100 + 2 * REMEMBERED):
+        scale.seen(Reading(0, Rest.STABLE))
+        scale.seen(Reading(mass_g * 1000, Rest.STABLE))
+    assert [each.mass_g for each in scale.weighings()] == list(range(100 + REMEMBERED, 100 + 2 * REMEMBERED))
     assert scale.weighings() == []
 
 

@@ -67,7 +67,12 @@ export async function end(batch, scanned) {
   if (!ending) return;
   await once(async () => {
     const left = ending.leaves ? { leaves_doubtful: true } : {};
-    await request("POST", `/batches/close?${new URLSearchParams({ opened_at: batch.opened_at })}`, { weighed_g: ending.weighed_g, ...left }, { timeout_ms: SLOW_MS });
+    await request(
+      "POST",
+      `/batches/close?${new URLSearchParams({ opened_at: batch.opened_at })}`,
+      { weighed_g: ending.weighed_g, ...left },
+      { timeout_ms: SLOW_MS },
+    );
     say(t("line.js.end.done", { lot: lotName(batch.lot) }));
     if (ending.isNext && scanned) await begin(scanned);
   });
