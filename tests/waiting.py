@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], seconds: float = 20, *, what: str = "", every_s: float = 0.002) -> None:
+def until(condition: Callable[[], object], seconds: float = 120, *, what: str = "", every_s: float = 0.002) -> None:
     """Wait until a condition holds. Whoever a bound method belongs to may tell how it stands with `told()`."""
     end = time.monotonic() + seconds
     while not condition():

@@ -98,6 +98,8 @@ class Anvil:
     def start(self) -> None:
         path = program("anvil")
         options = ["--port", str(self.port), "--host", "127.0.0.1", "--hardfork", "prague", "--silent", *self._options]
+        # Of more than 500 blocks it keeps the older states on disk, and goes back to one without the contract's code.
+        options += ["--prune-history", "100000"]
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:

@@ -24,7 +24,8 @@ from ledger.kernel.database import Database
 from ledger.kernel.settings import Settings
 from ledger.lookup import DEVELOPMENT_CHAIN_ID
 from ledger.proof import Anchor as ProofAnchor
-from tests.contracts.simulators import ORIGIN, Anvil, Killed, SampleLog
+from tests.contracts.simulators import ORIGIN, Anvil, Head, Killed, SampleLog
+from tests.waiting import until
 
 
 class Stopping(Chain):
@@ -192,6 +193,7 @@ def test_gas_is_the_same_on_the_embedded_chain_and_on_anvil(
         data = one.anchor_call(log_id("log"), size=5, root=b"\7" * 32, proof=[])
         signed = one.sign(key, data=data, nonce=one.nonce(key.address), gas=200_000, fees=one.fees())
         one.send_raw(signed.raw)
+        until(lambda one=one, signed=signed: one.receipt(signed.tx_hash) is not None)  # anvil answers, then mines
         receipt = one.receipt(signed.tx_hash)
         assert receipt is not None
         used.append((receipt.succeeded, receipt.gas_used))
@@ -222,9 +224,13 @@ def test_two_installations_share_one_contract_and_do_not_disturb_each_other(
         anchorers.append(Anchorer(chain, who, origin=names[number], tree=logs[number], confirmations=0))
     for size in (3, 8, 21):
         for anchorer, log, db in zip(anchorers, logs, databases, strict=True):
-            row = anchorer.anchor(db, log.grow(size), now=now)
-            assert row is not None
-            assert row.state == "final"
+            grown = log.grow(size)
+
+            def is_final(anchorer: Anchorer = anchorer, db: Database = db, head: Head = grown) -> bool:
+                row = anchorer.anchor(db, head, now=now)
+                return row is not None and row.state == "final"
+
+            until(is_final)  # anvil answers, then mines
     for name, log in zip(names, logs, strict=True):
         assert [head.root for head in first.history(log_id(name))] == [log.root(None, size) for size in (3, 8, 21)]
     proof = logs[1].consistency(None, 21, 30) if logs[1].grow(30) else []
@@ -277,8 +283,9 @@ def test_a_stranger_sees_head_publisher_and_code_of_any_contract(
     SQLModel.metadata.create_all(db.engine)
     anchorer = Anchorer(remote, key, origin=ORIGIN, tree=sample_log, confirmations=0)
     row = anchorer.anchor(db, sample_log.grow(7), now=datetime(2026, 4, 18, tzinfo=UTC))
-    seen = look(anvil.url, contract=address.lower(), origin=ORIGIN)
     assert row is not None
+    until(lambda: remote.receipt(row.tx_hash or b"") is not None)  # anvil answers, then mines
+    seen = look(anvil.url, contract=address.lower(), origin=ORIGIN)
     assert (seen.publisher, seen.registrar, seen.successor) == (key.address, key.address, None)
     assert (seen.head.size, seen.head.root, seen.transaction) == (7, sample_log.root(None, 7), row.tx_hash)
     assert seen.head_time is not None
@@ -310,6 +317,7 @@ def test_another_contracts_word_is_refused_by_whoever_checks_a_proof(
         }
     )
     remote.send_raw(signed.raw)
+    until(lambda: remote.receipt(signed.tx_hash) is not None)  # anvil answers, then mines
     receipt = anvil.ask("eth_getTransactionReceipt", "0x" + signed.tx_hash.hex())
     lookalike = receipt["contractAddress"]
     assert bytes.fromhex(anvil.ask("eth_getCode", lookalike, "latest")[2:]) == runtime
