@@ -2,6 +2,9 @@
 
 import functools
 import json
+import os
+import select
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, ParamSpec
@@ -20,6 +23,8 @@ WRONG: Final = 1
 BAD_INPUT: Final = 2
 UNREACHABLE: Final = 3
 INTERRUPTED: Final = 130
+UNREAD: Final = 141
+"""Whoever read what a command prints has stopped: what a shell tells of programs that end by SIGPIPE."""
 
 _UNREACHABLE_CODES: Final = frozenset({"chain_unreachable", "chain_file", "signer_unreachable", "transport"})
 
@@ -43,7 +48,8 @@ def command(group: typer.Typer, name: str | None = None) -> Callable[[Callable[P
                 expected = exit_code(error)
                 if expected is None:
                     raise
-                typer.echo(f"guoyuan: {_one_line(error)}", err=True)
+                if expected != UNREAD:
+                    typer.echo(f"guoyuan: {_one_line(error)}", err=True)
                 code = expected
             raise typer.Exit(code)
 
@@ -63,9 +69,21 @@ def exit_code(error: Exception) -> int | None:
         return WRONG
     if isinstance(error, OriginError):
         return UNREACHABLE if error.code in _UNREACHABLE_CODES else BAD_INPUT
+    if isinstance(error, BrokenPipeError) and _is_unread():
+        return UNREAD
     if isinstance(error, ConnectionError | TimeoutError | DatabaseError):
         return UNREACHABLE
     return BAD_INPUT if isinstance(error, OSError) else None
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads what is printed any more, as behind `| head`; then nothing more is."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), select.POLLERR)
+    if not output.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _one_line(error: Exception) -> str:

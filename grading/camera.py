@@ -1,6 +1,7 @@
 """From a camera's bytes to pixels: refused before decoding when too large, upright, whole or not at all."""
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from hashlib import sha256
@@ -63,7 +64,9 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
-        raise ImageTooLargeError("pixels", found=2 * (Image.MAX_IMAGE_PIXELS or 0), limit=max_pixels) from error
+        # Pillow, which refuses by itself here, tells the size in words only.
+        told = re.search(r"\d+", str(error))
+        raise ImageTooLargeError("pixels", found=int(told[0]) if told else max_pixels, limit=max_pixels) from error
     except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, TypeError) as error:
         raise BrokenImageError("it is no JPEG, PNG or WebP") from error
     with image, warnings.catch_warnings():

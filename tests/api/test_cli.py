@@ -213,6 +213,15 @@ def test_photographs_are_graded_and_refused_by_name(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["grade", str(tmp_path / "good.jpg"), "--scale", "0.38"]).exit_code == 0
 
 
+def test_a_reader_that_has_enough_ends_the_command_without_a_word() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "api.cli", "grade", "gone.jpg", "--json"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_an_unknown_standard_is_bad_usage_and_names_the_known(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
     result = CliRunner().invoke(app, ["grade", str(tmp_path / "a.jpg"), "--standard", "durian"])

@@ -107,6 +107,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
     (report,) = grade_files([path], standard=MANGO)
     assert report["refused"][0]["what"] == "image_too_large"
+    assert "200000000 pixels" in report["refused"][0]["why"]
 
 
 def test_what_is_no_plain_file_is_refused(tmp_path: Path) -> None:
