@@ -3,7 +3,6 @@
 import os
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,8 +11,10 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.waiting import until
+
 # A claim about a page waits for it to come true; on a busy machine that takes longer than five seconds.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [
@@ -51,10 +52,10 @@ def served(app: FastAPI, *, port: int = 0) -> Iterator[str]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.02)
+    until(lambda: server.started or not thread.is_alive())
+    assert server.started, "uvicorn could not begin; its port may be taken"
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         app.state.is_stopping = server.should_exit = True
-        thread.join(10)
+        thread.join(60)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from api.deploy.services import free_port
 from api.runtime import Runtime
 from ledger.kernel.actors import Role
 from ledger.kernel.settings import Settings
+from tests.waiting import until
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,15 @@ def served_apart(home: Path, *, database_url: str = "") -> Iterator[Served]:
         yield Served(address, token, process.pid)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _wait(address: str) -> None:
-    for _ in range(300):
+    def answers() -> bool:
         try:
-            httpx.get(f"{address}/healthz", timeout=2)
+            httpx.get(f"{address}/healthz", timeout=60)
         except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError(address)
+            return False
+        return True
+
+    until(answers, what=address, every_s=0.1)

@@ -15,6 +15,7 @@ and named on standard error; under `CI=true` that is an error.
 import argparse
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
@@ -31,8 +33,11 @@ from typing import Self
 import psycopg
 
 ROOT = Path(__file__).resolve().parents[2]
-_START_S = 30.0
+_START_S = 60.0
 _TIDYING_S = 60.0
+# Below what Linux hands out by itself (from 32768; others from 49152). Each process looks from a place of its own.
+_LEAST_PORT, _MOST_PORT = 10_000, 32_000
+_PORTS = count(secrets.randbelow(_MOST_PORT - _LEAST_PORT))
 _TEST_NAMES = {
     "GUOYUAN_DATABASE_URL": "GUOYUAN_TEST_POSTGRES",
     "GUOYUAN_REDIS_URL": "GUOYUAN_TEST_REDIS",
@@ -56,17 +61,16 @@ def find_program(name: str) -> str | None:
 def free_port(preferred: int = 0) -> int:
     """Return the preferred TCP port if it is free on the loopback address, any free one otherwise.
 
-    Free a moment ago, that is: nothing keeps it until it is taken.
+    Nothing keeps it until it is taken. It is one that no system gives to whoever connects or asks for any port,
+    and a process gives none twice.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", preferred))
-        except OSError:
-            if not preferred:
-                raise
-            return free_port()
-        return int(probe.getsockname()[1])
+    others = (_LEAST_PORT + next(_PORTS) % (_MOST_PORT - _LEAST_PORT) for _ in range(_LEAST_PORT))
+    for port in chain([preferred] if preferred else [], others):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ServicesError("no port is free")
 
 
 @dataclass

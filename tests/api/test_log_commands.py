@@ -90,7 +90,7 @@ def fsck(*arguments: str, how: str = "") -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
 

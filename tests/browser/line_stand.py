@@ -20,6 +20,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from api import pages
+from api.deploy.services import free_port
 from grading.camera import to_jpeg
 from grading.rendering import Belt, Rendered
 from ledger.kernel.settings import Settings
@@ -239,7 +240,7 @@ class Stand:
 
     def __init__(self, home: Path, state: dict[str, Any] | None = None) -> None:
         self.settings = Settings(home=home, public_url="http://127.0.0.1", mqtt_port=0)
-        self.port = 0
+        self.port = free_port()
         self.reset(state)
 
     def reset(self, state: dict[str, Any] | None = None) -> None:
@@ -262,7 +263,6 @@ class Stand:
     def serving(self) -> Iterator[str]:
         """Serve until the block ends; the second time on the same port, as a restarted program."""
         with served(self.app(), port=self.port) as address:
-            self.port = int(address.rpartition(":")[2])
             yield address
 
     def app(self) -> FastAPI:

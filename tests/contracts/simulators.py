@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 import requests
 from sqlmodel import Session
 
+from api.deploy.services import free_port
 from contracts import outbox
 from contracts.models import Anchor
 from ledger import merkle
@@ -84,9 +84,7 @@ class Anvil:
     """A private anvil, and the few of its own methods these tests use."""
 
     def __init__(self, *options: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -100,7 +98,7 @@ class Anvil:
         options = ["--port", str(self.port), "--host", "127.0.0.1", "--hardfork", "prague", "--silent", *self._options]
         # Of more than 500 blocks it keeps the older states on disk, and goes back to one without the contract's code.
         options += ["--prune-history", "100000"]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 # Where it was started again, its own last connections may still hold the port for a moment.
@@ -115,12 +113,12 @@ class Anvil:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(timeout=15)
+            self._process.wait(timeout=60)
             self._process = None
 
     def ask(self, method: str, *params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        answer = requests.post(self.url, json=body, timeout=10).json()
+        answer = requests.post(self.url, json=body, timeout=60).json()
         assert "error" not in answer, answer
         return answer["result"]
 

@@ -16,6 +16,7 @@ from typing import Self
 import cv2
 import numpy as np
 
+from api.deploy.services import free_port
 from grading.camera import Pixels
 
 Frames = Callable[[int], Pixels]
@@ -38,7 +39,7 @@ class Server:
     """A listening socket whose connections can all be cut at once."""
 
     def __init__(self) -> None:
-        self.port = 0
+        self.port = free_port()
         self.asked: list[bytes] = []
         """The first bytes of every connection."""
         self._listening: socket.socket | None = None
@@ -59,7 +60,6 @@ class Server:
         self._listening = socket.socket()
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listening.bind(("127.0.0.1", self.port))
-        self.port = self._listening.getsockname()[1]
         self._listening.listen()
         self._spawn(self._accept, self._listening, self._down)
 

@@ -267,12 +267,12 @@ class ModbusServer:
 
         self._thread = threading.Thread(target=work, daemon=True)
         self._thread.start()
-        assert up.wait(10)
+        assert up.wait(60)
 
     def stop(self) -> None:
         if self._loop is not None and self._server is not None and self._thread is not None:
-            asyncio.run_coroutine_threadsafe(self._server.shutdown(), self._loop).result(10)
-            self._thread.join(10)
+            asyncio.run_coroutine_threadsafe(self._server.shutdown(), self._loop).result(60)
+            self._thread.join(60)
             self._loop = None
 
 

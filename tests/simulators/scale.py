@@ -27,6 +27,8 @@ class TcpScale:
 
     def close(self) -> None:
         self._closing.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # whoever waits in `accept` takes none after this
         self._listener.close()
         self.hang_up()
 

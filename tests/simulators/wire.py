@@ -35,6 +35,8 @@ class Wire:
         self._break()
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # whoever waits in `accept` takes none after this
         self._listener.close()
         self._break()
 
