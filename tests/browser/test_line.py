@@ -352,6 +352,62 @@ def test_a_second_tap_of_the_same_finger_does_not_judge_the_next_fruit(stand: St
     assert [path for path, _ in stand.posted] == ["/fruit/17/judge", "/fruit/21/judge"]
 
 
+@pytest.mark.parametrize("size", [(800, 480), (1280, 800)])
+def test_a_second_tap_of_the_finger_that_asked_for_the_end_does_not_end_the_lot(
+    stand: Stand, browser: Browser, site: str, size: tuple[int, int]
+):
+    """Both taps come in one go: how fast the machine is does not matter."""
+    stand.state = running(6)
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, locale="en-GB", base_url=site)
+    page = console(context)
+    page.evaluate(
+        """() => {
+          const box = document.querySelector("#end-lot").getBoundingClientRect();
+          for (const _ of [1, 2])
+            document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2)
+              .dispatchEvent(new MouseEvent("click", { bubbles: true }));
+        }"""
+    )
+    expect(page.locator("dialog")).to_be_visible()
+    page.locator("#end-leave").click()
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(page.locator("#end-lot")).to_have_count(0)
+    assert stand.posts("/batches/close") == [{"weighed_g": None, "leaves_doubtful": True}]
+    context.close()
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_low_panel_shows_the_belt_and_the_fruit_to_be_judged_beside_its_answers(
+    stand: Stand, browser: Browser, site: str, lang: str
+):
+    context = browser.new_context(viewport={"width": 800, "height": 480}, base_url=site)
+    page = console(context, f"/?lang={lang}")
+    for name, scene in SCENES.items():
+        stand.state = scene if scene["batch"] is None else scene | {"batch": scene["batch"] | {"lot": name}}
+        expect(page.locator(".cell-lot b")).to_have_text(name if scene["batch"] else NO_LOT[lang])
+        page.evaluate(_DRAWN)
+        assert page.evaluate(_CRAMPED) == [], (name, lang)
+    context.close()
+
+
+_CRAMPED = """() => {
+  const wrong = [];
+  const box = (one) => (typeof one === "string" ? document.querySelector(one) : one).getBoundingClientRect();
+  if (document.documentElement.scrollWidth > 800 || document.documentElement.scrollHeight > 480) wrong.push("scrolls");
+  if (box(".screen").height < 100) wrong.push(`the belt is ${box(".screen").height} high`);
+  if (box(".caption").bottom > box("#pace").top + 1 && box("#pace").height) wrong.push("caption and rate overlap");
+  for (const each of document.querySelectorAll(".counter-big"))
+    if (box(each).height > 1.6 * parseFloat(getComputedStyle(each).fontSize)) wrong.push(`${each.textContent} wraps`);
+  const foot = box(".foot").top;
+  for (const each of [...document.querySelectorAll(".suspect"), ...document.querySelectorAll(".answer")].slice(0, 2))
+    if (box(each).bottom - Math.max(0, box(each).bottom - foot) - box(each).top < 60) wrong.push("nothing to judge by");
+  for (const each of document.querySelectorAll(".answer, .hold, .foot .push, .queue-one, .tool"))
+    if (each.checkVisibility() && Math.min(box(each).width, box(each).height) < 59.5)
+      wrong.push(`${each.className} is small`);
+  return wrong;
+}"""
+
+
 def test_a_key_held_down_judges_one_fruit_only(stand: Stand, panel: BrowserContext):
     stand.state = running(3)
     page = console(panel)

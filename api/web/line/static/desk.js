@@ -4,6 +4,7 @@
 import { el, fill, lang, need, Problem, t } from "/web/shared/kit.js";
 import { icon } from "./icons.js";
 
+const FRESH_MS = 500;
 const spoken = need("#say");
 let quiet = 0;
 
@@ -99,7 +100,8 @@ export const keepInReach = (make) => {
 };
 
 /**
- * Opens a dialog and resolves with what `finish` was called with, or null when it was closed.
+ * Opens a dialog and resolves with what `finish` was called with, or null when it was closed. For half a second only
+ * its head takes a finger: the second tap of the one that opened it must not answer it.
  * @template T
  * @param {string} title
  * @param {(finish: (value: T) => void) => (Node | string | null)[]} build
@@ -110,7 +112,7 @@ export function ask(title, build, shape = "") {
   return new Promise((resolve) => {
     /** @type {T | null} */
     let chosen = null;
-    const dialog = el("dialog", { class: `ask ${shape}`, "aria-label": title });
+    const dialog = el("dialog", { class: `ask fresh ${shape}`, "aria-label": title });
     const finish = (/** @type {T} */ value) => {
       chosen = value;
       dialog.close();
@@ -126,6 +128,7 @@ export function ask(title, build, shape = "") {
     });
     document.body.append(dialog);
     dialog.showModal();
+    setTimeout(() => dialog.classList.remove("fresh"), FRESH_MS);
   });
 }
 
