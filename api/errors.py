@@ -352,6 +352,7 @@ _LINE: Final[Mapping[type[OriginError], HTTPStatus]] = {
     line_errors.OtherBatchError: S.CONFLICT,
     line_errors.DecidedError: S.CONFLICT,
     line_errors.UnknownCrateError: S.NOT_FOUND,
+    line_errors.UnknownLotError: S.NOT_FOUND,
     line_errors.RefusedLotError: S.CONFLICT,
     line_errors.StoppedLineError: S.CONFLICT,
     line_errors.UndecidedError: S.CONFLICT,

@@ -216,6 +216,13 @@ class Delivery:
         """What the house said last, now or before a restart; None where it has never been reached."""
         return self._known
 
+    def lot(self, scanned: str) -> dict[str, Any] | None:
+        """Return the lot that a lot's or a crate's code names, or None; the house is asked anew before None is said."""
+        if lot_of(self._known, scanned) is None and self.is_online:
+            self._looked_at = None
+            self.step()
+        return lot_of(self._known, scanned)
+
     @property
     def is_online(self) -> bool:
         """Whether the house answered last."""

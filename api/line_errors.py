@@ -6,6 +6,7 @@ LineError
 ├── BatchOpenError           another batch is still open
 ├── OtherBatchError          what was asked is about a batch that is not the open one any more
 ├── UnknownCrateError        what was scanned is no lot, and no crate that we know
+├── UnknownLotError          the house can be asked, and has not received this lot
 ├── RefusedLotError          the house said that this lot may not be graded
 ├── StoppedLineError         the line may not grade now: the alarm that stops it is named
 ├── UndecidedError           fruit of the batch still wait for a person
@@ -86,6 +87,19 @@ class UnknownCrateError(LineError):
             f"“{scanned}”不是批次码，也不是已知的筐，请扫描批次码",
         )
         self.scanned = scanned
+
+
+class UnknownLotError(LineError):
+    """The house was asked just now, and has not received this lot: it may be another house's."""
+
+    code = "lot_unknown_here"
+
+    def __init__(self, lot: str) -> None:
+        super().__init__(
+            f"the house has not received lot {lot}: receive it first, or scan another",
+            f"本库没有收过批次 {lot}，请先收货或扫另一个",
+        )
+        self.lot = lot
 
 
 class RefusedLotError(LineError):

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DatabaseError
 
 from api import line_alarms as alarms
 from api.line_alarms import Alarm, Level
-from api.line_delivery import Delivery, OfflineError, RefusedError, lot_of
+from api.line_delivery import Delivery, OfflineError, RefusedError
 from api.line_errors import (
     BatchOpenError,
     DecidedError,
@@ -36,6 +36,7 @@ from api.line_errors import (
     TierError,
     UndecidedError,
     UnknownCrateError,
+    UnknownLotError,
     WeighingError,
 )
 from api.line_journal import Journal, Lost, NewFruit, Rules
@@ -262,10 +263,12 @@ class LineRuntime:
 
     def open_batch(self, scanned: str) -> None:
         """Open a batch for a lot's or a crate's code. Raises LineError."""
-        known = lot_of(self._delivery.known, _canonical(scanned) or scanned.strip())
+        known = self._delivery.lot(_canonical(scanned) or scanned.strip())
         lot = known["lot"] if known else _lot_named(scanned)
         if lot is None:
             raise UnknownCrateError(scanned.strip())
+        if known is None and self._delivery.is_online:
+            raise UnknownLotError(lot)
         if known is not None and known["state"] in {"held", "recalled", "consumed"}:
             raise RefusedLotError(lot, known["state"])
         if self._journal.has_closed(lot):

@@ -24,6 +24,7 @@ from api.line_errors import (
     TierError,
     UndecidedError,
     UnknownCrateError,
+    UnknownLotError,
     WeighingError,
 )
 from api.line_journal import Journal, NewFruit
@@ -561,6 +562,26 @@ def test_a_batch_is_opened_by_a_lots_code_or_a_known_crate(stand: Stand) -> None
     stand.line.open_batch(LOT)
     with pytest.raises(BatchOpenError):
         stand.line.open_batch("https://id.gs1.org/01/99521001000218/10/H261122-P03-1")
+
+
+def test_a_lot_that_the_house_in_reach_has_not_received_is_refused_and_one_received_just_now_is_not(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class House:
+        token, lots = "signed in", list[dict[str, object]]()
+
+        def look(self) -> dict[str, object]:
+            return {"lots": list(self.lots)}
+
+    house = House()
+    monkeypatch.setattr(stand.delivery, "_house", house)
+    stand.delivery.step()
+    with pytest.raises(UnknownLotError):
+        stand.line.open_batch(OTHER)
+    assert stand.journal.open_batch is None
+    house.lots = [{"lot": OTHER, "crates": [], "state": "received", "variety": "Guifei", "received_g": 5000}]
+    stand.line.open_batch(OTHER)
+    assert stand.line.state()["batch"]["variety"] == "Guifei"
 
 
 def test_a_decision_moves_the_counters_and_a_better_one_needs_the_house(stand: Stand) -> None:
