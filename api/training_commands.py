@@ -74,10 +74,7 @@ def train(  # noqa: PLR0917  # options, not positions
 
     Needs the extra named train. Nothing is fetched and nothing is sent. Interrupted, go on with --resume.
     """
-    from grading import report_card
-    from grading.dataset import prepare, read_folder, split
-    from grading.errors import TrainingError
-    from grading.train import Recipe, export, require_extra, train
+    from grading.train import Recipe, require_extra
 
     is_fruit, name = what is What.FRUIT, name or what.value
     side = side or (320 if is_fruit else 128)
@@ -85,63 +82,76 @@ def train(  # noqa: PLR0917  # options, not positions
     if side % 32:
         raise typer.BadParameter("must be a multiple of 32", param_hint="--side")
     require_extra()
-    if not is_fruit:
-        if start is not None or leave_out:
-            raise typer.BadParameter("--from and --leave-out are for fruit", param_hint="--what")
-        asked = {
-            "what": what.value,
-            "seed": seed,
-            "side": side,
-            "scenes": scenes,
-            "data": [str(each.resolve()) for each in data],
-        }
-        recipe = Recipe(
-            side=side, epochs=epochs, batch=16, seed=seed, device=device, most_channels=512, of_single_fruit=True
-        )
-        card = {"name": name, "version": version, "licence": licence}
-        return _train_defects(data, out, recipe, asked=asked, card=card, resume=resume, as_json=as_json)
-    photographs = [photo for folder in data for photo in read_folder(folder)]
-    training, held_out = split(photographs, seed=seed)
-    if not held_out:
-        raise TrainingError("nothing could be held out: a kind needs at least three fruit")
+    if not is_fruit and (start is not None or leave_out):
+        raise typer.BadParameter("--from and --leave-out are for fruit", param_hint="--what")
     asked = {
         "data": [str(folder.resolve()) for folder in data],
         "seed": seed,
         "side": side,
         "scenes": scenes,
-        "leave_out": sorted(leave_out or []),
+        "epochs": epochs,
     }
+    card = {"name": name, "version": version, "licence": licence}
+    if not is_fruit:
+        recipe = Recipe(
+            side=side, epochs=epochs, batch=16, seed=seed, device=device, most_channels=512, of_single_fruit=True
+        )
+        asked["what"] = what.value
+        return _train_defects(data, out, recipe, asked=asked, card=card, resume=resume, as_json=as_json)
+    asked["leave_out"] = sorted(leave_out or [])
     if start is not None:
         asked["from"] = sha256(start.read_bytes()).hexdigest()
+    recipe = Recipe(side=side, epochs=epochs, seed=seed, device=device, start=start)
+    return _train_fruit(data, out, recipe, asked=asked, card=card, resume=resume, as_json=as_json)
+
+
+def _train_fruit(
+    data: list[Path],
+    out: Path,
+    recipe: "Recipe",
+    *,
+    asked: dict[str, Any],
+    card: dict[str, str],
+    resume: bool,
+    as_json: bool,
+) -> int:
+    """Train on what is labelled in `data` and on scenes laid from it; report on fruit that were held out."""
+    from grading import report_card
+    from grading.dataset import prepare, read_folder, split
+    from grading.errors import TrainingError
+    from grading.train import export, train
+
+    photographs = [photo for folder in data for photo in read_folder(folder)]
+    training, held_out = split(photographs, seed=recipe.seed)
+    if not held_out:
+        raise TrainingError("nothing could be held out: a kind needs at least three fruit")
+    _must_be_new_or_match(out, asked, resume=resume)
     plan, folder = out / "plan.json", out / "data"
-    if resume:
-        _must_match(plan, asked)
-    else:
+    if not resume:
         with bar("photographs", is_shown=not as_json) as step:
             told = prepare(
                 training,
                 held_out,
                 folder,
-                scenes=scenes,
-                seed=seed,
-                rename=dict.fromkeys(leave_out or [], ""),
+                scenes=asked["scenes"],
+                seed=recipe.seed,
+                rename=dict.fromkeys(asked["leave_out"], ""),
                 progress=step,
             )
         plan.write_text(json.dumps({**asked, "classes": told.classes}, indent=1) + "\n", "utf-8")
     classes = tuple(json.loads(plan.read_text("utf-8"))["classes"])
-    recipe = Recipe(side=side, epochs=epochs, seed=seed, device=device, start=start)
     with bar("epochs", is_shown=not as_json) as step:
         trained = train(folder / "data.yaml", recipe, out, progress=lambda done, total, _: step(done, total))
-    card_file = out / f"{name}.toml"
+    card_file = out / f"{card['name']}.toml"
     export(
         trained.weights,
         card_file,
-        side=side,
+        side=recipe.side,
         classes=classes,
-        name=name,
-        version=version,
         data=tuple(folder.name for folder in data),
-        licence=licence,
+        name=card["name"],
+        version=card["version"],
+        licence=card["licence"],
     )
     model, chosen_on = _scored(card_file, held_out, as_json=as_json)
     reported = [photo for photo in held_out if photo.fruit not in chosen_on]
@@ -180,10 +190,9 @@ def _train_defects(
     from grading.train import export, train
 
     training, held_out = defect_data.split([p for folder in data for p in read_folder(folder)], seed=recipe.seed)
+    _must_be_new_or_match(out, asked, resume=resume)
     plan, folder = out / "plan.json", out / "data"
-    if resume:
-        _must_match(plan, asked)
-    else:
+    if not resume:
         with bar("fruit", is_shown=not as_json) as step:
             defect_data.prepare(
                 training, held_out, folder, drawn=asked["scenes"], side=recipe.side, seed=recipe.seed, progress=step
@@ -283,17 +292,23 @@ def export_corrections(
     return OK
 
 
-def _must_match(plan: Path, asked: dict[str, Any]) -> None:
-    """Refuse to go on with a training that was begun otherwise."""
+def _must_be_new_or_match(out: Path, asked: dict[str, Any], *, resume: bool) -> None:
+    """Refuse to begin where a training is, to go on where none is, and to go on with one that was begun otherwise."""
     from grading.errors import TrainingError
 
+    if not resume:
+        if (out / "plan.json").exists() or (out / "run").exists():
+            raise TrainingError(f"{out} holds a training already: go on with --resume, or name another folder")
+        if (out / "data").exists():
+            raise TrainingError(f"{out / 'data'} was left by a training that never began: remove it, or name another")
+        return
     try:
-        begun = json.loads(plan.read_text("utf-8"))
+        begun = json.loads((out / "plan.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{plan.parent} holds no training to go on with") from error
+        raise TrainingError(f"{out} holds no training to go on with") from error
     said = set(asked) | (set(begun) & {"from"})
     if different := sorted(key for key in said if begun.get(key) != asked.get(key)):
-        raise TrainingError(f"{plan.parent} was begun with another {', '.join(different)}")
+        raise TrainingError(f"{out} was begun with another {', '.join(different)}")
 
 
 def _say(report: dict[str, Any], card_file: Path, held_out: "list[Photo]") -> None:

@@ -67,7 +67,22 @@ def test_only_the_same_training_is_gone_on_with(data: Path, tmp_path: Path) -> N
     out.mkdir()
     begun = {"data": [str(data)], "seed": 2, "side": 320, "scenes": 800, "leave_out": [], "classes": ["coin", "orange"]}
     (out / "plan.json").write_text(json.dumps(begun))
-    assert "was begun with another seed" in run(str(data), "--out", str(out), "--resume").stderr
+    assert "was begun with another epochs, seed" in run(str(data), "--out", str(out), "--resume").stderr
+    (out / "plan.json").write_text(json.dumps({**begun, "seed": 1, "epochs": 40}))
+    asked = (str(data), "--out", str(out), "--resume", "--epochs", "80")
+    assert "was begun with another epochs" in run(*asked).stderr, "what is finished would be returned without a word"
+
+
+@pytest.mark.usefixtures("extra")
+@pytest.mark.parametrize("what", ["fruit", "defects"])
+def test_a_training_is_not_begun_where_another_is(data: Path, tmp_path: Path, what: str) -> None:
+    """The network of the old one would be shown for the new one's."""
+    for file in (data / "images").iterdir():
+        file.write_bytes(single(3).jpeg)
+    for left, said in (("run", "holds a training already"), ("data", "was left by a training that never began")):
+        (tmp_path / left / left).mkdir(parents=True)
+        told = run(str(data), "--out", str(tmp_path / left), "--what", what, "--scenes", "0").stderr
+        assert said in told
 
 
 @pytest.mark.usefixtures("extra")
@@ -75,7 +90,7 @@ def test_going_on_from_other_weights_is_another_training(data: Path, tmp_path: P
     out, start = tmp_path / "out", tmp_path / "last.pt"
     out.mkdir()
     start.write_bytes(b"weights of last year")
-    begun = {"data": [str(data)], "seed": 1, "side": 320, "scenes": 800, "leave_out": [], "classes": ["coin", "orange"]}
+    begun = {"data": [str(data)], "seed": 1, "side": 320, "scenes": 800, "epochs": 40, "leave_out": [], "classes": []}
     (out / "plan.json").write_text(json.dumps(begun))
     told = run(str(data), "--out", str(out), "--resume", "--from", str(start)).stderr
     assert "was begun with another from" in told
