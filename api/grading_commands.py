@@ -55,6 +55,9 @@ def grade(  # noqa: PLR0917  # options, not positions
             help="Who finds the fruit: colour, a network, both, or what the ground in the picture asks for.",
         ),
     ] = "automatic",
+    model: Annotated[
+        Path | None, typer.Option(metavar="CARD.toml", help="The card of a network of your own, from `guoyuan train`.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photograph and line.")] = False,
 ) -> int:
     """Find, measure and grade the fruit in photographs. Records nothing.
@@ -62,13 +65,15 @@ def grade(  # noqa: PLR0917  # options, not positions
     A photograph that cannot be graded is named with the reason, the others are graded, and the exit code is 2.
     One without a scale still tells its fruit, but neither sizes nor classes: all of them are left to a person.
     """
-    from grading.detectors import DETECTORS, detector_named
+    from grading.detectors import CLASSICAL, DETECTORS, detector_named
     from grading.report import grade_files, picture_paths
     from grading.standard import load_tariff
     from ledger.kernel.settings import Settings
 
     if detector not in DETECTORS:
         raise typer.BadParameter(f"{detector!r} is none of {', '.join(DETECTORS)}", param_hint="--detector")
+    if model is not None and detector == CLASSICAL:
+        raise typer.BadParameter("the classical detector asks no network", param_hint="--model")
     if view not in {"above", "side"}:
         raise typer.BadParameter(f"{view!r} is neither above nor side", param_hint="--view")
     settings = Settings.load()
@@ -78,6 +83,9 @@ def grade(  # noqa: PLR0917  # options, not positions
     photographs = picture_paths(paths)
     if not photographs:
         raise typer.BadParameter("no photographs (.jpg, .png, .webp) there")
+    empty = [path for path in paths if path.is_dir() and not picture_paths([path])]
+    for path in empty:
+        typer.echo(f"guoyuan: {path}: no photographs there", err=True)
     reports = grade_files(
         photographs,
         standard=chosen,
@@ -86,7 +94,7 @@ def grade(  # noqa: PLR0917  # options, not positions
         tariff=load_tariff(settings.price_file) if settings.price_file else None,
         brix_tenths=None if brix is None else round(brix * 10),
         is_from_side=view == "side",
-        detector=detector_named(detector, runtime=settings.vision_runtime),
+        detector=detector_named(detector, runtime=settings.vision_runtime, card_file=model),
     )
     rows = table("photograph", "fruit", "standard", "tier", "class", "size", "diameter", "mass", "why")
     ungraded = 0
@@ -102,7 +110,7 @@ def grade(  # noqa: PLR0917  # options, not positions
             step(done, len(photographs))
     if not as_json:
         say(rows)
-    return BAD_INPUT if ungraded else OK
+    return BAD_INPUT if ungraded or empty else OK
 
 
 def regrade(

@@ -1,6 +1,7 @@
 """The detectors a person can choose from, by name, and the one that a kept description tells of."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 from grading.detect import ClassicalDetector, Detector
@@ -14,9 +15,12 @@ BOTH: Final = "both"
 DETECTORS: Final = (CLASSICAL, LEARNED, BOTH, AUTOMATIC)
 
 
-def detector_named(name: str, *, runtime: str = "", looks_again: bool = True) -> Detector:
+def detector_named(
+    name: str, *, runtime: str = "", looks_again: bool = True, card_file: Path | None = None
+) -> Detector:
     """Return a detector of DETECTORS, its network run by one of `runtimes.RUNTIMES` (empty: onnxruntime).
 
+    The network is the one of `card_file`, or the one that comes with the product.
     With any but the classical one the network for defects looks at marks again, unless `looks_again` is False; it is
     always run by onnxruntime. Raises ModelFileError where weights or a runtime are not there.
     """
@@ -26,13 +30,12 @@ def detector_named(name: str, *, runtime: str = "", looks_again: bool = True) ->
     from grading.agree import CrossCheckedDetector
     from grading.automatic import AutomaticDetector
     from grading.defects import shipped_model
-    from grading.learned import LearnedDetector, shipped
+    from grading.learned import LearnedDetector, load_model, shipped
     from grading.runtimes import RUNTIMES
 
-    is_usual = runtime in {"", RUNTIMES[0]}
-    learned = LearnedDetector(
-        shipped() if is_usual else shipped(runtime=runtime), defects=shipped_model() if looks_again else None
-    )
+    runtime = runtime or RUNTIMES[0]
+    model = shipped(runtime=runtime) if card_file is None else load_model(card_file, runtime=runtime)
+    learned = LearnedDetector(model, defects=shipped_model() if looks_again else None)
     if name == AUTOMATIC:
         return AutomaticDetector(learned)
     return learned if name == LEARNED else CrossCheckedDetector(learned)

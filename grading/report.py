@@ -40,7 +40,9 @@ from grading.measure import Measures, measure
 from grading.second_look import without_ends
 from grading.standard import Standard, Tariff, Text, load_tariff, shipped_standards, standard_for
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+PICTURES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
+OTHER_PICTURES: Final = frozenset({".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".jp2", ".dng"})
+"""Pictures that are not read; in a folder they are refused by name, not passed over."""
 ASSUMED_FOCAL_MM: Final = 29
 """Focal length (as on 36 x 24 mm film) taken for a hand-held camera that does not tell its own, beside a coin.
 
@@ -60,9 +62,10 @@ Box = tuple[int, int, int, int]
 def picture_paths(paths: Iterable[Path]) -> list[Path]:
     """Return the named files, and every picture in the named folders, sorted; each once."""
     found: dict[Path, None] = {}
+    pictures = PICTURES | OTHER_PICTURES
     for path in paths:
         if path.is_dir():
-            found |= dict.fromkeys(sorted(each for each in path.rglob("*") if each.suffix.lower() in PICTURES))
+            found |= dict.fromkeys(sorted(each for each in path.rglob("*") if each.suffix.lower() in pictures))
         else:
             found[path] = None
     return list(found)

@@ -213,6 +213,37 @@ def test_photographs_are_graded_and_refused_by_name(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["grade", str(tmp_path / "good.jpg"), "--scale", "0.38"]).exit_code == 0
 
 
+def test_what_a_folder_holds_and_nobody_reads_is_told(tmp_path: Path) -> None:
+    from grading import samples
+
+    (tmp_path / "none").mkdir()
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "good.jfif").write_bytes(samples.tray(seed=7).jpeg)
+    (tmp_path / "some" / "telephone.HEIC").write_bytes(b"....ftypheic")
+    folders = [str(tmp_path / name) for name in ("none", "some")]
+    result = CliRunner().invoke(app, ["grade", *folders, "--scale", "marker", "--json"])
+    assert result.exit_code == 2
+    good, telephone = map(json.loads, result.stdout.splitlines())
+    assert len(good["fruits"]) == 12
+    assert telephone["refused"][0]["what"] == "image_broken"
+    assert f"{folders[0]}: no photographs there" in result.stderr
+
+
+def test_a_network_of_ones_own_finds_the_fruit_and_other_weights_than_its_cards_are_not_run(tmp_path: Path) -> None:
+    from grading import samples
+
+    weights = Path("grading/weights").resolve()
+    card = tmp_path / "own.toml"
+    card.write_text((weights / "fruit.toml").read_text().replace('name = "fruit"', 'name = "own"'))
+    shutil.copy(weights / "fruit.onnx", tmp_path)
+    (tmp_path / "a.jpg").write_bytes(samples.tray(seed=7).jpeg)
+    asked = ("grade", str(tmp_path / "a.jpg"), "--model", str(card))
+    assert len(as_json(*asked)["fruits"]) == 12
+    (tmp_path / "fruit.onnx").write_bytes(b"others")
+    assert "the SHA-256 differs" in run(*asked, code=2).stderr
+    assert "asks no network" in CliRunner().invoke(app, [*asked, "--detector", "classical"]).stderr
+
+
 def test_a_reader_that_has_enough_ends_the_command_without_a_word() -> None:
     reading, writing = os.pipe()
     os.close(reading)
