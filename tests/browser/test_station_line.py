@@ -132,6 +132,9 @@ def test_a_manager_ends_a_batch_whose_line_is_lost_with_a_reason_and_then_it_is_
     page.get_by_role("dialog").get_by_role("button", name="Share").click()
     expect(page.locator(".judge")).to_contain_text("Closed")
     assert filled.batch().closed_at is not None
+    report = page.get_by_role("link", name="Lot report").bounding_box()
+    assert report is not None
+    assert report["height"] >= 60, "gloves press it"
 
 
 def test_a_line_that_brings_nothing_for_a_quarter_of_an_hour_is_told_across_the_panel(

@@ -512,9 +512,9 @@ function closedPanel(batch, closing) {
       ),
     ),
     el(
-      "p",
-      {},
-      el("a", { href: `/station/batches/${encodeURIComponent(batch.ref)}/report` }, t("station.js.closed.report")),
+      "a",
+      { href: `/station/batches/${encodeURIComponent(batch.ref)}/report`, class: "push push-line report-link" },
+      t("station.js.closed.report"),
     ),
     button(t("station.js.to_pack"), () => go("pack"), { kind: "push-main", mark: "box" }),
   );
