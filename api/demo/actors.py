@@ -366,14 +366,14 @@ class Farmer:
         self._stage, self._journal, self._ref = stage, journal, ref
         self._door = Door(stage, code=coop.code(ref))
 
-    def watch(self, begin: threading.Barrier, seen: threading.Event, patience_s: float = 30) -> float | None:
+    def watch(self, begin: threading.Barrier, seen: threading.Event, patience_s: float = 120) -> float | None:
         """Look at the phone until a pick order stands there; return when that was.
 
         `seen` tells farmers whose plots nobody bought from to stop looking.
         """
         begin.wait()
-        deadline = time.time() + patience_s
-        while time.time() < deadline and not seen.is_set():
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline and not seen.is_set():
             try:
                 with self._door.client.stream("GET", "/api/v1/farmer/stream", timeout=5) as stream:
                     for line in stream.iter_lines():

@@ -21,7 +21,7 @@ from api.demo.world import World, imagine
 from api.deploy.services import free_port
 from ledger.kernel.settings import Settings
 
-_ANCHOR_PATIENCE_S: Final = 60.0
+_ANCHOR_PATIENCE_S: Final = 180.0
 _HOME: Final = Path(".run/demo")
 
 

@@ -23,7 +23,7 @@ import httpx
 from ledger.kernel.clock import ShiftedClock
 from ledger.kernel.errors import OriginError
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 T = TypeVar("T")
 
 

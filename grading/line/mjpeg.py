@@ -122,9 +122,10 @@ def parts(chunks: Iterator[bytes], boundary: bytes, silence_s: float) -> Iterato
             if length is None:
                 yield held.until(b"\r\n" + delimiter, "a picture", MOST_PART_BYTES)
             else:
-                body = held.exactly(length, "a picture")
+                # Handed on at once: the next delimiter comes with the next picture.
+                yield held.exactly(length, "a picture")
+                held.begin()
                 held.until(delimiter, "what comes between pictures", _MOST_HEAD_BYTES)
-                yield body
     except _OverError:
         return
 

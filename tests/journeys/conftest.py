@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from api.deploy.services import free_port
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 _SERVICES = {
@@ -46,6 +47,7 @@ class Play:
 
     def start(self, *, serve: bool) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
+        self.out.unlink(missing_ok=True)  # of a day that was over before it could be killed
         flag = "--serve" if serve else "--no-serve"
         command = [sys.executable, "-m", "api.cli", "demo", flag, "--json-out", str(self.out), *self.arguments]
         with (self.home.parent / f"{self.home.name}.log").open("ab") as log:
@@ -60,7 +62,7 @@ class Play:
             if self.process.poll() not in (None, 0) or time.monotonic() > deadline:
                 pytest.fail(f"the day did not end:\n{self.said()}")
             time.sleep(0.2)
-        time.sleep(0.2)
+        until(lambda: self.out.read_text().endswith("}\n"))
         summary: dict[str, Any] = json.loads(self.out.read_text())
         return summary
 
@@ -74,7 +76,7 @@ class Play:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(timeout=40)
+                self.process.wait(timeout=120)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
@@ -94,7 +96,7 @@ class Play:
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=300,
         )
 
     def entries(self) -> list[bytes]:

@@ -67,7 +67,7 @@ def test_a_day_with_kills_ends_with_everything_that_was_acknowledged(play: Play)
     over.set()
     thread.join()
     assert play.process is not None
-    assert play.process.wait(timeout=60) == 0
+    assert play.process.wait(timeout=120) == 0
     assert kills >= 3
 
     journal = json.loads((play.home / "day.json").read_text())

@@ -2,7 +2,6 @@
 
 import base64
 import itertools
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.deploy.services import free_port
 from grading.camera import Pixels, decode
 from grading.errors import CameraLostError, SkippedError, SourceError
 from grading.line import live, mjpeg
@@ -24,6 +24,9 @@ from grading.line.sources import Shot, Source, SourceSettings, SourceState, open
 from tests.simulators.cameras import MjpegServer, RtspServer, Server, bars, jpeg
 
 QUICK = SourceSettings(silence_s=1.0)
+"""For a camera that is to be lost."""
+PATIENT = SourceSettings(silence_s=60, queue=64)
+"""For one that is not, however busy this machine is."""
 T0 = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 
@@ -44,7 +47,7 @@ class Walking:
         return next(self.asked)
 
 
-def eventually(is_so: Callable[[], bool], seconds: float = 15) -> bool:
+def eventually(is_so: Callable[[], bool], seconds: float = 120) -> bool:
     end = time.monotonic() + seconds
     while not is_so() and time.monotonic() < end:
         time.sleep(0.01)
@@ -55,7 +58,7 @@ def taken(source: Source, count: int) -> list[Shot]:
     return list(itertools.islice(source.shots(), count))
 
 
-def written(path: Path, frames: int = 12, *, size: tuple[int, int] = (320, 240), fps: int = 30) -> Path:
+def written(path: Path, frames: int = 12, *, size: tuple[int, int] = (320, 240), fps: float = 30) -> Path:
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, size)
     for number in range(frames):
         video.write(bars(*size)(number))
@@ -102,13 +105,13 @@ def test_a_looping_video_goes_on_in_time_and_number(tmp_path: Path) -> None:
 
 
 def test_closing_wakes_a_video_that_waits_for_its_time(tmp_path: Path) -> None:
-    source = open_source(str(written(tmp_path / "slow.avi", 3, fps=1)), settings=SourceSettings(paced=True))
+    source = open_source(str(written(tmp_path / "slow.avi", 3, fps=0.01)), settings=SourceSettings(paced=True))
     got: list[Shot] = []
     reader = threading.Thread(target=lambda: got.extend(source.shots()))
     reader.start()
     assert eventually(lambda: len(got) == 1)
     source.close()
-    reader.join(0.9)
+    reader.join(60)
     assert not reader.is_alive()
 
 
@@ -209,7 +212,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[MjpegServer | RtspServer]
 
 
 def test_a_camera_gives_shots_in_order_with_its_belt(server: MjpegServer | RtspServer) -> None:
-    source = open_source(server.url, encoder=Walking(), settings=QUICK, clock=Standing())
+    source = open_source(server.url, encoder=Walking(), settings=PATIENT, clock=Standing())
     shots = taken(source, 8)
     assert source.state is SourceState.RUNNING
     assert shots[0].pixels.shape == (240, 320, 3)
@@ -245,22 +248,22 @@ def test_a_camera_that_is_not_there_yet_is_lost_until_it_is(server: MjpegServer 
 
 
 def test_a_slow_line_leaves_old_shots_out_and_never_falls_behind(server: MjpegServer | RtspServer) -> None:
-    source = open_source(server.url, settings=SourceSettings(queue=2, silence_s=2))
+    source = open_source(server.url, settings=SourceSettings(queue=2, silence_s=60))
     shots = source.shots()
     first = next(shots)
     assert eventually(lambda: source.dropped >= 10)
     second, third = next(shots), next(shots)
     assert second.number - first.number > 8
-    assert third.number == second.number + 1
+    assert third.number > second.number
     # Every shot was yielded, was left out, or waits: nothing is lost without being counted.
-    assert second.number - first.number - 1 <= source.dropped
+    assert third.number - first.number - 2 <= source.dropped
     source.close()
 
 
 def test_a_queue_without_a_bound_would_fall_behind() -> None:
     """The control: with room for everything the next shot is an old one."""
     with MjpegServer() as server:
-        source = open_source(server.url, settings=SourceSettings(queue=10_000, silence_s=2))
+        source = open_source(server.url, settings=SourceSettings(queue=10_000, silence_s=60))
         shots = source.shots()
         first = next(shots)
         time.sleep(0.4)
@@ -276,14 +279,14 @@ def test_closing_wakes_whoever_waits_for_a_shot(server: MjpegServer | RtspServer
     reader.start()
     source.close()
     source.close()
-    reader.join(5)
+    reader.join(60)
     assert not reader.is_alive()
 
 
 def test_a_stream_that_changes_its_size_is_named_and_left_out(server: MjpegServer | RtspServer) -> None:
     small, large = bars(), bars(640, 480)
     server.frames = lambda number: large(number) if number % 40 >= 30 else small(number)
-    source = open_source(server.url, settings=QUICK)
+    source = open_source(server.url, settings=PATIENT)
     shots = source.shots()
     assert eventually(lambda: next(shots).pixels.shape == (240, 320, 3) and "size_changed" in source.skipped)
     assert "640 x 480 where 320 x 240 came before" in source.trouble
@@ -311,7 +314,7 @@ def test_an_rtsp_stream_larger_than_allowed_is_refused() -> None:
 
 def test_rtsp_is_asked_for_over_tcp() -> None:
     with RtspServer() as server:
-        source = open_source(server.url, settings=QUICK)
+        source = open_source(server.url, settings=PATIENT)
         taken(source, 1)
         source.close()
         setup = next(each for each in server.asked if each.startswith(b"SETUP"))
@@ -323,7 +326,7 @@ def test_broken_pictures_in_a_stream_are_named_and_left_out() -> None:
         huge = cv2.imencode(".jpg", np.zeros((4000, 4000), np.uint8))[1].tobytes()
         bad = {3: b"\xff\xd8 no picture", 5: jpeg(bars()(5))[:700], 7: huge, 9: jpeg(bars(64, 64)(0))}
         server.parts = bad.get
-        source = open_source(server.url, settings=QUICK)
+        source = open_source(server.url, settings=PATIENT)
         shots = taken(source, 12)
         assert not {3, 5, 7, 9} & {number_of(each.pixels) for each in shots}
         assert source.skipped == {"image_broken": 2, "image_too_large": 1, "image_too_small": 1}
@@ -336,13 +339,14 @@ def test_a_stream_of_nothing_but_broken_pictures_is_lost() -> None:
         server.parts = lambda _: b"no picture"
         source = open_source(server.url, settings=SourceSettings(silence_s=0.3))
         assert eventually(lambda: source.state is SourceState.LOST)
-        assert "no picture that can be used" in source.trouble
+        # Until the next try, that is, whose own broken picture is then what it tells.
+        assert eventually(lambda: "no picture that can be used" in source.trouble)
         source.close()
 
 
 def test_parts_without_a_length_are_read_up_to_the_next_boundary() -> None:
     with MjpegServer(has_length=False) as server:
-        source = open_source(server.url, settings=QUICK)
+        source = open_source(server.url, settings=PATIENT)
         assert len(taken(source, 5)) == 5
         assert source.skipped == {}
         source.close()
@@ -355,7 +359,7 @@ def test_a_camera_with_a_password_gets_it(scheme: str) -> None:
         server.needs = f"Basic {basic}" if scheme == "basic" else 'Digest username="admin"'
         if scheme == "digest":
             server.asks_for = 'Digest realm="camera", nonce="abc", qop="auth", algorithm=MD5'
-        source = open_source(server.url.replace("//", "//admin:se%20cret@"), settings=QUICK)
+        source = open_source(server.url.replace("//", "//admin:se%20cret@"), settings=PATIENT)
         assert len(taken(source, 2)) == 2
         source.close()
 
@@ -421,9 +425,9 @@ def test_a_hostile_camera_is_lost_by_name_and_the_next_stream_is_read(name: str)
     chunks, why = HOSTILE[name]
     with MjpegServer() as server:
         server.answers = [chunks()]
-        source = open_source(server.url, settings=SourceSettings(silence_s=1.5))
-        assert eventually(lambda: source.state is SourceState.LOST)
-        assert why in source.trouble
+        source = open_source(server.url, settings=SourceSettings(silence_s=1.5 if name == "silence" else 60))
+        # It is lost for a moment only: the next stream is a good one.
+        assert eventually(lambda: why in source.trouble)
         assert len(taken(source, 2)) == 2
         source.close()
 
@@ -440,10 +444,20 @@ def test_a_part_that_dribbles_is_given_up() -> None:
 
 
 def test_a_small_picture_is_not_held_back_until_more_come() -> None:
-    with MjpegServer(fps=2) as server:
-        source = open_source(server.url, settings=QUICK)
-        first, second = taken(source, 2)
-        assert second.at_s - first.at_s > 0.3
+    first_was_seen, told = threading.Event(), list[bool]()
+
+    def wait_for_the_first(number: int) -> None:
+        if number == 1:
+            told.append(first_was_seen.wait(60))
+
+    with MjpegServer() as server:
+        server.parts = wait_for_the_first
+        source = open_source(server.url, settings=SourceSettings(silence_s=120))
+        first = taken(source, 1)
+        first_was_seen.set()
+        second = taken(source, 1)
+        assert [each.number for each in first + second] == [0, 1]
+        assert told == [True]
         source.close()
 
 
@@ -553,7 +567,7 @@ def test_a_driver_that_does_not_fix_the_exposure_is_named(
     monkeypatch.setattr(device, "can_fix", False)
     source = open_source("usb:2?fps=60&exposure=80", settings=SourceSettings(queue=64))
     assert len(taken(source, 3)) == 3
-    assert source.skipped == {"rate_not_set": 1, "exposure_not_fixed": 1}
+    assert set(source.skipped) == {"rate_not_set", "exposure_not_fixed"}  # once each time it is opened
     source.close()
 
 
@@ -582,7 +596,7 @@ def test_a_driver_that_fails_is_a_lost_camera_not_a_dead_line() -> None:
         def belt_um(self) -> int | None:
             raise OSError("encoder gone")
 
-    source = live.LiveSource("x", lambda: cameras.pop() if cameras else Good(), QUICK, Broken(), Standing())
+    source = live.LiveSource("x", lambda: cameras.pop() if cameras else Good(), PATIENT, Broken(), Standing())
     shot = taken(source, 1)[0]
     assert shot.belt_um is None
     assert "driver gone mad" in source.trouble
@@ -595,20 +609,18 @@ def test_a_driver_that_hangs_is_a_lost_camera_and_can_be_closed(monkeypatch: pyt
 
     class Hung:
         def read(self) -> Pixels:
-            let_go.wait(20)
+            let_go.wait(300)
             raise CameraLostError("at last")
 
         def close(self) -> None:
             """Nothing to let go."""
 
     source = live.LiveSource("x", Hung, SourceSettings(silence_s=0.3), None, Standing())
-    assert source.state is SourceState.WAITING
     assert eventually(lambda: source.state is SourceState.LOST)
     assert "has not answered" in source.trouble
-    began = time.monotonic()
     source.close()
-    assert time.monotonic() - began < 10
     assert source.state is SourceState.ENDED
+    assert not let_go.is_set(), "nobody waited for the driver"
     let_go.set()
 
 
@@ -632,14 +644,14 @@ def test_a_camera_that_fails_is_asked_again_after_a_growing_pause() -> None:
     source = live.LiveSource("x", opened, QUICK, None, Standing())
     assert eventually(lambda: len(asked) == 3)
     source.close()
-    assert asked[2] - asked[1] >= 1.5 * (asked[1] - asked[0])
+    # A pause is never shorter than it should be; on a busy machine the first may be longer than the second.
+    assert asked[1] - asked[0] >= 2 * live.LiveSource._FIRST_PAUSE_S
+    assert asked[2] - asked[1] >= 4 * live.LiveSource._FIRST_PAUSE_S
 
 
 def test_a_lost_address_costs_no_socket() -> None:
     """Each try lets its connection go: a camera that is off all night does not eat the machine's files."""
-    with socket.socket() as taken_port:
-        taken_port.bind(("127.0.0.1", 0))
-        port = taken_port.getsockname()[1]
+    port = free_port()
     before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
     for _ in range(20):
         with pytest.raises(CameraLostError):
