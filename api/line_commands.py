@@ -53,6 +53,12 @@ def run(  # noqa: PLR0917  # options, not positions
     detector: Annotated[
         str, typer.Option(metavar="classical|both", help="Colour alone, or checked by a network.")
     ] = "both",
+    marks: Annotated[
+        str,
+        typer.Option(
+            metavar="colour|both", help="Marks of round fruit by colour alone, or looked at by a network too."
+        ),
+    ] = "both",
     host: Annotated[str, typer.Option(help="Address of the console; only this machine's own asks for no code.")] = (
         "127.0.0.1"
     ),
@@ -84,6 +90,8 @@ def run(  # noqa: PLR0917  # options, not positions
         raise typer.BadParameter("other machines need a code or a PIN to come in", param_hint="--pin")
     if detector not in {"classical", "both"}:
         raise typer.BadParameter(f"{detector!r} is neither classical nor both", param_hint="--detector")
+    if marks not in {"colour", "both"}:
+        raise typer.BadParameter(f"{marks!r} is neither colour nor both", param_hint="--marks")
     settings = _settings(is_rehearsal=is_rehearsal)
     camera = rendered_profile() if profile is None else parse_profile(profile.read_bytes())
     with ExitStack() as stack:
@@ -92,7 +100,8 @@ def run(  # noqa: PLR0917  # options, not positions
         delivery = Delivery(journal, house, code=code, clock=settings.clock, is_rehearsal=is_rehearsal)
         delivery.step()  # whoever is reached is asked now: a wrong code or another standard is told before fruit run
         network = settings.vision_runtime if detector == "both" else None
-        grading = _grading(camera, standard, prices, brix=brix, network=network)
+        looks_again = marks == "both" and network is not None
+        grading = _grading(camera, standard, prices, brix=brix, network=network, looks_again=looks_again)
         _refuse_other_rules(delivery, grading)
         wires = _wiring(wiring, grading.tariff, settings.clock)
         opened_source = (
@@ -176,28 +185,43 @@ def _settings(*, is_rehearsal: bool) -> "Settings":
 
 
 def _grading(
-    camera: "CameraProfile", standard: str, prices: str, *, brix: float | None, network: str | None
+    camera: "CameraProfile",
+    standard: str,
+    prices: str,
+    *,
+    brix: float | None,
+    network: str | None,
+    looks_again: bool,
 ) -> "Grading":
-    """Return what fruit are graded by; `network` is what runs the network, None for colour alone."""
+    """Return what fruit are graded by; `network` is what runs the network, None for colour alone.
+
+    With `looks_again` a second one looks at the marks of fruit whose stem and calyx come into view.
+    """
     from api.line_runtime import Grading
+    from grading.defects import shipped_model
     from grading.learned import LearnedDetector, shipped
+    from grading.line.asking import in_a_thread
     from grading.line.belt import Line, LineSetup
     from grading.line.record import belt_record, model_of
+    from grading.second_look import shows_ends
     from grading.standard import load_standard, load_tariff
 
+    by = load_standard(standard)
     brix_tenths = None if brix is None else round(brix * 10)
     setup = LineSetup(
-        load_standard(standard),
+        by,
         load_tariff(prices) if prices else load_tariff(),
         camera,
         learned=None if network is None else LearnedDetector(shipped(runtime=network)),
         brix_tenths=brix_tenths,
+        defects=shipped_model() if looks_again and shows_ends(by) else None,
     )
+    ask = None if setup.defects is None else in_a_thread(setup.defects)
     return Grading(
         standard=setup.standard,
         tariff=setup.tariff,
         profile=camera,
-        belt=lambda first: Line(setup, first=first),
+        belt=lambda first: Line(setup, first=first, ask=ask),
         record=lambda passed, run: belt_record(passed, setup, run=run),
         model=(model_of(setup),),
         brix_tenths=brix_tenths,

@@ -40,6 +40,16 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What the network says of the marks that colour sees on one side of a fruit."""
+
+    left: Measures
+    """As they were, without the marks of stem and calyx."""
+    by_network: Measures
+    """As they were, with the network's own defects for marks."""
+
+
+@dataclass(frozen=True, slots=True)
 class SecondLook:
     """What is left of colour's marks, and what the network says of them."""
 
@@ -54,12 +64,18 @@ class SecondLook:
     """Whether the network's defects would give another class or tier, and clearly differ from colour's marks."""
 
 
+def shows_ends(standard: Standard) -> bool:
+    """Whether rollers bring stem and calyx of such fruit into view: long fruit turn about the axis between them."""
+    return standard.solid.form == "round"
+
+
 def decides(measures: Measures, standard: Standard, tariff: Tariff, *, brix_tenths: int | None = None) -> bool:
     """Whether marks can decide the fruit's class or tier at all: what is too small stays so, marked or not."""
     area_mm2 = max(1, measures.area_mm2)
     whole = Mark("mark", (0, 0, 1, 1), area_mm2, round(2000 * math.sqrt(area_mm2 / math.pi)))
     ruined = replace(measures, blemish_mm2=area_mm2, blemish_permille=1000, marks=(whole,) * _MANY)
-    return _differ(*(grade(each, standard, tariff, brix_tenths=brix_tenths) for each in (_bare(measures), ruined)))
+    ends = without_marks(measures), ruined
+    return differ(*(grade(each, standard, tariff, brix_tenths=brix_tenths) for each in ends))
 
 
 def look_again(
@@ -76,10 +92,28 @@ def look_again(
 
     `pixels` and `mask` are cut to the fruit's box, as `measures` were taken.
     """
+    answer, defects = _asked(pixels, mask, measures, model)
+    left, by_network = answer.left, answer.by_network
+    verdicts = [grade(each, standard, tariff, brix_tenths=brix_tenths) for each in (left, by_network)]
+    sure = model.model.card.sure_score_permille
+    return SecondLook(
+        measures=left,
+        left_out=tuple(mark for mark in measures.marks if mark not in left.marks),
+        kinds=tuple(_kind(mark, defects, sure) for mark in left.marks),
+        network_mm2=by_network.blemish_mm2,
+        is_doubted=clearly_differ(left, by_network, standard) and differ(*verdicts),
+    )
+
+
+def ask(pixels: Pixels, mask: Mask, measures: Measures, model: "DefectModel") -> Answer:
+    """Return what the network says of one side of a fruit, cut as for `look_again`. Raises ModelFileError."""
+    return _asked(pixels, mask, measures, model)[0]
+
+
+def _asked(pixels: Pixels, mask: Mask, measures: Measures, model: "DefectModel") -> "tuple[Answer, tuple[Defect, ...]]":
     area_px = int(mask.sum())
     mm_per_px = math.sqrt(measures.area_mm2 / max(1, area_px))
     found = model.look(pixels, mask, mm_per_px=mm_per_px)
-    left = without_ends(measures, found, area_px=area_px)
     covered = found.defects_mm2(mm_per_px=mm_per_px)
     by_network = replace(
         measures,
@@ -87,15 +121,7 @@ def look_again(
         blemish_mm2=covered,
         blemish_permille=min(1000, round(1000 * covered / max(1, measures.area_mm2))),
     )
-    verdicts = [grade(each, standard, tariff, brix_tenths=brix_tenths) for each in (left, by_network)]
-    sure = model.model.card.sure_score_permille
-    return SecondLook(
-        measures=left,
-        left_out=tuple(mark for mark in measures.marks if mark not in left.marks),
-        kinds=tuple(_kind(mark, found.defects, sure) for mark in left.marks),
-        network_mm2=covered,
-        is_doubted=_clearly(left, by_network, standard) and _differ(*verdicts),
-    )
+    return Answer(without_ends(measures, found, area_px=area_px), by_network), found.defects
 
 
 def without_ends(measures: Measures, found: "Found", *, area_px: int) -> Measures:
@@ -122,15 +148,18 @@ def is_hollow(box: Box, found: "Found", *, area_px: int) -> bool:
     )
 
 
-def _bare(measures: Measures) -> Measures:
+def without_marks(measures: Measures) -> Measures:
+    """Return the measures as if the skin were sound."""
     return replace(measures, marks=(), blemish_mm2=0, blemish_permille=0)
 
 
-def _differ(a: Verdict, b: Verdict) -> bool:
+def differ(a: Verdict, b: Verdict) -> bool:
+    """Whether the numbers are of another class or tier."""
     return (a.quality, a.nominal_tier) != (b.quality, b.nominal_tier)
 
 
-def _clearly(a: Measures, b: Measures, standard: Standard) -> bool:
+def clearly_differ(a: Measures, b: Measures, standard: Standard) -> bool:
+    """Whether one has far more marks than the other: in area, and in number where the standard counts them."""
     told = [(a.blemish_mm2, b.blemish_mm2, _CLEARLY_MM2)]
     if any(limit.quantity == "mark_count" for quality in standard.content.classes for limit in quality.limits):
         told.append((len(a.marks), len(b.marks), _CLEARLY_MORE))

@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grading.camera import Pixels
+from grading.defects import DefectModel
 from grading.detect import box_overlap
 from grading.errors import ModelFileError
 from grading.grade import Verdict
 from grading.learned import LearnedDetector
+from grading.line.asking import Ask, Reply, at_once
 from grading.line.doubts import Doubt
-from grading.line.fusing import Judging, Side, judge, verdict_of, weighed_reasons
+from grading.line.fusing import Judging, Side, judge, next_look, verdict_of, weighed_reasons
 from grading.line.track import Blob, Crossing, Direction, Sight, Step, Track, Tracker
-from grading.line.views import Box, Finder, Found, Place, Profile, cut, measured
+from grading.line.views import Box, Finder, Found, Place, Profile, Skin, cut, measured
 from grading.line.weights import MassFrom, Weight, counted, mass_from
 from grading.measure import Measures
 from grading.standard import Standard, Tariff, Text
@@ -76,6 +78,8 @@ class LineSetup:
     """With fewer sound ones, the fruit is doubtful."""
     network_every: int = 8
     """The network looks at every so many frames, sooner where a fruit would pass unseen by it."""
+    defects: DefectModel | None = None
+    """The network that looks again at marks that decide; None leaves that out."""
 
     @property
     def judging(self) -> Judging:
@@ -88,6 +92,7 @@ class LineSetup:
             across_is_y=self.direction in {Direction.RIGHT, Direction.LEFT},
             is_turned=self.is_turned,
             brix_tenths=self.brix_tenths,
+            looks_again=self.defects is not None,
         )
 
 
@@ -178,6 +183,12 @@ class _Followed:
     """What a line keeps of a track beside where it is."""
 
     views: list[View] = field(default_factory=list)
+    skins: list[Skin | None] = field(default_factory=list)
+    """What the network for defects is shown of each view."""
+    asked: tuple[int, Reply] | None = None
+    """About which view it was asked last, while its answer is awaited."""
+    is_settled: bool = False
+    """Nothing is to be asked, unless another view comes."""
     network_saw: int = 0
     network_missed: int = 0
     noted: set[Doubt] = field(default_factory=set)
@@ -185,10 +196,14 @@ class _Followed:
 
 
 class Line:
-    """A belt under a camera. `first` is the number of its first fruit."""
+    """A belt under a camera.
 
-    def __init__(self, setup: LineSetup, *, first: int = 1) -> None:
+    `first` is the number of its first fruit; `ask` is whom it asks about marks, who answers at once unless given.
+    """
+
+    def __init__(self, setup: LineSetup, *, first: int = 1, ask: Ask | None = None) -> None:
         self.setup = setup
+        self._ask = at_once(setup.defects) if ask is None and setup.defects is not None else ask
         self._judging = setup.judging
         self._next = first
         self._finder = Finder(least_px=_LEAST_MM * 1e6 / setup.profile.nm_per_px)
@@ -227,6 +242,7 @@ class Line:
         for sight in step.sights:
             if not sight.track.is_counted:
                 self._look(sight, found.blobs[sight.blob], pixels, shot, tracker.length)
+                self._look_again(self._of(sight.track))
         self._cross_check(step, found, pixels)
         passed = [self._pass(crossing, tracker) for crossing in step.crossings]
         alive = {track.key for track in tracker.tracks}
@@ -272,9 +288,12 @@ class Line:
         # What touches another fruit may come free before its next view is due; from half way on it cannot wait.
         if len(kept.views) >= due - (not sight.is_clean and way < _LAST_VIEW / 2):
             return
-        kept.views.append(self._view(blob, pixels, shot))
+        view, skin = self._view(blob, pixels, shot)
+        kept.views.append(view)
+        kept.skins.append(skin)
+        kept.is_settled = False
 
-    def _view(self, blob: Blob, pixels: Pixels, shot: Picture) -> View:
+    def _view(self, blob: Blob, pixels: Pixels, shot: Picture) -> tuple[View, Skin | None]:
         x, y = round(blob.left), round(blob.top)
         around = (x, y, round(blob.right) - x, round(blob.bottom) - y)
         crop, box = cut(pixels, around, is_joined=blob.is_joined)
@@ -285,8 +304,48 @@ class Line:
             frame=(pixels.shape[1], pixels.shape[0]),
         )
         seen = measured(crop, place, self.setup.profile, self.setup.standard)
-        outline = np.empty((0, 2), np.int32) if seen is None else np.add(seen.outline, box[:2], dtype=np.int32)
-        return View(crop, place, shot.number, shot.at_s, shot.belt_um, None if seen is None else seen.side, outline)
+        if seen is None:
+            return View(crop, place, shot.number, shot.at_s, shot.belt_um, None, np.empty((0, 2), np.int32)), None
+        outline = np.add(seen.outline, box[:2], dtype=np.int32)
+        return View(crop, place, shot.number, shot.at_s, shot.belt_um, seen.side, outline), seen.skin
+
+    def _look_again(self, kept: _Followed) -> None:
+        """Ask the network for defects about the views whose marks decide, one after the other.
+
+        It is not asked before most views are there: until then it is too often asked for nothing.
+        """
+        self._hear(kept)
+        if (
+            self._ask is None
+            or kept.asked is not None
+            or kept.is_settled
+            or len(kept.views) < self.setup.least_views - 1
+        ):
+            return
+        measured_views = [(index, view.side) for index, view in enumerate(kept.views) if view.side is not None]
+        wanted = next_look([side for _, side in measured_views], self._judging)
+        if wanted is None:
+            kept.is_settled = True
+            return
+        index, side = measured_views[wanted]
+        skin = kept.skins[index]
+        assert skin is not None  # noqa: S101  # what has a side was measured on its skin
+        kept.asked = index, self._ask(skin, side.measures)
+        if kept.asked[1].done():
+            self._look_again(kept)
+
+    @staticmethod
+    def _hear(kept: _Followed) -> None:
+        """Take the answer that is awaited, if it is there."""
+        if kept.asked is None or not kept.asked[1].done():
+            return
+        (index, reply), kept.asked = kept.asked, None
+        view = kept.views[index]
+        assert view.side is not None  # noqa: S101  # it was asked about
+        try:
+            kept.views[index] = replace(view, side=replace(view.side, again=reply.result()))
+        except ModelFileError:
+            kept.is_settled = True  # a network that cannot be run has answered nothing: the fruit goes to a person
 
     def _cross_check(self, step: Step, found: Found, pixels: Pixels) -> None:
         """Let the network look now and then, so that every fruit was wholly before it once."""
@@ -320,6 +379,10 @@ class Line:
 
     def _pass(self, crossing: Crossing, tracker: Tracker) -> Passed:
         track, kept = crossing.track, self._of(crossing.track)
+        self._hear(kept)
+        if kept.asked is not None:
+            kept.asked[1].cancel()
+        kept.skins, kept.asked = [], None
         noted = kept.noted | track.notes
         if not track.was_whole:
             noted.add(Doubt.NEVER_WHOLE)

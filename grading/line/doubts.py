@@ -25,6 +25,8 @@ class Doubt(StrEnum):
     COLOUR = "colour"
     VIEWS_DISAGREE = "views-disagree"
     SCALE_DIFFERS = "scale-differs"
+    MARKS = "marks"
+    MARKS_UNCHECKED = "marks-unchecked"
 
     @property
     def text(self) -> Text:
@@ -49,4 +51,12 @@ _TEXTS: Final = {
     Doubt.COLOUR: Text("颜色不像果皮", "not the colour of a fruit"),
     Doubt.VIEWS_DISAGREE: Text("各面的测量相差太大", "its views measure too differently"),
     Doubt.SCALE_DIFFERS: Text("秤和画面的重量相差太大", "the scale and the pictures say very different weights"),
+    Doubt.MARKS: Text(
+        "颜色和网络看到的斑痕相差很大，等级会因此不同",  # noqa: RUF001  # Chinese has its own comma
+        "colour and network see very different marks on it, and its class would be another",
+    ),
+    Doubt.MARKS_UNCHECKED: Text(
+        "网络来不及复看决定等级的斑痕",
+        "the network had no time to look again at the marks that decide its class",
+    ),
 }

@@ -14,18 +14,22 @@ are put together, so that a better fruit never gets a worse class:
   zones are laid in several ways and the one that counts least is taken: the least of sums that only grow with the
   marks only grows with them.
 - *Colour*: the mean over the views, by the area each shows. *Share of marks* likewise.
+
+Where a network for defects is there, it is asked about a view only while the marks of views that it has not seen decide
+the verdict (`next_look`). So the class, once nothing is left to ask, is what asking about every view would give.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Final
+from typing import Final, Literal, TypeAlias, TypedDict
 
 from grading.grade import DOUBTFUL, NO_CLASS, Verdict, grade
 from grading.line.doubts import Doubt
 from grading.line.weights import Weight, counted, differs, mass_from
 from grading.measure import Form, Mark, Measures, Solid
+from grading.second_look import Answer, clearly_differ, differ, without_marks
 from grading.standard import CULL, Near, Standard, Tariff
 
 _ZONES: Final = 6
@@ -44,6 +48,17 @@ _COLOUR_SPREAD: Final = 45.0
 """CIE76 distance of a view's skin to the median skin; a red cheek on a green fruit stays below."""
 
 
+_Said: TypeAlias = Literal["left", "by_network"]
+
+
+class _FusedMarks(TypedDict):
+    """What of fused measures is of marks."""
+
+    blemish_mm2: int
+    blemish_permille: int
+    marks: tuple[Mark, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """What one view gave. `extent` is width and height of the mask in pixels, which marks' boxes refer to."""
@@ -52,6 +67,8 @@ class Side:
     extent: tuple[int, int]
     score_permille: int
     doubts: tuple[Doubt, ...] = ()
+    again: Answer | None = None
+    """What the network for defects says of its marks, where it was asked and answered in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,8 @@ class Judging:
     brix_tenths: int | None = None
     near: Near = "person"
     """What becomes of a fruit that nothing speaks against but that its numbers are near a limit."""
+    looks_again: bool = False
+    """Whether a network for defects is asked about marks that decide."""
 
     @classmethod
     def fused(cls, standard: Standard, tariff: Tariff, *, brix_tenths: int | None) -> "Judging":
@@ -106,10 +125,74 @@ def judge(sides: Sequence[Side], noted: Sequence[Doubt], by: Judging, *, weight:
         return Judged(None, verdict_of(None, listed, by, score_permille=0), 0, listed)
     if disagree(used, by.standard.solid.form):
         reasons.add(Doubt.VIEWS_DISAGREE)
-    measures = fuse(used, by.standard.solid, across_is_y=by.across_is_y, is_turned=by.is_turned)
+    measures, doubt = _looked_at(used, by)
+    reasons |= set() if doubt is None else {doubt}
     score = round(median(side.score_permille for side in used))
     listed = weighed_reasons(measures, _listed(reasons), weight)
     return Judged(measures, verdict_of(measures, listed, by, score_permille=score, weight=weight), score, listed)
+
+
+def next_look(sides: Sequence[Side], by: Judging) -> int | None:
+    """Return which view the network for defects should be asked about next, the most marked first.
+
+    None where it has contradicted colour for good, and where the marks it has not looked at decide nothing any more.
+    """
+    used = [side for side in sides if not side.doubts] or list(sides)
+    unasked = [side for side in used if _is_unasked(side)]
+    if not unasked or _looked_at(used, by)[1] is not Doubt.MARKS_UNCHECKED:
+        return None
+    most = max(unasked, key=lambda side: side.measures.blemish_mm2)
+    return next(index for index, side in enumerate(sides) if side is most)
+
+
+def _looked_at(used: Sequence[Side], by: Judging) -> tuple[Measures, Doubt | None]:
+    """Return the fused measures without the hollows that the network named, and what its looks leave in doubt.
+
+    They leave its word against colour's (`MARKS`) where it sees very different marks on the views it was asked about,
+    and the class hangs on that whether the other views' marks are believed or not. Or they leave marks unasked that
+    decide the class, or whether the two contradict each other.
+    """
+    measures = fuse(
+        [_answered(side, "left", keeps=True) for side in used],
+        by.standard.solid,
+        across_is_y=by.across_is_y,
+        is_turned=by.is_turned,
+    )
+    is_open, is_asked = any(_is_unasked(side) for side in used), any(side.again is not None for side in used)
+    if not by.looks_again or not (is_open or is_asked):
+        return measures, None
+
+    def end(what: _Said, *, keeps: bool) -> Measures:
+        told = [_answered(side, what, keeps=keeps) for side in used]
+        return replace(measures, **_fused_marks(told, across_is_y=by.across_is_y))
+
+    def contradicts(left: Measures, verdict: Verdict, *, keeps: bool) -> bool:
+        said = end("by_network", keeps=keeps)
+        return clearly_differ(left, said, by.standard) and differ(verdict, _by_marks(said, by))
+
+    best = end("left", keeps=False)
+    at_best, at_worst = _by_marks(best, by), _by_marks(measures, by)
+    against_best = is_asked and contradicts(best, at_best, keeps=False)
+    against_worst = is_asked and contradicts(measures, at_worst, keeps=True) if is_open else against_best
+    if against_best and against_worst:
+        return measures, Doubt.MARKS
+    decides = differ(at_best, at_worst) or at_best.tier != at_worst.tier or against_best or against_worst
+    return measures, Doubt.MARKS_UNCHECKED if is_open and decides else None
+
+
+def _is_unasked(side: Side) -> bool:
+    return side.again is None and bool(side.measures.marks)
+
+
+def _answered(side: Side, what: _Said, *, keeps: bool) -> Side:
+    """Return a view with what the network made of its marks; where it was not asked, with them or without."""
+    if side.again is not None:
+        return replace(side, measures=side.again.left if what == "left" else side.again.by_network)
+    return side if keeps else replace(side, measures=without_marks(side.measures))
+
+
+def _by_marks(measures: Measures, by: Judging) -> Verdict:
+    return grade(measures, by.standard, by.tariff, brix_tenths=by.brix_tenths, near=by.near)
 
 
 def weighed_reasons(measures: Measures | None, reasons: Sequence[Doubt], weight: Weight | None) -> tuple[Doubt, ...]:
@@ -145,16 +228,13 @@ def verdict_of(
 def fuse(sides: Sequence[Side], solid: Solid, *, across_is_y: bool, is_turned: bool) -> Measures:
     """Return the measures of a fruit from at least one view of it."""
     all_ = [side.measures for side in sides]
-    areas = [max(1, m.area_mm2) for m in all_]
 
     def middle(name: str) -> int:
         return round(float(median(getattr(m, name) for m in all_)))
 
     def mean(values: Sequence[int]) -> int:
-        return round(sum(value * area for value, area in zip(values, areas, strict=True)) / sum(areas))
+        return _by_area(all_, values)
 
-    laid = layings(sides, across_is_y=across_is_y)
-    blemish, counted = min(laid, key=lambda marks: sum(m.area_mm2 for m in marks)), min(laid, key=len)
     volume_mm3 = _volume_mm3(all_, solid) if is_turned and len(all_) > 1 else middle("volume_mm3")
     mass_g = round(volume_mm3 * solid.density_g_per_l / 1e6)
     low, high = _interval(all_)
@@ -166,8 +246,6 @@ def fuse(sides: Sequence[Side], solid: Solid, *, across_is_y: bool, is_turned: b
         lab_l_centi=mean([m.lab_l_centi for m in all_]),
         lab_a_centi=mean([m.lab_a_centi for m in all_]),
         lab_b_centi=mean([m.lab_b_centi for m in all_]),
-        blemish_mm2=max(sum(m.area_mm2 for m in blemish), *(m.blemish_mm2 for m in all_), 0),
-        blemish_permille=mean([m.blemish_permille for m in all_]),
         volume_mm3=volume_mm3,
         mass_g=mass_g,
         height_corrected_permille=middle("height_corrected_permille"),
@@ -176,8 +254,25 @@ def fuse(sides: Sequence[Side], solid: Solid, *, across_is_y: bool, is_turned: b
         mass_low_g=round(mass_g * low),
         mass_high_g=round(mass_g * high),
         bands=tuple((name, mean([m.share_permille(name) for m in all_])) for name, _ in all_[0].bands),
-        marks=counted,
+        **_fused_marks(sides, across_is_y=across_is_y),
     )
+
+
+def _fused_marks(sides: Sequence[Side], *, across_is_y: bool) -> _FusedMarks:
+    all_ = [side.measures for side in sides]
+    laid = layings(sides, across_is_y=across_is_y)
+    blemish, counted = min(laid, key=lambda marks: sum(m.area_mm2 for m in marks)), min(laid, key=len)
+    return {
+        "blemish_mm2": max(sum(m.area_mm2 for m in blemish), *(m.blemish_mm2 for m in all_), 0),
+        "blemish_permille": _by_area(all_, [m.blemish_permille for m in all_]),
+        "marks": counted,
+    }
+
+
+def _by_area(views: Sequence[Measures], values: Sequence[int]) -> int:
+    """Return the mean of what each view says, by the area it shows."""
+    areas = [max(1, m.area_mm2) for m in views]
+    return round(sum(value * area for value, area in zip(values, areas, strict=True)) / sum(areas))
 
 
 def disagree(sides: Sequence[Side], form: Form) -> bool:

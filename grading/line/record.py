@@ -5,7 +5,8 @@
      "frame": [640, 480], "direction": "right", "isTurned": true, "leastViews": 4, "brixTenths": -1,
      "views": [{"crop": ni, "box": [x, y, w, h], "middle": [x, y], "ground": [L, a, b], "shot": 812, "atUs": …,
                 "beltUm": … or null, "side": null or {"measures": {…}, "marks": […], "bands": {…}, "extent": [w, h],
-                "scorePermille": 1000, "doubts": […]}}],
+                "scorePermille": 1000, "doubts": […], "again": null or {"left": {"blemishMm2": …, "blemishPermille": …,
+                "marks": […]}, "byNetwork": {the same}}}}],
      "noted": […], "measures": {…} or null, "marks": […], "bands": {…}, "stage": "…", "scorePermille": 1000,
      "reasons": […], "weighing": null or {"massG": 345 or null, "why": ""}, "massFrom": "scale" or "camera",
      "atUs": …, "beltUm": … or null, "verdict": {…}}
@@ -16,15 +17,21 @@ profile, standard and tariff everything below `views` follows. `noted` is what t
 against it: tracks and the network's looks at whole frames are not kept, so these words are taken as told. So is
 `weighing`, what a scale between camera and gates said of this fruit; `why` says why it told nothing of use. `measures`
 are the pictures' alone. The verdict is by the scale's grams where `massFrom` says so.
+
+`again` is what the network for defects made of a view's marks, where it was asked and answered before the fruit passed;
+`model` names its weights. Which views it was asked about depends on how quick it was. The record says which, so that
+those are looked at again, and what was left unasked decides the verdict again as it did (`marks-unchecked`).
 """
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 
 import numpy as np
 
+from grading.defects import DefectModel, shipped_model
 from grading.errors import EvidenceError, GradingError
 from grading.evidence import decided
 from grading.grade import Verdict
@@ -38,6 +45,7 @@ from grading.look import marks_recorded
 from grading.look import measured as told_measures
 from grading.measure import EDITION, Measures
 from grading.profile import parse_profile
+from grading.second_look import ask
 from grading.standard import parse_standard, parse_tariff
 from ledger.canonical import canonical
 from ledger.errors import LedgerError
@@ -51,7 +59,9 @@ _FINDER: Final = {"detector": "belt", "version": "v2", "measuring": EDITION}
 def model_of(setup: LineSetup) -> bytes:
     """Return the canonical description of what finds and measures fruit on this line: a record names its hash."""
     network = {} if setup.learned is None else dict(setup.learned.description)
-    return canonical({**_FINDER, "network": network, "networkEvery": setup.network_every if network else 0})
+    defects = "" if setup.defects is None else setup.defects.model.card.sha256
+    every = setup.network_every if network else 0
+    return canonical({**_FINDER, "network": network, "networkEvery": every, "defects": defects})
 
 
 def belt_record(passed: Passed, setup: LineSetup, *, run: str) -> bytes:
@@ -59,15 +69,18 @@ def belt_record(passed: Passed, setup: LineSetup, *, run: str) -> bytes:
     return _record(passed, setup, run=run, model=ni_uri(sha256(model_of(setup)).digest()))
 
 
-def regrade_belt(record: bytes, get: Callable[[str], bytes]) -> Verdict:
+def regrade_belt(
+    record: bytes, get: Callable[[str], bytes], *, defects: Callable[[], DefectModel] = shipped_model
+) -> Verdict:
     """Grade a passed fruit again from the crops its record names, and return the verdict.
 
-    `get` returns a kept file by its `ni:` name. Raises EvidenceError where a file is not the one the record names,
-    where it was measured by another edition, or where any measure or the verdict comes out otherwise.
+    `get` returns a kept file by its `ni:` name, `defects` the network for defects where the record was made with one.
+    Raises EvidenceError where a file or network is not the one the record names, where it was measured by another
+    edition, or where any measure or the verdict comes out otherwise.
     """
     told = _parsed(record)
     try:
-        setup = _setup(told, get)
+        setup = _setup(told, get, defects)
         views = tuple(_view(view, told, setup, get) for view in told["views"])
         noted = tuple(Doubt(name) for name in told["noted"])
         sides, weight = [view.side for view in views if view.side is not None], weight_of(told)
@@ -176,7 +189,18 @@ def _told_view(view: View) -> dict[str, Any]:
             "extent": list(side.extent),
             "scorePermille": side.score_permille,
             "doubts": [str(doubt) for doubt in side.doubts],
+            "again": None
+            if side.again is None
+            else {"left": _told_marks(side.again.left), "byNetwork": _told_marks(side.again.by_network)},
         },
+    }
+
+
+def _told_marks(measures: Measures) -> dict[str, Any]:
+    return {
+        "blemishMm2": measures.blemish_mm2,
+        "blemishPermille": measures.blemish_permille,
+        "marks": marks_recorded(measures),
     }
 
 
@@ -196,10 +220,13 @@ def _told(measures: Measures | None) -> dict[str, Any]:
     }
 
 
-def _setup(told: Mapping[str, Any], get: Callable[[str], bytes]) -> LineSetup:
+def _setup(told: Mapping[str, Any], get: Callable[[str], bytes], defects: Callable[[], DefectModel]) -> LineSetup:
     model = _parsed_model(_named(get, told["model"], "the description of the detector"))
     if {name: model.get(name) for name in _FINDER} != _FINDER:
         raise EvidenceError("the record was made by another detector than this one")
+    network = defects() if model["defects"] else None
+    if network is not None and network.model.card.sha256 != model["defects"]:
+        raise EvidenceError("the record was made with another network for defects than the one that is here")
     return LineSetup(
         standard=parse_standard(told["standard"]["id"], _named(get, told["standard"]["file"], "the standard")),
         tariff=parse_tariff(told["tariff"]["id"], _named(get, told["tariff"]["file"], "the tariff")),
@@ -208,6 +235,7 @@ def _setup(told: Mapping[str, Any], get: Callable[[str], bytes]) -> LineSetup:
         direction=Direction(told["direction"]),
         is_turned=told["isTurned"],
         least_views=told["leastViews"],
+        defects=network,
     )
 
 
@@ -218,6 +246,10 @@ def _view(told: Mapping[str, Any], record: Mapping[str, Any], setup: LineSetup, 
     place = Place(box=(x, y, w, h), middle=(mx, my), ground=(light, a, b), frame=(width, height))
     seen = measured(crop, place, setup.profile, setup.standard)
     side: Side | None = None if seen is None else seen.side
+    if seen is not None and told["side"] is not None and told["side"]["again"] is not None:
+        if setup.defects is None:
+            raise EvidenceError("the record names no network for defects, but tells what one has said")
+        side = replace(seen.side, again=ask(seen.skin.pixels, seen.skin.mask, seen.side.measures, setup.defects))
     return View(crop, place, told["shot"], told["atUs"] / 1e6, told["beltUm"], side, np.empty((0, 2), np.int32))
 
 

@@ -113,6 +113,15 @@ class Measured:
 
     side: Side
     outline: NDArray[np.int32]
+    skin: "Skin"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Skin:
+    """A fruit's own pixels, cut to its box, and which of them are the fruit."""
+
+    pixels: Pixels
+    mask: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -268,9 +277,10 @@ def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) ->
     if min(w, h) < 12:
         return None
     drawn = np.asarray(cv2.drawContours(np.zeros((h, w), np.uint8), [contour], -1, 1, -1, offset=(-x, -y)))
+    skin = Skin(np.asarray(pixels[y : y + h, x : x + w], np.uint8), drawn.view(bool))
     measures = measure(
         lab[:, y : y + h, x : x + w].transpose(1, 2, 0),
-        drawn.view(bool),
+        skin.mask,
         mm_per_px=profile.nm_per_px / 1e6,
         solid=standard.solid,
         camera_height_mm=profile.camera_height_um / 1000 or None,
@@ -279,7 +289,7 @@ def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) ->
         straightened=_straightened(place, profile),
         hull=np.subtract(hull, (x, y), dtype=np.int32),
     )
-    burnt = cv2.bitwise_and(cv2.inRange(pixels[y : y + h, x : x + w], _CLIPPED, (255, 255, 255)), drawn)
+    burnt = cv2.bitwise_and(cv2.inRange(skin.pixels, _CLIPPED, (255, 255, 255)), drawn)
     clipped = cv2.countNonZero(burnt) * 1000 / cv2.countNonZero(drawn)
     contrast = min(1.0, _median(distance[y : y + h, x : x + w], drawn) / 28)
     doubts = _implausible(measures, standard, alike=_like_ellipse(drawn), clipped_permille=clipped)
@@ -289,7 +299,7 @@ def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) ->
         score_permille=round(1000 * contrast * min(1.0, max(0.0, (solidity - 0.7) / 0.22))),
         doubts=(*([Doubt.NEVER_WHOLE] if _is_cut((x, y, w, h), place) else []), *doubts),
     )
-    return Measured(side, np.asarray(contour.reshape(-1, 2), np.int32))
+    return Measured(side, np.asarray(contour.reshape(-1, 2), np.int32), skin)
 
 
 def _is_cut(outline: Box, place: Place) -> bool:
