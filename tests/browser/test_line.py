@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
@@ -12,6 +13,7 @@ from api.i18n import LANGUAGES, WEB
 from api.line_app import create_app
 from tests.browser.line_stand import EMERGENCY, TOO_DARK, Behind, Stand, alarm, doubtful_fruit, idle, running, scenes
 from tests.browsing import served
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -91,6 +93,12 @@ def press_when_ready(page: Page, button: Locator) -> None:
     button.click()
 
 
+def posted(stand: Stand, path: str) -> list[Any]:
+    """What was posted to a path, once something was: a page says that a fruit is judged before the post arrives."""
+    until(lambda: stand.posts(path))
+    return stand.posts(path)
+
+
 def hold_until(page: Page, button: Locator, shown: Locator) -> None:
     """Hold a button until something shows."""
     button.hover()
@@ -151,6 +159,8 @@ def test_frames_left_out_are_told_while_it_happens_and_in_sum_afterwards(stand: 
     page = console(panel)
     camera = page.locator(".cell-camera")
     expect(camera).to_contain_text("30 fps")
+    stand.state = running() | {"batch": running()["batch"] | {"rate_per_min": 1333}}
+    expect(page.locator(".pace-now")).to_contain_text("1,333")  # the page follows, and counts from here at the latest
     page.wait_for_timeout(5500)
     stand.state = running() | {"source": running()["source"] | {"dropped": 200, "skipped": 7}}
     expect(camera).to_contain_text("% missed")
@@ -245,7 +255,7 @@ def test_a_scanned_crate_starts_a_lot_wherever_the_focus_is(stand: Stand, panel:
     page.locator("#system").focus()
     assert scan(page, "https://id.gs1.org/8003/0695012345678"), "the scanner's Enter presses no button"
     expect(page.locator(".cell-lot")).to_contain_text("0618-07")
-    assert stand.posts("/batches") == [{"scanned": "https://id.gs1.org/8003/0695012345678"}]
+    assert posted(stand, "/batches") == [{"scanned": "https://id.gs1.org/8003/0695012345678"}]
     assert page.locator("dialog").count() == 0
 
 
@@ -262,7 +272,7 @@ def test_a_code_is_typed_on_the_panels_own_keys(stand: Stand, panel: BrowserCont
         page.locator(".letters .key", has_text=re.compile(f"^{key}$")).click()
     page.get_by_role("button", name="OK").click()
     expect(page.locator(".cell-lot")).to_contain_text("0618-07")
-    assert stand.posts("/batches") == [{"scanned": "C7-1"}]
+    assert posted(stand, "/batches") == [{"scanned": "C7-1"}]
 
 
 def test_a_refused_crate_is_answered_in_the_readers_language(stand: Stand, panel: BrowserContext):
@@ -305,7 +315,7 @@ def test_a_lot_ends_with_the_weights_of_its_tiers(stand: Stand, panel: BrowserCo
     page.locator("#end-weighed").click()
     expect(page.locator("#say")).to_contain_text("Lot 0618-07 has ended")
     weighed = {"A": 2_250_500, "B": 1_400_000, "C": 250_000, "cull": 38_200}
-    assert stand.posts("/batches/close") == [{"weighed_g": weighed}]
+    assert posted(stand, "/batches/close") == [{"weighed_g": weighed}]
 
 
 def test_a_lot_ends_although_fruit_wait_when_the_house_decides_about_them(stand: Stand, panel: BrowserContext):
@@ -314,7 +324,7 @@ def test_a_lot_ends_although_fruit_wait_when_the_house_decides_about_them(stand:
     page.locator("#end-lot").click()
     page.locator("#end-leave").click()
     expect(page.locator("#say")).to_contain_text("Lot 0618-07 has ended")
-    assert stand.posts("/batches/close") == [{"weighed_g": None, "leaves_doubtful": True}]
+    assert posted(stand, "/batches/close") == [{"weighed_g": None, "leaves_doubtful": True}]
     stand.state = running()
     page.reload()
     page.locator("#end-lot").click()
@@ -333,7 +343,7 @@ def test_one_press_judges_a_doubtful_fruit_and_the_next_one_comes(stand: Stand, 
     expect(page.locator(".side-one")).to_have_count(5)
     press_when_ready(page, answer(page, "B"))
     expect(page.locator('.judge[data-fruit="21"]')).to_be_visible()
-    assert stand.posts("/fruit/17/judge") == [{"tier": "B", "reason": "looked", "second_code": None}]
+    assert posted(stand, "/fruit/17/judge") == [{"tier": "B", "reason": "looked", "second_code": None}]
 
 
 def test_a_second_tap_of_the_same_finger_does_not_judge_the_next_fruit(stand: Stand, panel: BrowserContext):
@@ -346,9 +356,11 @@ def test_a_second_tap_of_the_same_finger_does_not_judge_the_next_fruit(stand: St
     )
     expect(page.locator('.judge[data-fruit="21"]')).to_be_visible()
     page.wait_for_timeout(600)
+    assert posted(stand, "/fruit/17/judge")
     assert [path for path, _ in stand.posted] == ["/fruit/17/judge"]
     answer(page, "B").click()  # the control: the same tap, half a second later, is a judgement
     expect(page.locator("#side")).to_contain_text("No doubtful fruit")
+    assert posted(stand, "/fruit/21/judge")
     assert [path for path, _ in stand.posted] == ["/fruit/17/judge", "/fruit/21/judge"]
 
 
@@ -372,7 +384,7 @@ def test_a_second_tap_of_the_finger_that_asked_for_the_end_does_not_end_the_lot(
     page.locator("#end-leave").click()
     expect(page.locator("dialog")).to_have_count(0)
     expect(page.locator("#end-lot")).to_have_count(0)
-    assert stand.posts("/batches/close") == [{"weighed_g": None, "leaves_doubtful": True}]
+    assert posted(stand, "/batches/close") == [{"weighed_g": None, "leaves_doubtful": True}]
     context.close()
 
 
@@ -419,6 +431,7 @@ def test_a_key_held_down_judges_one_fruit_only(stand: Stand, panel: BrowserConte
     page.wait_for_timeout(600)
     page.keyboard.down("Enter")  # a second time without going up: the key repeats
     page.keyboard.up("Enter")
+    assert posted(stand, "/fruit/17/judge")
     assert [path for path, _ in stand.posted] == ["/fruit/17/judge"]
     page.keyboard.press("Enter")  # the control: a press of its own is a judgement
     expect(page.locator('.judge[data-fruit="25"]')).to_be_visible()
@@ -433,7 +446,7 @@ def test_a_tier_better_than_the_numbers_takes_a_second_person(stand: Stand, pane
     assert stand.posted == []
     page.get_by_role("button", name="We both agree").click()
     expect(page.locator("#say")).to_contain_text("Fruit 17 is Tier A")
-    assert stand.posts("/fruit/17/judge") == [{"tier": "A", "reason": "looked", "second_code": "K7Q2"}]
+    assert posted(stand, "/fruit/17/judge") == [{"tier": "A", "reason": "looked", "second_code": "K7Q2"}]
     assert "K7Q2" not in page.evaluate("JSON.stringify(localStorage) + JSON.stringify(sessionStorage)")
 
 
@@ -463,7 +476,7 @@ def test_another_tier_wants_a_reason_and_a_half_made_judgement_survives_a_reload
     press_when_ready(page, page.locator('[data-focus="reason-bruise"]'))
     page.get_by_role("button", name="Tier C: Bruise").click()
     expect(page.locator("#side")).to_contain_text("No doubtful fruit")
-    assert stand.posts("/fruit/17/judge") == [{"tier": "C", "reason": "bruise", "second_code": None}]
+    assert posted(stand, "/fruit/17/judge") == [{"tier": "C", "reason": "bruise", "second_code": None}]
 
 
 def test_a_half_made_judgement_stays_when_the_house_names_the_batch(stand: Stand, panel: BrowserContext):
@@ -486,7 +499,7 @@ def test_a_fruit_the_camera_graded_is_corrected_with_a_reason(stand: Stand, pane
     page.locator("dialog .pick-tier").last.click()
     page.get_by_role("button", name="Cull: Rot").click()
     expect(page.locator("#say")).to_contain_text("Fruit 9706 is Cull")
-    assert stand.posts("/fruit/9706/judge") == [{"tier": "cull", "reason": "rot", "second_code": None}]
+    assert posted(stand, "/fruit/9706/judge") == [{"tier": "cull", "reason": "rot", "second_code": None}]
 
 
 def test_without_a_network_the_panel_says_beforehand_that_two_people_need_it(stand: Stand, panel: BrowserContext):
@@ -536,7 +549,7 @@ def test_the_page_outlives_the_program_and_sends_what_was_judged_meanwhile_once(
         expect(page.locator(".band")).to_have_count(0)
         expect(page.locator(".caption")).to_contain_text("Live")
         page.wait_for_timeout(1800)
-        assert mortal.posts("/fruit/17/judge") == [{"tier": "B", "reason": "looked", "second_code": None}]
+        assert posted(mortal, "/fruit/17/judge") == [{"tier": "B", "reason": "looked", "second_code": None}]
         assert page.evaluate("window.sameDocument")
         context.close()
 
@@ -550,12 +563,13 @@ def test_a_judgement_whose_answer_was_lost_is_not_sent_twice(mortal: Stand, brow
         page = console(context)
         press_when_ready(page, answer(page, "B"))
         expect(page.locator(".unsent")).to_be_visible()
+        assert posted(mortal, "/fruit/17/judge")
     mortal.state = running(2) | {"queue": running(2)["queue"][1:]}
     mortal.swallows.clear()
     with mortal.serving():
         expect(page.locator("#say")).to_contain_text("The judgement of fruit 17 had arrived")
         page.wait_for_timeout(1800)
-        assert len(mortal.posts("/fruit/17/judge")) == 1
+        assert len(posted(mortal, "/fruit/17/judge")) == 1
         context.close()
 
 
@@ -568,11 +582,12 @@ def test_a_judgement_that_died_with_the_program_is_sent_again(mortal: Stand, bro
         page = console(context)
         press_when_ready(page, answer(page, "B"))
         expect(page.locator(".unsent")).to_be_visible()
+        assert posted(mortal, "/fruit/17/judge")
     mortal.swallows.clear()
     mortal.posted.clear()
     with mortal.serving():
         expect(page.locator("#say")).to_contain_text("Fruit 17 is Tier B")
-        assert len(mortal.posts("/fruit/17/judge")) == 1
+        assert len(posted(mortal, "/fruit/17/judge")) == 1
         context.close()
 
 
@@ -605,7 +620,7 @@ def test_everything_to_reject_is_held_not_brushed_and_cleared_by_holding(stand: 
     assert stand.posted == []
     hold_until(page, page.locator("#emergency"), page.locator("#clear"))
     expect(page.locator(".band-stop")).to_contain_text("Everything goes to reject")
-    assert stand.posts("/emergency") == [{"reason": "console"}]
+    assert posted(stand, "/emergency") == [{"reason": "console"}]
     brush(page, "#clear")
     page.wait_for_timeout(2100)
     assert stand.posts("/emergency/clear") == []
@@ -624,7 +639,7 @@ def test_an_emergency_is_sent_until_the_program_takes_it(mortal: Stand, browser:
     with mortal.serving():
         expect(page.locator('.band[data-kind="emergency"]')).to_be_visible()
         expect(page.locator('[data-kind="unconfirmed"]')).to_have_count(0)
-        assert mortal.posts("/emergency") == [{"reason": "console"}]
+        assert posted(mortal, "/emergency") == [{"reason": "console"}]
         context.close()
 
 
@@ -641,7 +656,7 @@ def test_the_emergency_button_is_held_by_keyboard_too(stand: Stand, panel: Brows
     page.keyboard.down(" ")
     expect(page.locator("#clear")).to_be_visible()
     page.keyboard.up(" ")
-    assert stand.posts("/emergency") == [{"reason": "console"}]
+    assert posted(stand, "/emergency") == [{"reason": "console"}]
 
 
 def test_an_emergency_pressed_elsewhere_shows_here(stand: Stand, panel: BrowserContext):
@@ -657,7 +672,7 @@ def test_a_dialog_does_not_hide_the_emergency(stand: Stand, panel: BrowserContex
     page.locator("#end-lot").click()
     assert page.evaluate("document.activeElement.tagName") == "H2", "no button has the focus by itself"
     hold_until(page, page.locator("dialog .hold-stop"), page.locator('.band[data-kind="emergency"]'))
-    assert stand.posts("/emergency") == [{"reason": "console"}]
+    assert posted(stand, "/emergency") == [{"reason": "console"}]
 
 
 def test_the_line_programs_own_application_serves_the_console(stand: Stand, browser: Browser):
