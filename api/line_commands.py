@@ -76,6 +76,7 @@ def run(  # noqa: PLR0917  # options, not positions
     from api.line_serving import serve
     from grading.line.sources import open_source
     from grading.profile import parse_profile
+    from ledger.kernel.clock import SteadyClock
 
     is_rehearsal = source.startswith(SCHEME)
     if profile is None and not is_rehearsal:
@@ -103,9 +104,10 @@ def run(  # noqa: PLR0917  # options, not positions
         looks_again = marks == "both" and network is not None
         grading = _grading(camera, standard, prices, brix=brix, network=network, looks_again=looks_again)
         _refuse_other_rules(delivery, grading)
-        wires = _wiring(wiring, grading.tariff, settings.clock)
+        steady = SteadyClock(settings.clock)  # gates without an encoder are aimed by time
+        wires = _wiring(wiring, grading.tariff, steady)
         opened_source = (
-            RenderedSource(source, settings.clock) if is_rehearsal else open_source(source, encoder=wires.encoder)
+            RenderedSource(source, steady) if is_rehearsal else open_source(source, encoder=wires.encoder, clock=steady)
         )
         line = LineRuntime(
             settings=settings,
@@ -118,6 +120,7 @@ def run(  # noqa: PLR0917  # options, not positions
             wiring=wires,
             grading=grading,
             is_sample=is_rehearsal,
+            steady=steady,
         )
         if is_rehearsal and not server and journal.open_batch is None:
             line.open_batch(PRACTICE_LOT)

@@ -56,7 +56,7 @@ from grading.line.wiring import NoOutputs, Wiring
 from grading.profile import CameraProfile
 from grading.standard import Standard, Tariff, Text
 from grading.station import JUDGEMENT_REASONS
-from ledger.kernel.clock import Clock, format_time
+from ledger.kernel.clock import Clock, SteadyClock, format_time
 from ledger.kernel.errors import IdentifierError
 from ledger.kernel.ids import parse_digital_link
 from ledger.kernel.settings import Settings
@@ -182,11 +182,12 @@ class LineRuntime:
         wiring: Wiring,
         grading: Grading,
         is_sample: bool = False,
+        steady: SteadyClock | None = None,
         stamps: Callable[[], float] = time.monotonic,
         disk_stop_bytes: int = DISK_STOP_BYTES,
     ) -> None:
         self.settings = settings
-        self._clock, self._stamps = clock, stamps
+        self._clock, self._steady, self._stamps = clock, steady, stamps
         self._name, self._house = name, house
         self._journal, self._delivery = journal, delivery
         self._source, self._wiring, self._grading = source, wiring, grading
@@ -450,6 +451,8 @@ class LineRuntime:
 
     def _look(self, shot: Shot) -> None:
         batch = self._journal.open_batch
+        if batch is None and self._steady is not None and self._steady.set():
+            self._wiring.outputs.forget("clock_set")  # what is still on its way is aimed at a moment of the old time
         if batch is None or self._first_stop() is not None:
             self._empty_belt()
             self._belt = None if batch is None else self._belt

@@ -1,6 +1,8 @@
 """Time: aware, UTC, whole milliseconds. Functions are given `now`; only the edge asks a clock."""
 
 import json
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -64,6 +66,31 @@ class ShiftedClock:
         part = self._path.with_suffix(".part")
         part.write_text(json.dumps({"offset_s": offset}))
         part.replace(self._path)
+
+
+class SteadyClock:
+    """What another clock told once, carried on evenly: a machine's clock that is set does not move it.
+
+    For whatever is aimed at a moment to come. `set` takes up the other clock's time, when nothing is under way.
+    """
+
+    def __init__(self, clock: Clock, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._monotonic = clock, monotonic
+        self._begun = clock.now(), monotonic()
+
+    def now(self) -> datetime:
+        """Return the time in UTC, cut to whole milliseconds."""
+        told, at_s = self._begun
+        return whole_ms(told + timedelta(seconds=self._monotonic() - at_s))
+
+    def set(self) -> bool:
+        """Take up the other clock's time and return whether that was a jump of half a second or more."""
+        told, was = self._clock.now(), self.now()
+        self._begun = told, self._monotonic()
+        return abs(told - was) >= _JUMP
+
+
+_JUMP = timedelta(seconds=0.5)
 
 
 def whole_ms(moment: datetime) -> datetime:

@@ -490,6 +490,25 @@ def test_a_lot_begun_by_another_calibration_is_ended_before_fruit_count_by_the_n
     again.end()
 
 
+def test_a_clock_that_is_set_is_heeded_between_lots_only_and_what_was_aimed_by_the_old_time_is_taken_back(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Jumping:
+        heeded = 0
+
+        def set(self) -> bool:
+            self.heeded += 1
+            return True
+
+    steady, forgotten = Jumping(), list[str]()
+    monkeypatch.setattr(stand.line, "_steady", steady)
+    monkeypatch.setattr(stand.gates, "forget", forgotten.append)
+    stand.give()
+    stand.line.open_batch(LOT)
+    stand.give(3)
+    assert (steady.heeded, forgotten) == (1, ["clock_set"])
+
+
 def test_a_lost_camera_is_told(stand: Stand) -> None:
     stand.camera.state = SourceState.LOST
     assert stand.alarms() == {"camera_lost": "stop"}

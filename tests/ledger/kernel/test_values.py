@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.kernel.clock import ShiftedClock, TimeError, format_time, offset_text, parse_time
+from ledger.kernel.clock import ShiftedClock, SteadyClock, TimeError, format_time, offset_text, parse_time
 from ledger.kernel.database import Database
 from ledger.kernel.errors import IdentifierError, QuantityError
 from ledger.kernel.files import FileStore, MissingFileError, ni_uri, parse_ni
@@ -110,3 +110,21 @@ def test_numbers_run_and_a_rolled_back_one_is_given_again(db: Database) -> None:
         take_back()
     with db.write() as session:
         assert next_number(session, "PO") == 3
+
+
+def test_a_steady_clock_goes_on_evenly_until_it_is_set() -> None:
+    class Wall:
+        told = datetime(2026, 11, 22, 6, 0, tzinfo=UTC)
+
+        def now(self) -> datetime:
+            return self.told
+
+    wall, ticks = Wall(), [100.0]
+    steady = SteadyClock(wall, monotonic=lambda: ticks[0])
+    wall.told -= timedelta(hours=1)
+    ticks[0] += 2.5
+    assert steady.now() == datetime(2026, 11, 22, 6, 0, 2, 500_000, tzinfo=UTC)
+    assert steady.set()
+    assert steady.now() == wall.told
+    ticks[0] += 0.25
+    assert not steady.set(), "that much any clock drifts or is corrected by"
