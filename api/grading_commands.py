@@ -43,8 +43,11 @@ def grade(  # noqa: PLR0917  # options, not positions
     ] = None,
     view: Annotated[
         str,
-        typer.Option(metavar="above|side", help="Where the camera is: above the fruit, or level with coin and fruit."),
-    ] = "above",
+        typer.Option(
+            metavar="automatic|above|side",
+            help="Where the camera is: above the fruit, level with coin and fruit, or what the photograph shows.",
+        ),
+    ] = "automatic",
     brix: Annotated[
         float | None, typer.Option(min=0, max=50, help="A meter's reading of the lot, degrees Brix.")
     ] = None,
@@ -68,14 +71,16 @@ def grade(  # noqa: PLR0917  # options, not positions
     from grading.detectors import CLASSICAL, DETECTORS, detector_named
     from grading.report import grade_files, picture_paths
     from grading.standard import load_tariff
+    from grading.viewpoint import VIEWS
     from ledger.kernel.settings import Settings
 
     if detector not in DETECTORS:
         raise typer.BadParameter(f"{detector!r} is none of {', '.join(DETECTORS)}", param_hint="--detector")
     if model is not None and detector == CLASSICAL:
         raise typer.BadParameter("the classical detector asks no network", param_hint="--model")
-    if view not in {"above", "side"}:
-        raise typer.BadParameter(f"{view!r} is neither above nor side", param_hint="--view")
+    told = next((each for each in VIEWS if each == view), None)
+    if told is None:
+        raise typer.BadParameter(f"{view!r} is none of {', '.join(VIEWS)}", param_hint="--view")
     settings = Settings.load()
     named = standard or settings.standard_file
     chosen = _standard(named) if named else None
@@ -93,7 +98,7 @@ def grade(  # noqa: PLR0917  # options, not positions
         focal_px=focal_px,
         tariff=load_tariff(settings.price_file) if settings.price_file else None,
         brix_tenths=None if brix is None else round(brix * 10),
-        is_from_side=view == "side",
+        view=told,
         detector=detector_named(detector, runtime=settings.vision_runtime, card_file=model),
     )
     rows = table("photograph", "fruit", "standard", "tier", "class", "size", "diameter", "mass", "why")

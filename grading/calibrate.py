@@ -30,7 +30,8 @@ _LEAST_RELIEF: Final = 0.010
 _DARKEST: Final = 20.0
 """Coins have relief: lightness (CIE L*) within one, shown 64 pixels wide, changes from pixel to pixel by more than this
 share of itself. Of 917 photographed coins 48 show less (most are burnt out), of plain drawn caps nearly all."""
-_RIVAL_PERMILLE: Final = 500
+_RIVAL_PERMILLE: Final = 400
+_RIVAL_PERMILLE_4: Final = 500
 _MOST_COIN_CHROMA: Final = 50.0
 """Steel in the warmest light of the collection has 29, brass up to 48; coloured plastic 60 and more."""
 _SAME_SIZE: Final = 0.10
@@ -98,9 +99,9 @@ class Scale:
 
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom."""
-EDITION: Final = 4
+EDITION: Final = 5
 """How a coin is judged: until the second edition its rim lay on the strongest edge alone, until the third nobody
-asked whether it has relief."""
+asked whether it has relief, until the fourth a coin without a clear rim gave way to the next thing like one."""
 
 
 def find_scale(
@@ -114,23 +115,33 @@ def find_scale(
     """Return the scale that the reference gives. Raises NoScaleError or TiltedScaleError.
 
     `coins` are places where something that knows coins saw one, best first, and how sure it was of each; the rim is
-    measured there. Where none of them has a rim, and where there are none, the whole photograph is searched; what is
-    found then is not sure, unless nobody who knows coins was asked (None).
+    measured there. One that surely is a coin and shows no rim, in the dark, is as large as its place, and not sure.
+    Where none of them has a rim, and where there are none, the whole photograph is searched; what is found then is not
+    sure, unless nobody who knows coins was asked (None).
     """
     if isinstance(reference, Marker):
         return _marker_scale(pixels, reference)
     asked = coins or ()
     scores = [*scores_permille, *[1000] * (len(asked) - len(scores_permille))]
+    least = _SURE_COIN_PERMILLE if edition > 3 else _SURE_COIN_PERMILLE_3
+    least_rival = _RIVAL_PERMILLE if edition > 4 else _RIVAL_PERMILLE_4
     for box, score in zip(asked, scores, strict=True):
         rim = _rim_near(pixels, box)
+        is_traced = rim is not None
+        if rim is None and edition > 4 and scores_permille and score >= _SURE_COIN_PERMILLE:
+            rim = _drawn_rim(box)
         if rim is not None and edition < 3:
             return _scale_of_rim(rim, reference)
         # A bottle's cap is as round, but seldom as grey.
         if rim is not None and _chroma_within(pixels, rim) <= _MOST_COIN_CHROMA:
-            settled = _settled(pixels, rim)
-            is_sure = score >= (_SURE_COIN_PERMILLE if edition > 3 else _SURE_COIN_PERMILLE_3) and not any(
-                rival >= max(_RIVAL_PERMILLE, score * 3 // 5) and abs(_width(other) / _width(box) - 1) > _SAME_SIZE
-                for other, rival in zip(asked, scores, strict=True)
+            settled = _settled(pixels, rim) if is_traced else rim
+            is_sure = (
+                is_traced
+                and score >= least
+                and not any(
+                    rival >= max(least_rival, score * 3 // 5) and abs(_width(other) / _width(box) - 1) > _SAME_SIZE
+                    for other, rival in zip(asked, scores, strict=True)
+                )
             )
             is_sure = is_sure and (edition < 4 or _has_relief(pixels, settled))
             return replace(_scale_of_rim(settled, reference), is_sure=is_sure)
@@ -395,6 +406,14 @@ def _rim_near(pixels: Pixels, box: Box) -> Polygon | None:
         centre, radius = np.array(circle[:2]), circle[2]
     # A circle of quite another size is not the coin that was seen.
     return np.asarray((points - shift[:, 2]) / zoom, np.float32) if 0.75 < radius / (drawn * zoom) < 1.3 else None
+
+
+def _drawn_rim(box: Box) -> Polygon:
+    """Return the circle as wide as a box is on the mean."""
+    x0, y0, x1, y1 = box
+    turn = np.linspace(0, 2 * np.pi, _SIDES, endpoint=False)
+    around = np.stack([np.cos(turn), np.sin(turn)], axis=1) * (x1 - x0 + y1 - y0) / 4
+    return np.asarray(around + np.array([(x0 + x1) / 2, (y0 + y1) / 2]), np.float32)
 
 
 def _edges_along_rays(

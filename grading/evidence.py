@@ -17,18 +17,18 @@ from grading.detect import Detector
 from grading.detectors import detector_described
 from grading.errors import EvidenceError, GradingError
 from grading.grade import Verdict
-from grading.look import Given, Known, Seen, SeenFruit, Setup, look, marks_recorded, measured, method_of
+from grading.look import EDITION, Given, Known, Seen, SeenFruit, Setup, look, marks_recorded, measured, method_of
 from grading.standard import Standard, parse_standard, parse_tariff
 from ledger.canonical import canonical
 from ledger.errors import LedgerError
 from ledger.kernel.errors import OriginError
 from ledger.kernel.files import FileStore, ni_uri
 
-FORMAT = "guoyuan-fruit-record/4"
-FORMATS = ("guoyuan-fruit-record/1", "guoyuan-fruit-record/2", "guoyuan-fruit-record/3", FORMAT)
+FORMATS = tuple(f"guoyuan-fruit-record/{edition}" for edition in range(1, EDITION + 1))
 """Every edition that is read and graded again. The first one has neither marks, bands nor an interval of the mass;
 the first two measure without regard to where in the picture a fruit lies, and doubt nothing; the third takes every
-fruit for one of the standard's, and caps for coins (`measure`, `look`, `calibrate`). Colours and marks are reckoned on
+fruit for one of the standard's, and caps for coins; the fourth every photograph for a view from above (`measure`,
+`look`, `calibrate`). Colours and marks are reckoned on
 fewer pixels since the fourth: of records before it, `regrade` tells the numbers that differ by that."""
 
 
@@ -66,6 +66,8 @@ def fruit_record(seen: Seen, fruit: SeenFruit, *, crop: str, number: int, run: s
         }
     if edition > 2:
         new["doubts"] = list(fruit.doubts)
+    if edition > 4:
+        new |= {"view": seen.view, "viewFrom": seen.view_from}
     if fruit.again is not None:
         new |= {
             "marksLeftOut": marks_recorded(replace(fruit.measures, marks=fruit.again.left_out)),
@@ -125,7 +127,7 @@ class Looked:
 
     def look(self, frame: bytes, setup: Setup) -> Seen:
         """Return what a photograph shows, from memory where nothing that decides it has changed. As `look`."""
-        given = (setup.reference, setup.focal_px, setup.brix_tenths, setup.edition)
+        given = (setup.reference, setup.focal_px, setup.brix_tenths, setup.edition, setup.view)
         key = (_digest(frame), setup.standard.digest, setup.tariff.digest, setup.model, given)
         if self._seen is None or key != self._key:
             self._seen, self._key = look(frame, setup), key
@@ -163,6 +165,7 @@ def regrade(
             focal_px=told["scale"]["focalPx"] or None,
             detector=detector or detector_described(lambda model: ni_uri(_digest(model)) == told["model"]),
             brix_tenths=brix if (brix := told.get("brixTenths", -1)) >= 0 else None,
+            view=told["view"] if told.get("viewFrom") == "given" else "automatic",
             edition=FORMATS.index(told["format"]) + 1,
         )
         if ni_uri(_digest(setup.model)) != told["model"]:

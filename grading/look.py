@@ -10,16 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grading.bodies import BODIES
-from grading.calibrate import EDITION, Coin, Marker, Polygon, Reference, Scale, camera_height_mm, find_scale
+from grading.calibrate import Coin, Marker, Reference, Scale, camera_height_mm, find_scale
 from grading.camera import Frame, Pixels, decode, to_jpeg, to_lab
 from grading.detect import ClassicalDetector, Detection, Detector, SeesCoins, SeesDefects, WeighsCoins
 from grading.errors import NoFruitError
 from grading.grade import Verdict, grade
-from grading.measure import Error, Mark, Measures, measure
+from grading.measure import Beside, Error, Mark, Measures, measure
 from grading.second_look import SecondLook, decides, look_again
 from grading.standard import Standard, Tariff, Text
+from grading.viewpoint import View, ViewAsked, is_from_side, stands_level
 from ledger.canonical import canonical
 
+EDITION: Final = 5
+"""How photographs are looked at: the edition of fruit records. Until the fourth all were taken for views from above."""
 _DOUBTED_PERMILLE: Final = 300
 """A doubted fruit is graded as if its detector were no surer: no standard here accepts it without a person."""
 _CLIPPED: Final = 253
@@ -33,9 +36,6 @@ _MOST_CONTACT_PERMILLE: Final = 100
 """Share of its outline along which a fruit may lie against another before its size is doubted."""
 _ROUND_KINDS: Final = frozenset({"apple", "orange", "peach", "plum", "tomato", "litchi", "kiwi", "pear", "lemon"})
 """Kinds that are spheres rather than spindles, where their outline is nearly a circle."""
-_BESIDE: Final = (-0.15, 0.25)
-"""How much lower than a fruit, in shares of its height, a coin ends that stands beside it for a photograph from the
-side: 97 in 100 such photographs, and 4 in 100 taken from above (grading/README.md)."""
 _POSSIBLE_PERMILLE: Final = 100
 """A fruit less likely than this to be one the named standard is for goes to a person."""
 _SURE_PERMILLE: Final = 600
@@ -47,7 +47,9 @@ _CROP_MARGIN_PERMILLE = 70
 _CROP_SIDE_PX = 520
 _SCALE_PERMILLE: Final = {"marker": 4, "coin": 15, "given": 10}
 """One standard deviation of a scale: of a printed marker, of a coin in whatever light, of a number somebody states."""
-
+_SIDE_SCALE: Final = 45
+"""The same from the side, where how far coin and fruit stand is told by their feet alone: nine weights in ten of the
+collection's fruit lie in the interval that follows (grading/README.md)."""
 _DOUBTED_SCALE: Final = 100
 """The same where coin and fruit may be at other distances from the camera, or the coin may be none."""
 
@@ -96,8 +98,8 @@ class Setup:
     detector: Detector = field(default_factory=ClassicalDetector)
     brix_tenths: int | None = None
     """A meter's reading of the lot in tenths of a degree, where somebody took one."""
-    is_from_side: bool = False
-    """Whether the camera looks at standing fruit from the side: then their widest circles are as far as the coin."""
+    view: ViewAsked = "automatic"
+    """Where the camera is: above the fruit, or level with coin and fruit; `automatic` looks at the photograph."""
     is_chosen_by_kind: bool = False
     """Whether nobody named the standard: then each fruit must surely be one it is for."""
     edition: int = EDITION
@@ -124,8 +126,13 @@ DOUBTS: Final[Mapping[str, Text]] = {
         "it looks like another fruit than the standard is for, or nobody can say which",
     ),
     "view": Text(
+        "按侧拍量的：硬币立在果旁；侧拍的大小不如俯拍准，若是俯拍请说明（--view above）",  # noqa: RUF001  # Chinese punctuation
+        "taken for a view from the side, the coin standing beside the fruit: sizes are less sure than from above "
+        "(--view above if it was)",
+    ),
+    "level": Text(
         "硬币与果底齐平，可能是从侧面拍的；若是，实际比所报的大（--view side）",  # noqa: RUF001  # Chinese punctuation
-        "the coin stands level with the fruit: if the picture was taken from the side, it is larger than told here "
+        "the coin ends level with the fruit: if the picture was taken from the side, it is larger than told here "
         "(--view side)",
     ),
     "light": Text(
@@ -169,6 +176,9 @@ class Seen:
     fruit: tuple[SeenFruit, ...]
     cut: int
     cut_boxes: tuple[tuple[int, int, int, int], ...] = ()
+    view: View = "above"
+    view_from: str = "assumed"
+    """Who told the view: `given`, `seen` in the photograph, or `assumed` because no coin shows it."""
 
 
 def look(image: bytes, setup: Setup) -> Seen:
@@ -185,24 +195,57 @@ def look_at(frame: Frame, setup: Setup) -> Seen:
     cut = len(detections) - len(whole)
     if not whole:
         raise NoFruitError(cut, tuple(each.box for each in detections))
-    height_um = (
-        None
-        if setup.focal_px is None or setup.is_from_side
-        else round(camera_height_mm(setup.focal_px, scale.mm_per_px) * 1000)
+    view, view_from = _view(frame.pixels, whole, scale, setup)
+    away_um = None if setup.focal_px is None else round(camera_height_mm(setup.focal_px, scale.mm_per_px) * 1000)
+    place = _Place(frame.pixels, scale, away_um, is_from_side=view == "side")
+    doubts = (
+        _doubts(frame.pixels, whole, scale, setup, view=view, view_from=view_from)
+        if setup.edition >= 3
+        else [()] * len(whole)
     )
-    place = _Place(frame.pixels, scale.nm_per_px, height_um)
-    doubts = _doubts(frame.pixels, whole, scale, setup) if setup.edition >= 3 else [()] * len(whole)
     fruit = tuple(_judge(place, *each, setup) for each in zip(whole, doubts, strict=True))
-    return Seen(frame, scale, height_um, fruit, cut, tuple(d.box for d in detections if d.is_cut))
+    return Seen(
+        frame,
+        scale,
+        None if view == "side" else away_um,
+        fruit,
+        cut,
+        tuple(d.box for d in detections if d.is_cut),
+        view=view,
+        view_from=view_from,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Place:
-    """What all fruit of a photograph share."""
+    """What all fruit of a photograph share. `away_um` is how far the camera is from coin or marker, where known."""
 
     pixels: Pixels
-    nm_per_px: int
-    camera_height_um: int | None
+    scale: Scale | Given
+    away_um: int | None
+    is_from_side: bool
+
+    @property
+    def away_mm(self) -> float | None:
+        return None if self.away_um is None else self.away_um / 1000
+
+    def beside(self, box: tuple[int, int, int, int]) -> Beside | None:
+        """Return how a fruit stands beside what gives the scale, seen from the side; None from above."""
+        if not self.is_from_side:
+            return None
+        if isinstance(self.scale, Given):
+            return Beside(self.away_mm, 0.0)
+        lower_px = box[1] + box[3] - float(self.scale.outline[:, 1].max())
+        return Beside(self.away_mm, lower_px * self.scale.mm_per_px)
+
+
+def _view(pixels: Pixels, fruit: Sequence[Detection], scale: Scale | Given, setup: Setup) -> tuple[View, str]:
+    """Return from where a photograph was taken, and who told it. Only a coin stands upright by itself and is seen."""
+    if setup.view != "automatic":
+        return setup.view, "given"
+    if setup.edition < 5 or not isinstance(scale, Scale) or not isinstance(scale.reference, Coin):
+        return "above", "assumed"
+    return ("side" if is_from_side(pixels, scale.outline, [each.box for each in fruit]) else "above"), "seen"
 
 
 def _scale(pixels: Pixels, setup: Setup) -> Scale | Given:
@@ -221,24 +264,31 @@ def _scale(pixels: Pixels, setup: Setup) -> Scale | Given:
     return find_scale(pixels, setup.reference, edition=setup.edition)
 
 
-def _doubts(pixels: Pixels, fruit: Sequence[Detection], scale: Scale | Given, setup: Setup) -> list[tuple[str, ...]]:
+def _doubts(
+    pixels: Pixels, fruit: Sequence[Detection], scale: Scale | Given, setup: Setup, *, view: View, view_from: str
+) -> list[tuple[str, ...]]:
     """Return for every fruit what is doubted about it."""
     unsure_scale = isinstance(scale, Scale) and not scale.is_sure
+    is_side_seen = view == "side" and view_from == "seen"
     coin = scale.outline if isinstance(scale, Scale) and isinstance(scale.reference, Coin) else None
-    is_asked = coin is not None and setup.focal_px is not None and not setup.is_from_side
+    is_asked = coin is not None and setup.focal_px is not None and view == "above" and view_from != "given"
+    level = [is_asked and coin is not None and stands_level(coin, each.box) for each in fruit]
+    # Of several fruit seen from above, one ends level with the coin by chance; from the side all do.
+    level = level if setup.edition < 5 or all(level) else [False] * len(fruit)
     return [
         tuple(
             name
             for name, is_doubted in (
                 ("scale", unsure_scale),
-                ("view", is_asked and coin is not None and _stands_beside(coin, each.box)),
+                ("view", is_side_seen or (is_level and setup.edition < 5)),
+                ("level", is_level and setup.edition > 4),
                 ("kind", setup.edition > 3 and not _is_meant(each, setup)),
                 ("light", not _is_well_lit(pixels, each)),
                 ("touching", _contact_permille(each, fruit) > _MOST_CONTACT_PERMILLE or _has_waist(each)),
             )
             if is_doubted
         )
-        for each in fruit
+        for each, is_level in zip(fruit, level, strict=True)
     ]
 
 
@@ -256,12 +306,6 @@ def _is_meant(fruit: Detection, setup: Setup) -> bool:
     if setup.is_chosen_by_kind:
         return likely >= _SURE_PERMILLE
     return is_of_standard(fruit, setup.standard) or likely >= _POSSIBLE_PERMILLE
-
-
-def _stands_beside(coin: Polygon, box: tuple[int, int, int, int]) -> bool:
-    x, y, w, h = box
-    (left, _), (right, bottom) = coin.min(axis=0), coin.max(axis=0)
-    return bool((left > x + w or right < x) and _BESIDE[0] < (float(bottom) - y - h) / h < _BESIDE[1])
 
 
 def _is_well_lit(pixels: Pixels, fruit: Detection) -> bool:
@@ -312,22 +356,21 @@ def _has_waist(fruit: Detection) -> bool:
 
 def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: Setup) -> SeenFruit:
     x, y, w, h = detection.box
-    height_um = place.camera_height_um
+    beside = place.beside(detection.box)
+    is_maybe_from_side = beside is None and bool({"view", "level"} & {*doubts})
+    sure_permille = _SCALE_PERMILLE[method_of(setup.reference)] if beside is None else _SIDE_SCALE
     # A peach is as heavy as a peach, whatever it is graded as.
     is_other = "kind" in doubts and not is_of_standard(detection, setup.standard)
     other = BODIES.get(detection.kind) if is_other else None
     measures = measure(
         to_lab(place.pixels[y : y + h, x : x + w]),
         detection.mask,
-        mm_per_px=place.nm_per_px / 1e6,
+        mm_per_px=place.scale.nm_per_px / 1e6,
         solid=setup.standard.solid if other is None else other,
-        camera_height_mm=None if height_um is None else height_um / 1000,
+        camera_height_mm=place.away_mm if beside is None else None,
+        beside=beside,
         bands=setup.standard.bands,
-        error=Error(
-            scale_permille=_DOUBTED_SCALE
-            if {"view", "scale"} & {*doubts}
-            else _SCALE_PERMILLE[method_of(setup.reference)]
-        ),
+        error=Error(scale_permille=_DOUBTED_SCALE if is_maybe_from_side or "scale" in doubts else sure_permille),
         axis_cosine=_axis_cosine(detection.box, place.pixels.shape, setup),
         is_round_kind=detection.kind in _ROUND_KINDS,
         edition=setup.edition,
@@ -336,7 +379,7 @@ def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: 
     if again is not None:
         measures = again.measures
         doubts += ("marks",) if again.is_doubted else ()
-    if "view" in doubts:
+    if is_maybe_from_side:
         # Seen from the side nothing was to be shrunk: the interval holds that mass too.
         larger = (1000 / max(1, measures.height_corrected_permille)) ** 3
         measures = replace(measures, mass_high_g=round(measures.mass_high_g * larger))

@@ -40,6 +40,12 @@ _NORMAL_90: Final = 1.645
 """How many standard deviations on either side hold nine values in ten."""
 _UNCORRECTED_LOW: Final = 0.715
 """Share of the mass that is left when a camera only five fruit widths above the belt was not corrected for."""
+CAMERA_ABOVE_MM: Final = 105.0
+"""How far above the table a camera is held that looks at fruit from the side: fitted to the fruit of the collection in
+grading/README.md, and much the same for every nine tenths of them."""
+_MOST_NEARER: Final = 0.25
+_END_ON: Final = 0.13
+"""One standard deviation that the mass of a long fruit seen from the side has more: its end may point at the camera."""
 MARK_KINDS: Final = ("scab", "bruise", "russet", "mark")
 
 Form = Literal["long", "round"]
@@ -89,6 +95,27 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """How a fruit stands beside an upright coin, both seen from the side.
+
+    `away_mm` is the camera's distance from the coin's plane, where it is known; `lower_mm` how much lower in the
+    picture the fruit's lowest point is than the coin's, by the coin's scale.
+    """
+
+    away_mm: float | None
+    lower_mm: float
+
+    @property
+    def nearer(self) -> float:
+        """The coin's distance over the fruit's. Of two feet on one table, the lower one is nearer to the camera.
+
+        A camera h above the table sees a foot at distance Z by f h / Z under its horizon. From the two feet's
+        difference, made millimetres by the coin's scale Z / f, follows Z / Z' = 1 + difference / h.
+        """
+        return 1 + min(_MOST_NEARER, max(-_MOST_NEARER, self.lower_mm / CAMERA_ABOVE_MM))
+
+
+@dataclass(frozen=True, slots=True)
 class Error:
     """One standard deviation of what lengths come from: of the scale in thousandths, of the outline in pixels."""
 
@@ -100,8 +127,9 @@ class Error:
 class Measures:
     """What the camera measured on one fruit. Mass and volume are estimated, the rest is seen.
 
-    `height_corrected_permille` is the factor by which lengths were shrunk for the fruit standing above
-    the marker's plane; 1000 says that the camera's height is unknown and nothing was corrected.
+    `height_corrected_permille` is the factor by which lengths were shrunk for the fruit standing above the marker's
+    plane (from the side: nearer to the camera than the coin; over 1000 where it is farther); 1000 says that the
+    camera's height is unknown and nothing was corrected.
     The fields with a default are those that records of the first edition do not have.
     """
 
@@ -137,6 +165,7 @@ def measure(
     mm_per_px: float,
     solid: Solid,
     camera_height_mm: float | None = None,
+    beside: Beside | None = None,
     bands: Sequence[Band] = (),
     error: Error = Error(),
     axis_cosine: float = 1.0,
@@ -147,6 +176,9 @@ def measure(
 ) -> Measures:
     """Return the measures of the fruit in `mask`; `lab` holds CIE L*a*b* of the same box.
 
+    With `beside` the fruit is seen from the side, and is the sphere whose outline has the area seen: a stalk or a
+    shadow has little area, and lying or standing, flat or tall fruit are as deep as they are wide and high on the mean.
+    The solid's thickness is about what a view from above does not show.
     `axis_cosine` is the cosine of the angle between the camera's axis and the way to the fruit: 1 straight below.
     `is_round_kind` says that the fruit looks like one of a round kind, whatever crop it is graded as.
     `straightened` is a 2 x 2 matrix: what way in the picture as it would be from straight above belongs to one here.
@@ -158,19 +190,24 @@ def measure(
     stretch = abs(xx * yy - xy * yx)
     pixels = int(np.count_nonzero(mask))
     area_px = pixels * stretch
+    circle_px = 2 * math.sqrt(area_px / math.pi)
     shrink = 1.0
-    if camera_height_mm is not None:
+    if beside is not None:
+        apparent = circle_px * mm_per_px
+        shrink = beside_to_fruit(apparent, beside, axis_cosine=axis_cosine) / apparent
+    elif camera_height_mm is not None:
         apparent = width_px * mm_per_px
         shrink = belt_to_fruit(apparent, camera_height_mm, axis_cosine=axis_cosine) / apparent
     mm = mm_per_px * shrink
-    length_mm, width_mm, circle_mm = length_px * mm, width_px * mm, 2 * math.sqrt(area_px / math.pi) * mm
+    length_mm, width_mm, circle_mm = length_px * mm, width_px * mm, circle_px * mm
     form: Form = "round" if edition >= 3 and is_round_kind and length_px < _LONG * width_px else solid.form
     marked, depth = _marks(lab, mask)
     marks_px = int(np.count_nonzero(marked))
     mark_mm = mm * math.sqrt(stretch)
-    volume_mm3 = math.pi / 6 * length_mm * width_mm * (width_mm * solid.thickness_permille / 1000)
+    lying_mm3 = math.pi / 6 * length_mm * width_mm * (width_mm * solid.thickness_permille / 1000)
+    volume_mm3 = lying_mm3 if beside is None else math.pi / 6 * circle_mm**3
     mass_g = volume_mm3 * solid.density_g_per_l / 1e6
-    spread = _mass_spread(length_px, width_px, solid, error)
+    spread = _mass_spread(length_px, width_px, solid, error, unseen=_END_ON if beside and solid.form == "long" else 0.0)
     skin = _sampled(lab, mask)
     colour = _medians(skin)
     return Measures(
@@ -187,21 +224,26 @@ def measure(
         mass_g=round(mass_g),
         height_corrected_permille=round(shrink * 1000),
         equatorial_um=round(
-            1000 * (circle_mm if edition < 3 and solid.form == "round" else _equatorial_mm(length_mm, width_mm, form))
+            1000
+            * (
+                circle_mm
+                if beside is not None or (edition < 3 and solid.form == "round")
+                else _equatorial_mm(length_mm, width_mm, form)
+            )
         ),
         roundness_permille=min(1000, round(4000 * area_px / (math.pi * length_px**2))),
-        mass_low_g=round(mass_g / spread * (_UNCORRECTED_LOW if camera_height_mm is None else 1.0)),
+        mass_low_g=round(mass_g / spread * (_UNCORRECTED_LOW if camera_height_mm is None and beside is None else 1.0)),
         mass_high_g=round(mass_g * spread),
         bands=_shares(skin, bands),
         marks=_described(marked, depth, mark_mm) if marks_px else (),
     )
 
 
-def _mass_spread(length_px: float, width_px: float, solid: Solid, error: Error) -> float:
+def _mass_spread(length_px: float, width_px: float, solid: Solid, error: Error, *, unseen: float) -> float:
     """Return the factor up and down that holds the mass nine times in ten: scale, outline and form together."""
     scale = 3 * error.scale_permille / 1000
     outline = math.hypot(error.outline_px / length_px, 2 * error.outline_px / width_px)
-    return math.exp(_NORMAL_90 * math.hypot(scale, outline, solid.shape_permille / 1000))
+    return math.exp(_NORMAL_90 * math.hypot(scale, outline, solid.shape_permille / 1000, unseen))
 
 
 def _sampled(lab: Floats, mask: Mask) -> Floats:
@@ -254,6 +296,17 @@ def belt_to_fruit(apparent_mm: float, camera_height_mm: float, *, axis_cosine: f
     """
     half = math.atan(apparent_mm / 2 / camera_height_mm * axis_cosine**1.5)
     return 2 * camera_height_mm * math.sin(half) / (axis_cosine + math.sin(half))
+
+
+def beside_to_fruit(apparent_mm: float, beside: Beside, *, axis_cosine: float = 1.0) -> float:
+    """Return the true diameter of a sphere that looks `apparent_mm` wide by the scale of a coin that stands beside it.
+
+    As `belt_to_fruit`, but its middle is as far from the camera as its foot: Z' = Z / nearer, r = Z' sin a / cos t.
+    """
+    if beside.away_mm is None:
+        return apparent_mm / beside.nearer
+    half = math.atan(apparent_mm / 2 / beside.away_mm * axis_cosine**1.5)
+    return 2 * beside.away_mm / beside.nearer * math.sin(half) / axis_cosine
 
 
 def feret_px(

@@ -39,6 +39,7 @@ from grading.look import (
 from grading.measure import Measures, measure
 from grading.second_look import without_ends
 from grading.standard import Standard, Tariff, Text, load_tariff, shipped_standards, standard_for
+from grading.viewpoint import ViewAsked
 
 PICTURES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
 OTHER_PICTURES: Final = frozenset({".heic", ".heif", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".jp2", ".dng"})
@@ -80,7 +81,7 @@ def grade_files(
     tariff: Tariff | None = None,
     detector: Detector | None = None,
     brix_tenths: int | None = None,
-    is_from_side: bool = False,
+    view: ViewAsked = "automatic",
 ) -> Iterator[dict[str, Any]]:
     """Yield one report per photograph: what it shows, its fruit, and what was refused and why.
 
@@ -100,7 +101,7 @@ def grade_files(
         focal_px,
         finder,
         brix_tenths,
-        is_from_side=is_from_side,
+        view=view,
         is_chosen_by_kind=standard is None,
     )
     names: dict[bytes, str] = {}
@@ -172,6 +173,8 @@ def _report(path: Path, setup: Setup, references: Sequence[Known]) -> tuple[dict
             "camera_height_mm": None if seen.camera_height_um is None else round(seen.camera_height_um / 1000),
             "focal_px": setup.focal_px,
             "focal_from": told_by,
+            "view": seen.view,
+            "view_from": seen.view_from,
         },
         "fruits": [_fruit(fruit, setup) for fruit in seen.fruit],
         "refused": [_cut(box) for box in seen.cut_boxes],

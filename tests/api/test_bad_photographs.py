@@ -173,14 +173,18 @@ def test_two_coins_of_two_sizes_are_nobodys_scale(shared: Path, tmp_path: Path, 
 
 @pytest.mark.shared
 def test_a_photograph_from_the_side_goes_to_a_person_unless_said(shared: Path, tmp_path: Path) -> None:
-    pixels, _ = coin_photograph(shared, "apple001S_1")
+    pixels, _ = coin_photograph(shared, "orange008S_1")
     report = seen(tmp_path, pixels, COIN)
+    assert (report["scale"]["view"], report["scale"]["view_from"]) == ("side", "seen")
     assert "doubt-view" in rules(report)
     assert is_left_to_people(report)
     said = seen(tmp_path, pixels, (*COIN, "--view", "side"))
     assert "doubt-view" not in rules(said)
+    assert (said["scale"]["view"], said["scale"]["view_from"]) == ("side", "given")
     assert said["scale"]["camera_height_mm"] is None
-    assert said["fruits"][0]["diameter_mm"] > report["fruits"][0]["diameter_mm"]
+    assert said["fruits"][0]["diameter_mm"] == report["fruits"][0]["diameter_mm"]
+    above = seen(tmp_path, pixels, (*COIN, "--view", "above"))
+    assert above["fruits"][0]["diameter_mm"] < report["fruits"][0]["diameter_mm"]
 
 
 # --- what the file is ------------------------------------------------------------------------------

@@ -128,6 +128,26 @@ def test_a_smooth_cap_is_no_sure_scale_and_a_coin_is(radius: float, colour: tupl
     assert find_scale(_cap(radius, colour), Coin(), coins=[box], edition=3).is_sure, "nobody asked before"
 
 
+def test_a_coin_without_a_clear_rim_is_as_large_as_its_place_and_not_sure() -> None:
+    dark = np.full((600, 800, 3), 12, np.uint8)
+    boxes = [(100.0, 100.0, 150.0, 146.0), (300.0, 200.0, 380.0, 280.0)]
+    found = find_scale(dark, Coin(), coins=boxes, scores_permille=[770, 150])
+    assert found.mm_per_px == pytest.approx(25 / 48, rel=0.01)
+    assert not found.is_sure
+    for scores, edition in (([400, 150], 5), ([770, 150], 4)):
+        with pytest.raises(NoScaleError):
+            find_scale(dark, Coin(), coins=boxes, scores_permille=scores, edition=edition)
+
+
+def test_something_else_nearly_as_likely_the_coin_makes_it_unsure() -> None:
+    coin, other = (360.0, 260.0, 440.0, 340.0), (100.0, 100.0, 220.0, 220.0)
+    sure = [
+        find_scale(_stamped(40), Coin(), coins=[coin, other], scores_permille=scores, edition=edition).is_sure
+        for scores, edition in (([690, 300], 5), ([690, 420], 5), ([690, 420], 4))
+    ]
+    assert sure == [True, False, True]
+
+
 def test_a_coin_that_the_network_did_not_see_is_not_sure() -> None:
     assert find_scale(_stamped(40), Coin()).is_sure
     assert not find_scale(_stamped(40), Coin(), coins=[]).is_sure

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from grading import samples
 from grading.calibrate import Marker
 from grading.look import Setup, look
-from grading.measure import Band, Error, Measures, Solid, belt_to_fruit, feret_px, marks, measure
+from grading.measure import (
+    Band,
+    Beside,
+    Error,
+    Measures,
+    Solid,
+    belt_to_fruit,
+    beside_to_fruit,
+    feret_px,
+    marks,
+    measure,
+)
 from grading.standard import load_standard, load_tariff
 
 ROUND = Solid(1000, 1000)
@@ -54,6 +65,31 @@ def test_the_height_correction_undoes_the_tangent_cone(diameter: float, height: 
     r = diameter / 2
     apparent = 2 * height * r / math.sqrt(height**2 - 2 * height * r)
     assert belt_to_fruit(apparent, height) == pytest.approx(diameter, rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(10, 130), st.floats(200, 1500), st.floats(0.76, 1.24), st.floats(0, 0.5))
+def test_beside_a_coin_the_feet_tell_how_far_a_fruit_stands(
+    diameter: float, coin_away: float, nearer: float, angle: float
+) -> None:
+    """A pinhole 105 mm above the table: fruit's middle at its foot's distance, `angle` radians off the axis."""
+    r, away = diameter / 2, coin_away / nearer
+    lower = 105 * (coin_away / away - 1)
+    half = math.asin(r * math.cos(angle) / away)
+    apparent = 2 * coin_away * math.tan(half) / math.cos(angle) ** 1.5
+    found = beside_to_fruit(apparent, Beside(coin_away, lower), axis_cosine=math.cos(angle))
+    assert found == pytest.approx(diameter, rel=1e-9)
+    assert beside_to_fruit(apparent, Beside(None, lower)) >= found
+
+
+def test_from_the_side_an_outline_counts_by_its_area_and_no_lean_is_believed_far() -> None:
+    flat, ball = disc(100, 81), disc(90, 90)
+    seen = [measure(skin(each), each, mm_per_px=0.4, solid=ROUND, beside=Beside(400, 0.0)) for each in (flat, ball)]
+    assert seen[0].equatorial_um == pytest.approx(seen[1].equatorial_um, rel=0.005)
+    assert seen[0].volume_mm3 == pytest.approx(math.pi / 6 * (seen[0].equatorial_um / 1000) ** 3, rel=1e-3)
+    lower, lowest, higher = (beside_to_fruit(70, Beside(400, mm)) for mm in (10, 90, -90))
+    level = beside_to_fruit(70, Beside(400, 0))
+    assert 0.79 * level < lowest < lower < level < higher < 1.34 * level
 
 
 def test_a_known_camera_height_takes_back_what_perspective_added() -> None:
