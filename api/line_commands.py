@@ -148,7 +148,8 @@ def status(state: StateDir = DEFAULT_STATE, as_json: AsJson = False) -> int:
         return OK
     rows = table("lot", "fruit", "delivered", "doubtful", "opened", "closed", "house's batch", "refused")
     for batch in batches:
-        rows.add_row(*(str("" if value is None else value) for value in batch.values()))
+        short = {"lot": batch["lot"].rpartition("/")[2], **{at: (batch[at] or "")[:16] for at in _TIMES}}
+        rows.add_row(*(str("" if value is None else value) for value in {**batch, **short}.values()))
     say(rows)
     say(f"{waiting} wait to be delivered")
     return OK
@@ -176,6 +177,7 @@ def deliver(server: Server, code: Code, state: StateDir = DEFAULT_STATE, as_json
     return {"offline": UNREACHABLE, "refused": WRONG}.get(standing.state, OK)
 
 
+_TIMES: Final = ("opened_at", "closed_at")
 PRACTICE_LOT: Final = "https://id.gs1.org/01/99521001000218/10/SAMPLE-1"
 
 

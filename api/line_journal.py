@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, col, delete, func, insert, or_, select, update
 
 from api.line_errors import BatchOpenError, NoBatchError, StateFolderError, UnknownNumberError
@@ -103,7 +104,7 @@ class Tally:
 class Journal:
     """The station's file in a folder, for one process; with `is_alone=False` for one more that only looks.
 
-    Raises StateFolderError where another process has it open.
+    Raises StateFolderError where another process has it open, and for a file that is no journal.
     """
 
     def __init__(self, folder: Path, *, is_alone: bool = True) -> None:
@@ -117,8 +118,12 @@ class Journal:
             self._lock_file.close()
             raise StateFolderError(str(folder), "another process runs this line") from error
         self.db = Database(f"sqlite:///{(folder / 'line.db').resolve()}")
-        Kept.metadata.create_all(self.db.engine)
-        _grow(self.db)
+        try:
+            Kept.metadata.create_all(self.db.engine)
+            _grow(self.db)
+        except DatabaseError as error:
+            self.close()
+            raise StateFolderError(str(folder), f"line.db cannot be used: {error.orig}") from error
         os.chmod(folder / "line.db", 0o600)  # noqa: PTH101  # it holds the session's token
         self._lock = threading.RLock()
         self._open: LineBatch | None = None

@@ -77,8 +77,18 @@ def test_two_processes_do_not_run_one_line(edge: Edge) -> None:
 def test_status_looks_on_while_the_line_runs(edge: Edge, tmp_path: Path) -> None:
     told = json.loads(run("status", "--state", edge.folder, "--json").stdout)
     assert (told["waiting"], told["batches"][0]["fruit"], told["batches"][0]["delivered"]) == (5, 5, 0)
-    assert "5 wait to be delivered" in run("status", "--state", edge.folder).output
+    shown = run("status", "--state", edge.folder).output
+    assert "5 wait to be delivered" in shown
+    assert " X1 " in shown, "the lot by its own name, on a screen of 80 columns"
     run("status", "--state", tmp_path / "nowhere", code=2)
+
+
+def test_a_state_folder_whose_file_is_broken_is_named(tmp_path: Path) -> None:
+    (tmp_path / "line.db").write_bytes(b"no journal" * 1000)
+    for command in ("run", "status"):
+        options = ["--source", "rendered:", "--detector", "classical"] if command == "run" else []
+        told = run(command, *options, "--state", tmp_path, code=2).output
+        assert f"{tmp_path}: line.db cannot be used: file is not a database" in told.replace("\n", " ")
 
 
 def test_deliver_says_that_the_house_is_not_reached(edge: Edge) -> None:
