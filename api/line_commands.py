@@ -230,6 +230,7 @@ def _grading(
         record=lambda passed, run: belt_record(passed, setup, run=run),
         model=(model_of(setup),),
         brix_tenths=brix_tenths,
+        looks_again=setup.defects is not None,
     )
 
 

@@ -12,7 +12,7 @@ import math
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ from api.line_shown import batch_shown, fruit_shown, passed_shown, queued_shown
 from api.line_tables import LineFruit
 from grading.errors import SecondPersonError
 from grading.grade import caution_fen
-from grading.line.belt import Drawn, Passed
+from grading.line.belt import Drawn, Looked, Passed
 from grading.line.fusing import Judging
 from grading.line.lanes import REJECT, LaneCommand
 from grading.line.light import Watch
@@ -121,6 +121,8 @@ class Grading:
     model: Sequence[bytes] = ()
     """Files that records name besides their crops: descriptions of what found the fruit."""
     brix_tenths: int | None = None
+    looks_again: bool = False
+    """Whether a network is asked about marks that decide."""
 
     @property
     def rules(self) -> Rules:
@@ -202,6 +204,7 @@ class LineRuntime:
         self._drawn: tuple[int, bytes] | None = None
         self._seen_at: deque[float] = deque(maxlen=60)
         self._passed_at: deque[float] = deque()
+        self._looked: Counter[Looked] = Counter()
         self._to_keep: queue.SimpleQueue[_Graded] = queue.SimpleQueue()
         self._bridge: Weighbridge[_Graded] | None = wiring.weighbridge()
         self._weights: tuple[bool, ...] = ()
@@ -426,6 +429,7 @@ class LineRuntime:
             "outputs": [
                 {"name": wire.name, "state": wire.state.value, "detail": wire.detail} for wire in self._wiring.states()
             ],
+            "marks": {each.value: self._looked[each] for each in Looked} if self._grading.looks_again else None,
             "tiers": list(self._grading.tariff.tiers),
             "reasons": list(JUDGEMENT_REASONS),
         }
@@ -482,6 +486,7 @@ class LineRuntime:
             at = shot.taken_at + timedelta(seconds=fruit.at_s - shot.at_s)
             self._to_keep.put(_Graded(fruit, batch.run, at))
             self._passed_at.append(self._stamps())
+            self._looked[fruit.looked_again] += 1
 
     # --- keeping ---
 

@@ -6,6 +6,7 @@ picture. The same frames in the same order give the same fruit with the same num
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Final, Protocol
 
 import numpy as np
@@ -123,6 +124,20 @@ class View:
         return None if self.side is None else self.side.measures
 
 
+class Looked(StrEnum):
+    """What came of looking again at a fruit's marks.
+
+    Nothing hung on them; they are marks; some were hollows about stem or calyx; the network contradicts, or was too
+    late, and a person decides.
+    """
+
+    NOT_ASKED = "not_asked"
+    AGREED = "agreed"
+    HOLLOWS = "hollows"
+    DISPUTED = "disputed"
+    TOO_LATE = "too_late"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Passed:
     """One fruit that passed the camera, counted once. With any doubt its verdict is `doubtful`.
@@ -151,6 +166,18 @@ class Passed:
         reasons = weighed_reasons(self.measures, self.reasons, weight)
         verdict = verdict_of(self.measures, reasons, by, score_permille=self.score_permille, weight=weight)
         return replace(self, weight=weight, reasons=reasons, verdict=verdict)
+
+    @property
+    def looked_again(self) -> Looked:
+        """What came of looking again at its marks."""
+        if Doubt.MARKS_UNCHECKED in self.reasons:
+            return Looked.TOO_LATE
+        if Doubt.MARKS in self.reasons:
+            return Looked.DISPUTED
+        pairs = [(view.side.again.left, view.side.measures) for view in self.views if view.side and view.side.again]
+        if not pairs:
+            return Looked.NOT_ASKED
+        return Looked.HOLLOWS if any(left.marks != seen.marks for left, seen in pairs) else Looked.AGREED
 
     @property
     def mass_g(self) -> int:

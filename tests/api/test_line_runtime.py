@@ -30,6 +30,7 @@ from api.line_errors import (
 from api.line_journal import Journal, NewFruit
 from api.line_runtime import LineRuntime
 from grading.line.belt import Drawn, Passed
+from grading.line.doubts import Doubt
 from grading.line.lanes import LaneCommand, lanes_for
 from grading.line.sources import Shot, SourceState
 from grading.line.wires import LostCommand, State, Trouble, WireState
@@ -696,3 +697,18 @@ def test_what_is_shown_is_what_the_brief_of_the_console_says(stand: Stand) -> No
         assert all(stand.line.file(bytes.fromhex(crop.rpartition("/")[2])) for crop in waiting["crops"])
     assert datetime.fromisoformat(state["as_of"]).tzinfo is not None
     assert state["delivery"]["waiting"] == 10
+    assert state["marks"] is None, "this line asks no network about marks"
+
+
+def test_what_came_of_looking_again_at_marks_is_counted_by_fruit(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = [belts.doubted(belts.seen()[0], doubt=each) for each in (Doubt.MARKS_UNCHECKED, Doubt.MARKS)]
+    monkeypatch.setattr(
+        belts, "passed", lambda first, count: [replace(shown[at], number=first + at) for at in range(count)]
+    )
+    stand.line._grading = replace(stand.line._grading, looks_again=True)
+    stand.line.open_batch(LOT)
+    stand.give()
+    state = stand.line.state()
+    assert state["marks"] == {"not_asked": 0, "agreed": 0, "hollows": 0, "disputed": 1, "too_late": 1}
+    told = {each["number"]: each["why"][0]["en"] for each in state["queue"]}
+    assert told == {1: Doubt.MARKS_UNCHECKED.text.en, 2: Doubt.MARKS.text.en}

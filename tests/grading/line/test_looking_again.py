@@ -16,7 +16,7 @@ from grading.errors import EvidenceError, ModelFileError
 from grading.evidence import regrade_kept
 from grading.learned import Card, Model
 from grading.line.asking import Ask, in_a_thread
-from grading.line.belt import Line, LineSetup, Passed
+from grading.line.belt import Line, LineSetup, Looked, Passed
 from grading.line.doubts import Doubt
 from grading.line.fusing import Judged, Judging, Side, judge, next_look
 from grading.line.record import belt_record, model_of, regrade_belt
@@ -241,6 +241,8 @@ def test_marks_of_drawn_apples_are_looked_at_again_and_grade_again_bit_for_bit(
         assert before.measures is not None
         assert fruit.measures.blemish_mm2 <= before.measures.blemish_mm2
         assert Doubt.MARKS_UNCHECKED not in fruit.reasons
+        assert (fruit.looked_again is Looked.NOT_ASKED) == (asked_about(fruit) == 0)
+        assert (fruit.looked_again is Looked.DISPUTED) == (Doubt.MARKS in fruit.reasons)
         assert regrade_kept(FileStore(tmp_path), kept(fruit, by)) == fruit.verdict
     assert sum(fruit.measures.blemish_mm2 for fruit in at_once() if fruit.measures) < sum(
         fruit.measures.blemish_mm2 for fruit in colour if fruit.measures
@@ -283,6 +285,7 @@ def test_the_belt_does_not_wait_for_a_network_that_hangs_and_says_which_fruit_it
     colour = run(setup(None))
     unchecked = [each for each in fruit if Doubt.MARKS_UNCHECKED in each.reasons]
     assert unchecked
+    assert {each.looked_again for each in fruit} <= {Looked.TOO_LATE, Looked.NOT_ASKED}
     assert not any(asked_about(each) for each in fruit)
     for each, before in zip(fruit, colour, strict=True):
         assert each.measures == before.measures, "colour's marks stand"

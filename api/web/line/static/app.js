@@ -275,7 +275,7 @@ function system() {
         name();
       });
       name();
-      const { source, calibration, delivery, outputs } = state;
+      const { source, calibration, delivery, outputs, marks } = state;
       /** @type {[string, string][]} */
       const rows = [
         [t("line.js.system.line"), [state.line, state.house].filter(Boolean).join(" · ")],
@@ -318,6 +318,16 @@ function system() {
             ]),
         ),
       ];
+      if (marks)
+        rows.push([
+          t("line.js.system.marks"),
+          t("line.js.system.looked_again", {
+            agreed: formatNumber(marks.agreed),
+            hollows: formatNumber(marks.hollows),
+            disputed: formatNumber(marks.disputed),
+            late: formatNumber(marks.too_late),
+          }),
+        ]);
       for (const alarm of state.alarms)
         rows.push([
           wordOr(`line.js.alarm.${alarm.kind}`, alarm.kind),

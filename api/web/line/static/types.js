@@ -21,9 +21,10 @@
  * @typedef {{state: "up_to_date" | "waiting" | "offline" | "refused" | "off", waiting: number, delivered_at: string | null,
  *   error: string | null}} Delivery
  * @typedef {{name: string, state: "ready" | "lost" | "off", detail: string}} Output
+ * @typedef {{not_asked: number, agreed: number, hollows: number, disputed: number, too_late: number}} LookedAgain
  * @typedef {{as_of: string, line: string, house: string, source: Source, batch: Batch | null, queue: Waiting[],
  *   last: Passed[], calibration: Calibration, alarms: Alarm[], delivery: Delivery, outputs: Output[],
- *   reasons: string[]}} State
+ *   marks?: LookedAgain | null, reasons: string[]}} State
  *
  * `lane` is where a fruit was sent: 0 is the belt's end, null where no gate sorts or nobody can say where it lies.
  * `price_fen` of a tier is the sum over its fruit; that of a fruit is its own.
