@@ -1,6 +1,5 @@
 import logging
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +14,7 @@ from ledger.kernel.settings import Settings
 from ledger.log import latest_checkpoint, record, tree_size
 from ledger.vocabulary import Action
 from tests.databases import postgres_url
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -55,12 +55,7 @@ def test_beat_in_process_brings_what_is_recorded_under_a_checkpoint(rt: Runtime)
     beat = worker.Beat(rt)
     beat.start()
     try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with rt.db.read() as session:
-                if latest_checkpoint(session) is not None:
-                    break
-            time.sleep(0.05)
+        until(lambda: is_published(rt))
     finally:
         beat.stop()
     with rt.db.read() as session:
@@ -107,18 +102,23 @@ def _an_event(rt: Runtime) -> ObjectEvent:
     )
 
 
+def is_published(rt: Runtime) -> bool:
+    with rt.db.read() as session:
+        return latest_checkpoint(session) is not None
+
+
 def overlap(first: Runtime, second: Runtime, *, other_name: str) -> str:
     """Return how a run ends that starts while `guoyuan.slow` is running."""
     entered, leave = threading.Event(), threading.Event()
 
     def slow(_rt: Runtime) -> None:
         entered.set()
-        assert leave.wait(30)
+        assert leave.wait(120)
 
     thread = threading.Thread(target=worker.run_alone, args=(first, "guoyuan.slow", slow))
     thread.start()
     try:
-        assert entered.wait(30)
+        assert entered.wait(120)
         return worker.run_alone(second, other_name, lambda _rt: None)
     finally:
         leave.set()

@@ -125,7 +125,7 @@ def test_a_kill_between_commit_and_answer_doubles_nothing_and_loses_nothing(db, 
         server.kill_at = kill_at
         child = subprocess.Popen([sys.executable, "-c", FLUSH, store, device.id, server.url])
         server.victim = child.pid
-        assert child.wait(30) == -signal.SIGKILL
+        assert child.wait(120) == -signal.SIGKILL
     transport = HttpTransport(server.url)
     with Gateway(store, device.id, device.key, transport) as gateway:
         assert gateway.flush().left == 0
@@ -145,7 +145,7 @@ def test_what_add_has_returned_from_survives_a_kill(db, server, make_device, tmp
     promised = [int(child.stdout.readline()) for _ in range(40)]
     child.kill()
     promised += [int(line) for line in child.stdout if line.strip().isdigit() and line.endswith("\n")]
-    child.wait(30)
+    child.wait(120)
     child.stdout.close()
     transport = HttpTransport(server.url)
     with Gateway(store, device.id, device.key, transport) as gateway:

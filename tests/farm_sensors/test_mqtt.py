@@ -46,7 +46,7 @@ def broker(request, tmp_path) -> Iterator[EmbeddedBroker | Mosquitto]:
 def subscriber(db, broker) -> Iterator[Subscriber]:
     running = Subscriber(db, broker.url, StillClock())
     running.start()
-    assert running.wait_until_connected(10)
+    assert running.wait_until_connected(60)
     yield running
     running.stop()
 
@@ -90,7 +90,7 @@ def test_a_gateway_keeps_its_packs_until_the_server_has_committed(db, broker, ma
         assert gateway.waiting() == 1
         running = Subscriber(db, broker.url, StillClock())
         running.start()
-        assert running.wait_until_connected(10)
+        assert running.wait_until_connected(60)
         until(lambda: _flushed(gateway))
         running.stop()
     transport.close()
@@ -118,7 +118,7 @@ def test_a_database_that_fails_for_a_while_loses_nothing(db, broker, make_device
     monkeypatch.setattr("farm_sensors.mqtt.RETRY_S", 0.05)
     running = Subscriber(db, broker.url, StillClock())
     running.start()
-    assert running.wait_until_connected(10)
+    assert running.wait_until_connected(60)
     transport = MqttTransport(broker.url, device.id)
     with Gateway(tmp_path / "gw.db", device.id, device.key, transport) as gateway:
         gateway.add(readings(10))

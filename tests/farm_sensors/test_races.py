@@ -25,10 +25,10 @@ def server(db):
     return db
 
 
-def meet(barrier: threading.Barrier) -> None:
+def meet(barrier: threading.Barrier, patience_s: float) -> None:
     """Wait for the other; go on alone where a lock keeps it away."""
     with suppress(threading.BrokenBarrierError):
-        barrier.wait(1)
+        barrier.wait(patience_s)
 
 
 def at_once(*jobs):
@@ -36,12 +36,12 @@ def at_once(*jobs):
         return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
-def two_packs_under_one_number(device, monkeypatch):
+def two_packs_under_one_number(device, monkeypatch, *, patience_s):
     barrier, verify = threading.Barrier(2), ingest.verify
 
     def together(*args):
         verify(*args)
-        meet(barrier)
+        meet(barrier, patience_s)
 
     monkeypatch.setattr(ingest, "verify", together)
     bodies = [device.pack([("rain", START, rain)], sequence=1) for rain in (0.0, 9.0)]
@@ -50,7 +50,7 @@ def two_packs_under_one_number(device, monkeypatch):
 
 @pytest.mark.postgres
 def test_of_two_packs_under_one_number_one_is_marked(server, make_device, monkeypatch):
-    taken = two_packs_under_one_number(make_device(at=START), monkeypatch)
+    taken = two_packs_under_one_number(make_device(at=START), monkeypatch, patience_s=1)
     assert sorted(str(one.conflict) for one in taken) == ["None", "sequence"]
 
 
@@ -58,7 +58,7 @@ def test_of_two_packs_under_one_number_one_is_marked(server, make_device, monkey
 def test_without_the_lock_neither_is_marked(server, make_device, monkeypatch):
     unlocked = select(Device).where(col(Device.id) == ingest.bindparam("id"))
     monkeypatch.setattr(ingest, "_DEVICE", unlocked)
-    taken = two_packs_under_one_number(make_device(at=START), monkeypatch)
+    taken = two_packs_under_one_number(make_device(at=START), monkeypatch, patience_s=60)
     assert [one.conflict for one in taken] == [None, None]
 
 
@@ -72,14 +72,14 @@ def test_one_pack_through_many_doors_is_stored_once(server, make_device):
         assert session.exec(select(func.count()).select_from(Message)).one() == 1
 
 
-def close_twice_at_once(db, tmp_path, make_device, monkeypatch):
+def close_twice_at_once(db, tmp_path, make_device, monkeypatch, *, patience_s):
     device = make_device(at=START - timedelta(hours=1))
     device.report({"rain": lambda _: 0.0}, start=START, count=6, cadence_s=600)
     barrier, look = threading.Barrier(2), windows._windows
 
     def together(*args):
         found = look(*args)
-        meet(barrier)
+        meet(barrier, patience_s)
         return found
 
     monkeypatch.setattr(windows, "_windows", together)
@@ -95,7 +95,7 @@ def close_twice_at_once(db, tmp_path, make_device, monkeypatch):
 
 @pytest.mark.postgres
 def test_two_closers_close_an_hour_once(server, tmp_path, make_device, monkeypatch):
-    assert sorted(close_twice_at_once(server, tmp_path, make_device, monkeypatch)) == [0, 1]
+    assert sorted(close_twice_at_once(server, tmp_path, make_device, monkeypatch, patience_s=1)) == [0, 1]
     with server.read() as session:
         assert len(session.exec(select(Entry).where(Entry.sentence == "window_closed/1")).all()) == 1
 
@@ -104,4 +104,4 @@ def test_two_closers_close_an_hour_once(server, tmp_path, make_device, monkeypat
 def test_without_the_lane_the_second_closer_fails(server, tmp_path, make_device, monkeypatch):
     monkeypatch.setattr(windows, "_take_lane", lambda _session: None)
     with pytest.raises(IntegrityError):
-        close_twice_at_once(server, tmp_path, make_device, monkeypatch)
+        close_twice_at_once(server, tmp_path, make_device, monkeypatch, patience_s=60)

@@ -300,9 +300,12 @@ def test_recorders_and_integrators_at_once_leave_no_gap(any_db: Database, golden
         assert tree.root(session, 120) == merkle.root(leaves(session))
 
 
-def collide(db: Database, golden: list[Event], now: datetime, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def collide(
+    db: Database, golden: list[Event], now: datetime, monkeypatch: pytest.MonkeyPatch, *, patience_s: float
+) -> list[str]:
     """Let one integrator look, then another with more to see finish, then the first go on; return what failed.
 
+    The first goes on after `patience_s` at the latest: with the lock, the other waits for it.
     The entry with the lower id is committed in between, so the two number the same entries differently.
     """
     slow_has_looked, slow_may_go_on = threading.Event(), threading.Event()
@@ -312,7 +315,7 @@ def collide(db: Database, golden: list[Event], now: datetime, monkeypatch: pytes
         size = size_of(session)
         if threading.current_thread().name == "slow":
             slow_has_looked.set()
-            slow_may_go_on.wait(2)
+            slow_may_go_on.wait(120)
         return size
 
     monkeypatch.setattr(log, "tree_size", slow_tree_size)
@@ -330,9 +333,9 @@ def collide(db: Database, golden: list[Event], now: datetime, monkeypatch: pytes
         with db.write() as second:
             log.record(second, golden[1], now=now)
         slow.start()
-        slow_has_looked.wait(10)
+        slow_has_looked.wait(60)
     quick.start()
-    quick.join(0.5)  # with the lock it waits, and joins below
+    quick.join(patience_s)
     slow_may_go_on.set()
     slow.join()
     quick.join()
@@ -345,7 +348,7 @@ def test_two_integrators_take_turns(
 ) -> None:
     if any_db.is_sqlite:
         pytest.skip("SQLite has one writer lane")
-    assert collide(any_db, golden, later, monkeypatch) == []
+    assert collide(any_db, golden, later, monkeypatch, patience_s=0.5) == []
     with any_db.read() as session:
         assert tree.root(session, 2) == merkle.root(leaves(session))
 
@@ -358,7 +361,7 @@ def test_without_the_lock_two_integrators_collide(
     if any_db.is_sqlite:
         pytest.skip("SQLite has one writer lane, which cannot be taken away")
     monkeypatch.setattr(log, "lock_integrator", lambda _session: None)
-    assert collide(any_db, golden, later, monkeypatch) == ["IntegrityError"]
+    assert collide(any_db, golden, later, monkeypatch, patience_s=60) == ["IntegrityError"]
 
 
 # --- many at once ------------------------------------------------------------------------------------

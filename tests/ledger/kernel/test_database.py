@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from ledger.kernel.database import Database
+from tests.waiting import until
 
 WRITERS, ROUNDS = 8, 25
 
@@ -87,7 +88,7 @@ def test_writers_are_served_in_the_order_they_came(counter: Database) -> None:
 
             threads.append(threading.Thread(target=write))
             threads[-1].start()
-            time.sleep(0.02)
+            until(lambda number=number: len(counter._writer._waiting) == number + 1)
         assert served == []
     for thread in threads:
         thread.join()
