@@ -299,7 +299,7 @@ def test_a_cut_wire_sends_nothing_twice_when_the_plc_remembers() -> None:
             running.plc.run(80_000)
         running.wire.blink()
         running.fruit(7, tier="C")
-        until(lambda: running.wire.connections == 2 and running.taken())
+        until(lambda: running.wire.connections >= 2 and running.taken())
         running.run_out()
         assert running.check() == []
         assert running.plc.taken_fruit == [1, 2, 3, 4, 5, 6, 7]
@@ -326,7 +326,7 @@ def test_what_passed_while_the_wire_was_cut_is_lost_by_name_and_never_replayed()
 
 
 def test_when_the_heartbeat_stops_the_plc_rejects_and_what_was_on_the_belt_is_called_unsure() -> None:
-    with line(watchdog_s=0.2) as running:
+    with line(watchdog_s=1.5) as running:
         for number in range(1, 4):
             running.fruit(number, tier="B")
             until(running.taken)
@@ -365,7 +365,7 @@ def test_an_emergency_rejects_everything_and_outlives_a_cut_wire_and_a_new_plc()
         until(lambda: running.plc.is_latched)
         running.wire.blink()
         running.plc.restart()
-        until(lambda: running.wire.connections == 2 and running.plc.is_latched)
+        until(lambda: running.wire.connections >= 2 and running.plc.is_latched)
         running.fruit(3, tier="B")
         assert running.outputs.emergency_reason == "a hand on the belt"
         running.run_out()
