@@ -1,5 +1,6 @@
 """Where lines deliver: what a line must know beforehand, its evidence, its fruit, what people there decided."""
 
+from datetime import timedelta
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path
@@ -20,10 +21,13 @@ from ledger.kernel.actors import Actor, Role
 from ledger.kernel.files import ni_uri, parse_ni
 from orders import intake
 from orders.models import Crate
+from orders.states import LotState
 
 router = APIRouter(tags=["station"])
 
 ManagerActor = Annotated[Actor, Depends(allow(Role.MANAGER))]
+LOTS_KNOWN: Final = timedelta(days=60)
+"""For so long after its picking a line is told of a lot of which nothing is left; it asks four times a minute."""
 EVIDENCE: Final = ("image/jpeg", "application/json")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 EvidenceBytes = Annotated[bytes, Depends(body_of(*EVIDENCE))]
@@ -179,18 +183,21 @@ def line_house(rt: RuntimeDep, actor: StationActor) -> LineHouse:
     rules = [rules_for(rt, crop) for crop in crops]
     with rt.db.read() as session:
         batches = dict(session.exec(select(Batch.lot, Batch.ref)).all())
+        crates: dict[str, list[str]] = {}
+        for lot_id, crate in session.exec(select(Crate.lot_id, Crate.crate_id).order_by(col(Crate.crate_id))):
+            crates.setdefault(lot_id, []).append(crate)
+        since = rt.clock.now() - LOTS_KNOWN
         lots = [
             LotHere(
                 lot=lot.id,
                 variety=lot.variety,
                 state=lot.state,
                 received_g=lot.received_g,
-                crates=list(
-                    session.exec(select(Crate.crate_id).where(Crate.lot_id == lot.id).order_by(col(Crate.crate_id)))
-                ),
+                crates=crates.get(lot.id, []),
                 batch=batches.get(lot.id),
             )
             for lot in intake.lots(session)
+            if lot.state != LotState.CONSUMED or lot.pick_ended_at >= since
         ]
     return LineHouse(
         as_of=rt.clock.now(),

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 from sqlmodel import col, delete, select
 
 from api import accounts, line_delivery
@@ -19,6 +20,7 @@ from api.line_errors import BatchOpenError, ServerError, StateFolderError
 from api.line_journal import Journal, Lost
 from api.line_tables import DELIVERED, WAITING, LineFile, LineFruit
 from api.packhouse import portions_of
+from api.routers.line import LOTS_KNOWN
 from api.runtime import Runtime
 from grading import arrivals
 from grading.errors import EvidenceError
@@ -32,7 +34,8 @@ from ledger.kernel.files import ni_uri
 from ledger.kernel.ids import LotId
 from ledger.models import Entry
 from ledger.vocabulary import Sentence
-from orders.models import Crate, GradedLot
+from orders.models import Crate, GradedLot, Lot
+from orders.states import LotState
 from orders.stock import GradedStock
 from tests.api.line_edge import Edge, Flaky, now
 from tests.api.orchard import Orchard
@@ -317,6 +320,26 @@ def test_what_the_house_told_is_known_after_a_restart_without_it(place: Place, e
     assert known is not None
     assert (known["lot"], known["received_g"]) == (lot, 3600)
     assert lot_of(edge.delivery.known, "CRATE-0815") is None
+
+
+def test_what_a_line_asks_four_times_a_minute_does_not_grow_with_every_lot_there_ever_was(place: Place) -> None:
+    asked: list[str] = []
+    event.listen(place.rt.db.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+
+    def known() -> tuple[int, list[str]]:
+        asked.clear()
+        lots = place.client.get("/api/v1/station/line").json()["lots"]
+        return len(asked), [each["lot"] for each in lots]
+
+    first = place.lot()
+    before, lots = known()
+    assert lots == [first]
+    second = place.lot()
+    assert known() == (before, [first, second]), "as many questions for two lots as for one"
+    with place.rt.db.write() as session:
+        row = session.get_one(Lot, first)
+        row.state, row.pick_ended_at = LotState.CONSUMED, row.pick_ended_at - LOTS_KNOWN - timedelta(days=1)
+    assert known()[1] == [second]
 
 
 def test_an_ended_session_is_opened_again_with_the_code(place: Place, edge: Edge) -> None:
