@@ -16,6 +16,7 @@ from grading.detect import ClassicalDetector, Detection, Detector, SeesCoins, Se
 from grading.errors import NoFruitError
 from grading.grade import Verdict, grade
 from grading.measure import Beside, Error, Mark, Measures, measure
+from grading.plausible import IMPLAUSIBLE, implausible, is_of_one_hue
 from grading.second_look import SecondLook, decides, look_again
 from grading.standard import Standard, Tariff, Text
 from grading.viewpoint import View, ViewAsked, is_from_side, stands_level
@@ -147,6 +148,7 @@ DOUBTS: Final[Mapping[str, Text]] = {
         "颜色和网络看到的斑痕相差很大，等级会因此不同",  # noqa: RUF001  # Chinese has its own comma
         "colour and network see very different marks on it, and its class would be another",
     ),
+    **IMPLAUSIBLE,
 }
 """Why a fruit is doubted, whatever its numbers say."""
 
@@ -282,7 +284,7 @@ def _doubts(
                 ("scale", unsure_scale),
                 ("view", is_side_seen or (is_level and setup.edition < 5)),
                 ("level", is_level and setup.edition > 4),
-                ("kind", setup.edition > 3 and not _is_meant(each, setup)),
+                ("kind", setup.edition > 3 and not _is_meant(pixels, each, setup)),
                 ("light", not _is_well_lit(pixels, each)),
                 ("touching", _contact_permille(each, fruit) > _MOST_CONTACT_PERMILLE or _has_waist(each)),
             )
@@ -298,13 +300,16 @@ def is_of_standard(fruit: Detection, standard: Standard) -> bool:
     return not fruit.kind or not is_known or fruit.kind in standard.kinds
 
 
-def _is_meant(fruit: Detection, setup: Setup) -> bool:
+def _is_meant(pixels: Pixels, fruit: Detection, setup: Setup) -> bool:
     """Whether a fruit is one the standard is for: surely where its kind chose the standard, else possibly."""
     if not isinstance(setup.reference, Coin) and max(fruit.kinds.values(), default=0) < SURE_ANYWHERE_PERMILLE:
         return True
     likely = sum(fruit.kinds.get(kind, 0) for kind in setup.standard.kinds)
     if setup.is_chosen_by_kind:
-        return likely >= _SURE_PERMILLE
+        x, y, w, h = fruit.box
+        # The network is as sure of some tomatoes as of apples.
+        is_maybe_tomato = fruit.kind == "apple" and is_of_one_hue(pixels[y : y + h, x : x + w], fruit.mask)
+        return likely >= _SURE_PERMILLE and not is_maybe_tomato
     return is_of_standard(fruit, setup.standard) or likely >= _POSSIBLE_PERMILLE
 
 
@@ -379,6 +384,8 @@ def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: 
     if again is not None:
         measures = again.measures
         doubts += ("marks",) if again.is_doubted else ()
+    if setup.edition > 4 and "kind" not in doubts:
+        doubts += implausible(place.pixels[y : y + h, x : x + w], detection.mask, measures, setup.standard)
     if is_maybe_from_side:
         # Seen from the side nothing was to be shrunk: the interval holds that mass too.
         larger = (1000 / max(1, measures.height_corrected_permille)) ** 3

@@ -19,6 +19,7 @@ from grading.line.doubts import Doubt
 from grading.line.fusing import Side
 from grading.line.track import Blob, running_median
 from grading.measure import Error, Measures, measure
+from grading.plausible import has_colour_of, has_size_of, like_ellipse
 from grading.standard import Standard
 
 Box = tuple[int, int, int, int]
@@ -61,9 +62,6 @@ _MOST_ASPECT: Final = {"round": 1.45, "long": 2.1}
 _LEAST_LIKE_ELLIPSE: Final = {"round": 0.915, "long": 0.955}
 """Overlap of an outline with the ellipse of the same moments; drawn fruit have 0.938 and 0.980 at least, while of two
 that lie on each other only those that cover each other nearly wholly have as much."""
-_LEAST_IN_BANDS_PERMILLE: Final = 400
-_SIZE_RANGE: Final = (0.5, 1.8)
-"""Least and largest plausible size, as shares of the standard's least size and of its last group's beginning."""
 
 
 class Profile(Protocol):
@@ -292,7 +290,9 @@ def measured(crop: bytes, place: Place, profile: Profile, standard: Standard) ->
     burnt = cv2.bitwise_and(cv2.inRange(skin.pixels, _CLIPPED, (255, 255, 255)), drawn)
     clipped = cv2.countNonZero(burnt) * 1000 / cv2.countNonZero(drawn)
     contrast = min(1.0, _median(distance[y : y + h, x : x + w], drawn) / 28)
-    doubts = _implausible(measures, standard, alike=_like_ellipse(drawn), clipped_permille=clipped)
+    # Every other pixel of every other row tells it to half a hundredth.
+    alike = like_ellipse(drawn[::2, ::2])
+    doubts = _implausible(measures, standard, alike=alike, clipped_permille=clipped)
     side = Side(
         measures=measures,
         extent=(w, h),
@@ -341,37 +341,11 @@ def _implausible(measures: Measures, standard: Standard, *, alike: float, clippe
     form = standard.solid.form
     if aspect > _MOST_ASPECT[form] or alike < _LEAST_LIKE_ELLIPSE[form]:
         found.append(Doubt.SHAPE)
-    sizing = standard.content.size
-    size = standard.size_of(measures)
-    # A cube root, so that grams and millimetres have the same range.
-    power = 3 if sizing.by == "mass_g" else 1
-    low, high = _SIZE_RANGE[0] ** power * sizing.minimum, _SIZE_RANGE[1] ** power * max(1, sizing.codes[-1].from_)
-    if not low <= size <= high:
+    if not has_size_of(measures, standard):
         found.append(Doubt.SIZE)
-    if measures.bands and sum(share for _, share in measures.bands) < _LEAST_IN_BANDS_PERMILLE:
+    if not has_colour_of(measures):
         found.append(Doubt.COLOUR)
     return found
-
-
-def _like_ellipse(drawn: Plane) -> float:
-    """Return the overlap (intersection over union) of a mask with the ellipse that has its moments."""
-    # Every other pixel of every other row tells it to half a hundredth.
-    drawn = np.ascontiguousarray(drawn[::2, ::2])
-    moments = cv2.moments(drawn, binaryImage=True)
-    area = moments["m00"]
-    if not area:
-        return 0.0
-    xx, xy, yy = (moments[name] / area for name in ("mu20", "mu11", "mu02"))
-    spread = xx * yy - xy * xy
-    if spread <= 0:
-        return 0.0
-    x = np.arange(drawn.shape[1], dtype=np.float32) - np.float32(moments["m10"] / area)
-    y = (np.arange(drawn.shape[0], dtype=np.float32) - np.float32(moments["m01"] / area))[:, None]
-    # Along a row it is a parabola: what is constant in it is reckoned once.
-    rest = np.float32(4 * spread) - np.float32(xx) * y * y
-    ellipse = ((np.float32(yy) * x - np.float32(2 * xy) * y) * x <= rest).view(np.uint8)
-    both = cv2.countNonZero(cv2.bitwise_and(ellipse, drawn))
-    return both / (cv2.countNonZero(ellipse) + area - both)
 
 
 def _is_at_edge(contour: Plane, shape: tuple[int, ...]) -> bool:
