@@ -19,7 +19,7 @@ from grading.measure import Beside, Error, Mark, Measures, measure
 from grading.plausible import IMPLAUSIBLE, implausible, is_of_one_hue
 from grading.second_look import SecondLook, decides, look_again
 from grading.standard import Standard, Tariff, Text
-from grading.viewpoint import View, ViewAsked, is_from_side, stands_level
+from grading.viewpoint import View, ViewAsked, is_from_side, most_are_level, stands_level
 from ledger.canonical import canonical
 
 EDITION: Final = 5
@@ -275,8 +275,8 @@ def _doubts(
     coin = scale.outline if isinstance(scale, Scale) and isinstance(scale.reference, Coin) else None
     is_asked = coin is not None and setup.focal_px is not None and view == "above" and view_from != "given"
     level = [is_asked and coin is not None and stands_level(coin, each.box) for each in fruit]
-    # Of several fruit seen from above, one ends level with the coin by chance; from the side all do.
-    level = level if setup.edition < 5 or all(level) else [False] * len(fruit)
+    if setup.edition > 4 and not most_are_level(level, [each.score_permille for each in fruit]):
+        level = [False] * len(fruit)
     return [
         tuple(
             name

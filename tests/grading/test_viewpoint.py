@@ -16,7 +16,7 @@ from grading.evidence import fruit_record, regrade
 from grading.look import EDITION, Setup, look
 from grading.report import grade_files
 from grading.standard import load_standard, load_tariff
-from grading.viewpoint import horizon, is_from_side, stands_level
+from grading.viewpoint import horizon, is_from_side, most_are_level, stands_level
 
 PHOTOGRAPHS = Path("images", "ecust_fruit_coin", "images")
 FROM_SIDE = ("apple013S_1", "lemon001S_1", "litchi002S_1", "orange008S_1", "tomato004S_1")
@@ -93,6 +93,14 @@ def test_both_signs_are_needed() -> None:
     assert not is_from_side(bare, beside, [fruit])
     assert not is_from_side(room(), beside, [])
     assert is_from_side(room(), beside, [(150, 0, 50, 50), fruit]), "one beside it will do"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 1000)), max_size=6))
+def test_most_are_level_by_how_sure_they_are(fruit: list[tuple[bool, int]]) -> None:
+    level, scores = [yes for yes, _ in fruit], [score for _, score in fruit]
+    assert not (most_are_level(level, scores) and most_are_level([not yes for yes in level], scores))
+    assert most_are_level([*level, True], [*scores, sum(scores) + 1])
+    assert not most_are_level([*level, False], [*scores, sum(scores)])
 
 
 # --- real photographs --------------------------------------------------------------------------------
