@@ -109,8 +109,18 @@ class Door:
         if self._admits is not None and not self._admits(code):
             self._failures.append(now)
             raise SignInRefusedError
-        until = str(int(now) + SIGNED_IN_S)
-        return f"{until}.{self._sealed(until)}"
+        return self._cookie(now)
+
+    def renewed(self, cookie: str | None) -> str | None:
+        """Return a new value for a cookie that holds and has lost half of its time; None for any other.
+
+        A panel that is looked at day and night has no keyboard to type a code on in the middle of a lot.
+        """
+        if self.is_open or not self.is_signed_in(cookie):
+            return None
+        now = self._clock()
+        left_s = int((cookie or "").partition(".")[0]) - now
+        return self._cookie(now) if left_s < SIGNED_IN_S / 2 else None
 
     def is_signed_in(self, cookie: str | None) -> bool:
         """Whether a cookie's value was given out here and still holds."""
@@ -119,6 +129,10 @@ class Door:
         until, _, seal = (cookie or "").partition(".")
         is_ours = hmac.compare_digest(seal.encode(), self._sealed(until).encode())
         return is_ours and until.isdigit() and int(until) > self._clock()
+
+    def _cookie(self, now: float) -> str:
+        until = str(int(now) + SIGNED_IN_S)
+        return f"{until}.{self._sealed(until)}"
 
     def _sealed(self, text: str) -> str:
         return hmac.new(self._key, text.encode(), sha256).hexdigest()
@@ -177,10 +191,13 @@ def _console(request: Request) -> Console:
     return found
 
 
-def _admitted(request: Request) -> None:
+def _admitted(request: Request, response: Response) -> None:
     door: Door = request.app.state.door
-    if not door.is_signed_in(request.cookies.get(COOKIE)):
+    cookie = request.cookies.get(COOKIE)
+    if not door.is_signed_in(cookie):
         raise NotSignedInError("type the station's access code first")
+    if (fresh := door.renewed(cookie)) is not None:
+        _keep_signed_in(response, fresh)
 
 
 def _written_here(request: Request) -> None:
@@ -217,7 +234,7 @@ def sign_in(request: Request, code: Annotated[str, Form(max_length=64)] = "") ->
     except (SignInRefusedError, TooManyAttemptsError) as error:
         return _form(request, error=error)
     response = RedirectResponse("/", status_code=303)
-    response.set_cookie(COOKIE, cookie, max_age=SIGNED_IN_S, httponly=True, samesite="strict", path="/")
+    _keep_signed_in(response, cookie)
     return response
 
 
@@ -321,6 +338,10 @@ def clear_emergency(console: ConsoleDep) -> dict[str, Any]:
     """Let the line run again."""
     console.clear_emergency()
     return console.state()
+
+
+def _keep_signed_in(response: Response, cookie: str) -> None:
+    response.set_cookie(COOKIE, cookie, max_age=SIGNED_IN_S, httponly=True, samesite="strict", path="/")
 
 
 def _json(document: Mapping[str, Any]) -> str:

@@ -157,6 +157,22 @@ def test_guesses_are_counted_and_a_cookie_ends() -> None:
     assert not door.is_signed_in(cookie)
 
 
+def test_a_panel_that_is_looked_at_all_day_stays_signed_in_and_one_that_is_not_does_not(stand: Stand) -> None:
+    time = [0.0]
+    door = Door(lambda code: code == "K7Q2", clock=lambda: time[0])
+    app = create_app(stand.line, door=door, hosts=("*",))
+    tablet = TestClient(app, base_url="http://10.0.0.7:8090", follow_redirects=False)
+    tablet.post("/sign-in", data={"code": "K7Q2"})
+    left_alone = dict(tablet.cookies)
+    for _ in range(4):
+        time[0] += 7 * 3600
+        assert tablet.get("/state").status_code == 200
+        assert "set-cookie" not in tablet.get("/state").headers, "only once half of its time has gone"
+    assert TestClient(app, base_url="http://10.0.0.7:8090", cookies=left_alone).get("/state").status_code == 401
+    assert door.renewed(left_alone[COOKIE]) is None
+    assert door.renewed("9999999999.x") is None
+
+
 def test_a_drawn_belt_says_so_in_the_picture(stand: Stand) -> None:
     from grading.camera import decode
     from grading.line.picture import annotated
