@@ -21,6 +21,26 @@ _FRUIT_TOLD: Final = 10
 """Of fewer fruit, no share is an alarm."""
 
 
+REFUSALS_ZH: Final[Mapping[str, str]] = {
+    "batch_of_other_run": "本批已由另一条线或拍照分级",
+    "calibration_expired": "果经过时标定已过期",
+    "clock_ahead": "本机时钟比服务器快",
+    "evidence": "证据不完整或不相符",
+    "fruit_refused": "有果被拒收",
+    "lot_graded": "本批已经分级完毕",
+    "lot_held": "本批已被扣下",
+    "lot_unknown": "本批还没有收货",
+    "rehearsal": "演练的果只送给演示系统",
+    "role_not_allowed": "这个口令不是工作台的",
+    "sign_in_refused": "工作台口令不对",
+    "standard_differs": "标准或价目表与服务器的不同",
+    "too_many_attempts": "口令试错太多，稍后再试",
+    "unbalanced": "各档重量与收货重量对不上",
+    "unexpected": "上传时出错，会再试",
+}
+"""What the house refuses, where a line's delivery may meet it; what stands beside a code is English."""
+
+
 class Level(StrEnum):
     """Whether an alarm stops the grading."""
 
@@ -185,7 +205,7 @@ def delivery(standing: Standing, offline_s: float, refused: Sequence[tuple[int, 
     ]
     if standing.state == "refused" and standing.error is not None:
         code, why = standing.error
-        text = Text(f"服务器拒收（{code}）：{why}", f"the house refuses ({code}): {why}")
+        text = Text(f"服务器拒收（{code}）：{REFUSALS_ZH.get(code, why)}", f"the house refuses ({code}): {why}")
         return [Alarm("delivery", "delivery", Level.WARNING, text), *found]
     if offline_s >= OFFLINE_WARNING_S:
         text = Text(
