@@ -105,7 +105,7 @@ def calibration(profile: CameraProfile, now: datetime) -> list[Alarm]:
 
 def camera(*, is_lost: bool, trouble: str) -> list[Alarm]:
     """Return the alarm of a camera that went away."""
-    text = Text(f"相机断开：{trouble}", f"the camera is lost: {trouble}")
+    text = Text(f"相机断开，会自动重连（{trouble}）", f"the camera is lost: {trouble}")
     return [Alarm("camera", "camera_lost", Level.STOP, text)] if is_lost else []
 
 
@@ -121,7 +121,7 @@ def light(troubles: Sequence[Trouble], ungraded: str | None) -> list[Alarm]:
         for each in troubles
     ]
     if ungraded is not None:
-        text = Text(f"画面无法分级：{ungraded}", f"a picture could not be graded: {ungraded}")
+        text = Text(f"有画面无法分级（{ungraded}）", f"a picture could not be graded: {ungraded}")
         found.append(Alarm("picture", "camera_lost", Level.WARNING, text))
     return found
 
