@@ -21,9 +21,13 @@ VIEWS: Final[tuple[ViewAsked, ...]] = ("automatic", "above", "side")
 _BESIDE: Final = (-0.15, 0.25)
 """How much lower than a fruit, in shares of its height, a coin ends that stands beside it: in 97 of 100 photographs
 from the side, and in 4 of 100 taken from above (grading/README.md)."""
+_ROUGHLY: Final = (-0.3, 0.4)
+"""The same of a camera held a few degrees askew."""
 _LEAST_HORIZON: Final = 6.0
 """Change of lightness (CIE L*) along a table's far edge: all 249 photographs from the side have more, one in the dark
 6.2, the others over 10; and 5 of the 34 from above whose coin ends level with a fruit (grading/README.md)."""
+_CLEAR_HORIZON: Final = 10.0
+"""From here on the table's edge is so clear that coin and fruit need be level only roughly."""
 _WIDTH_PX: Final = 200
 _GAP_PX: Final = 5
 _SLOPES: Final = np.tan(np.radians((-6, -4, -2, 0, 2, 4, 6)))
@@ -31,14 +35,16 @@ _SLOPES: Final = np.tan(np.radians((-6, -4, -2, 0, 2, 4, 6)))
 
 def is_from_side(pixels: Pixels, coin: Polygon, boxes: Iterable[tuple[int, int, int, int]]) -> bool:
     """Whether a photograph was taken from the side; `boxes` are those of its fruit: left, top, width, height."""
-    return any(stands_level(coin, box) for box in boxes) and horizon(pixels) > _LEAST_HORIZON
+    roughly = [box for box in boxes if stands_level(coin, box, within=_ROUGHLY)]
+    clear = horizon(pixels) if roughly else 0.0
+    return clear > _CLEAR_HORIZON or (clear > _LEAST_HORIZON and any(stands_level(coin, box) for box in roughly))
 
 
-def stands_level(coin: Polygon, box: tuple[int, int, int, int]) -> bool:
+def stands_level(coin: Polygon, box: tuple[int, int, int, int], *, within: tuple[float, float] = _BESIDE) -> bool:
     """Whether a coin stands beside a fruit, as far down as the fruit's lowest point."""
     x, y, w, h = box
     (left, _), (right, bottom) = coin.min(axis=0), coin.max(axis=0)
-    return bool((left > x + w or right < x) and _BESIDE[0] < (float(bottom) - y - h) / h < _BESIDE[1])
+    return bool((left > x + w or right < x) and within[0] < (float(bottom) - y - h) / h < within[1])
 
 
 def most_are_level(level: Sequence[bool], scores_permille: Sequence[int]) -> bool:

@@ -95,6 +95,16 @@ def test_both_signs_are_needed() -> None:
     assert is_from_side(room(), beside, [(150, 0, 50, 50), fruit]), "one beside it will do"
 
 
+def test_the_clearer_the_tables_edge_the_less_exactly_need_they_be_level() -> None:
+    fruit, askew = (150, 100, 100, 100), rim(60, 210, 20)
+    assert not stands_level(askew, fruit)
+    clear, faint = room(), room(wall=150, table=172)
+    assert horizon(clear) > 10 > horizon(faint) > 6
+    assert is_from_side(clear, askew, [fruit])
+    assert not is_from_side(faint, askew, [fruit])
+    assert is_from_side(faint, rim(60, 180, 20), [fruit])
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 1000)), max_size=6))
 def test_most_are_level_by_how_sure_they_are(fruit: list[tuple[bool, int]]) -> None:
     level, scores = [yes for yes, _ in fruit], [score for _, score in fruit]
