@@ -41,6 +41,14 @@ REFUSALS_ZH: Final[Mapping[str, str]] = {
 """What the house refuses, where a line's delivery may meet it; what stands beside a code is English."""
 
 
+_PRESSED: Final[Mapping[str, Text]] = {
+    "console": Text("在本线的触摸屏上按下", "pressed on this line's panel"),
+    "plc": Text("PLC 里仍锁着", "still latched at the PLC"),
+    "mqtt": Text("由 MQTT 发出", "declared over MQTT"),
+}
+"""Reasons that our own programs give; a person's words stay as they are."""
+
+
 class Level(StrEnum):
     """Whether an alarm stops the grading."""
 
@@ -62,7 +70,8 @@ def emergency(reason: str | None) -> list[Alarm]:
     """Return the alarm of an emergency; the gates reject everything."""
     if reason is None:
         return []
-    text = Text(f"紧急剔除：{reason}", f"emergency, everything is rejected: {reason}")
+    who = _PRESSED.get(reason, Text(reason, reason))
+    text = Text(f"紧急剔除：{who.zh}", f"emergency, everything is rejected: {who.en}")
     return [Alarm("emergency", "emergency", Level.STOP, text)]
 
 

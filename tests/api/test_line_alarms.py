@@ -33,3 +33,15 @@ def test_a_refused_delivery_is_told_in_chinese_too(code: str) -> None:
 def test_a_refusal_nobody_translated_is_told_as_it_came() -> None:
     (alarm,) = line_alarms.delivery(Standing("refused", 3, None, ("new", "something new")), 0.0, [])
     assert "something new" in alarm.text.zh
+
+
+@pytest.mark.parametrize("reason", ["console", "plc", "mqtt"])
+def test_who_pressed_the_emergency_is_told_in_words(reason: str) -> None:
+    (alarm,) = line_alarms.emergency(reason)
+    assert not re.search(r"[a-z]", alarm.text.zh)
+    assert not alarm.text.en.endswith(f": {reason}")
+
+
+def test_a_persons_reason_stays_as_it_is() -> None:
+    (alarm,) = line_alarms.emergency("hand on the belt")
+    assert (alarm.text.en[-16:], alarm.text.zh[-16:]) == ("hand on the belt", "hand on the belt")
