@@ -79,6 +79,7 @@ def photograph(shared: Path, name: str) -> Pixels:
     return decode((shared / COIN_FOLDER / name).read_bytes()).pixels
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", ["apple016T_22.jpg", "tomato004T_10.jpg"])
 def test_a_picture_without_colours_is_left_to_a_person(shared: Path, tmp_path: Path, name: str) -> None:
     grey = cv2.cvtColor(cv2.cvtColor(photograph(shared, name), cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
@@ -86,6 +87,7 @@ def test_a_picture_without_colours_is_left_to_a_person(shared: Path, tmp_path: P
     assert {"doubt-colour", "doubt-kind"} & found
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(("lobes", "shade", "rule"), [(0.0, 0.0, "doubt-flat"), (0.18, 0.5, "doubt-form")])
 def test_a_red_thing_that_is_flat_or_has_lobes_is_no_tomato(
     shared: Path, tmp_path: Path, lobes: float, shade: float, rule: str
@@ -105,6 +107,7 @@ def test_a_red_thing_that_is_flat_or_has_lobes_is_no_tomato(
     assert rule in rules({"fruits": [each for each in report["fruits"] if each["kind"] == "tomato"]})
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", ["tomato004T_1.jpg", "tomato004T_11.jpg", "tomato004T_27.jpg"])
 def test_a_tomato_taken_for_an_apple_is_left_to_a_person(shared: Path, tmp_path: Path, name: str) -> None:
     report = graded(photograph(shared, name), tmp_path, references=[Coin()])

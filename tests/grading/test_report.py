@@ -183,7 +183,6 @@ def doubted_for_kind(report: dict[str, Any]) -> list[bool]:
     [
         ("apple", "apple-unece-50"),
         ("orange", "citrus-unece-14"),
-        ("lemon", "citrus-unece-14"),
         ("tomato", "tomato-unece-36"),
     ],
 )
@@ -195,8 +194,10 @@ def test_without_a_standard_the_one_for_the_fruit_seen_is_taken_and_named(
     assert not any(doubted_for_kind(report))
 
 
-def test_fruit_that_no_standard_is_for_are_left_to_people(tmp_path: Path) -> None:
-    report = told(tmp_path, None, banana=1000)
+@pytest.mark.parametrize("kind", ["banana", "lemon"])
+def test_fruit_that_no_standard_is_for_are_left_to_people(tmp_path: Path, kind: str) -> None:
+    """Lemons are citrus fruit, and yet the sizes and colours of oranges are not theirs."""
+    report = told(tmp_path, None, **{kind: 1000})
     assert (report["standard"]["id"], report["standard"]["from"]) == ("mango-codex-184", "assumed")
     assert all(doubted_for_kind(report))
     assert {fruit["tier"] for fruit in report["fruits"]} == {"doubtful"}
