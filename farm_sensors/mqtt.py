@@ -80,8 +80,7 @@ class Subscriber:
         """Finish the batch in hand and leave. What was not acknowledged waits at the broker."""
         self._stopping.set()
         self._writer.join(timeout=30)
-        self._client.disconnect()
-        self._client.loop_stop()
+        _leave(self._client)
 
     def wait_until_connected(self, timeout_s: float) -> bool:
         """Return whether the subscription stands, waiting for it up to `timeout_s` seconds."""
@@ -206,8 +205,7 @@ class MqttTransport:
 
     def close(self) -> None:
         """Leave the broker."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        _leave(self._client)
 
     def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if not reason.is_failure:
@@ -229,6 +227,12 @@ class MqttTransport:
             self._receipts.put(receipt)
         if message.qos:
             self._client.ack(message.mid, message.qos)
+
+
+def _leave(client: paho.Client) -> None:
+    client.disconnect()
+    client.loop_stop()
+    client.reinitialise()  # by itself paho keeps a pair of sockets until it is collected
 
 
 def _client(client_id: str, url: str, *, clean_session: bool) -> paho.Client:

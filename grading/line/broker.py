@@ -218,8 +218,7 @@ class MqttOutputs(QueuedOutputs):
             with contextlib.suppress(ValueError, RuntimeError):
                 if is_connected:
                     self._confirm(client, "state", StateMessage(1, "offline", session), retain=True)
-            client.disconnect()
-            client.loop_stop()
+            leave(client)
 
     def _serve(self, client: paho.Client) -> None:
         beaten_s = float("-inf")
@@ -444,8 +443,7 @@ class Listener:
 
     def close(self) -> None:
         """Leave the broker."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
 
 def probe(url: str, *, timeout_s: float = CONNECT_S) -> WireState:
@@ -466,12 +464,18 @@ def probe(url: str, *, timeout_s: float = CONNECT_S) -> WireState:
     except OSError as error:
         return WireState("mqtt", State.LOST, f"{without_password(url)}: {error}", NO_BROKER)
     finally:
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
     if not answers or answers[0].is_failure:
         why = answers[0] if answers else "no answer"
         return WireState("mqtt", State.LOST, f"{without_password(url)}: {why}", NO_BROKER)
     return WireState("mqtt", State.READY, without_password(url))
+
+
+def leave(client: paho.Client) -> None:
+    """Say goodbye and let go of everything: by itself paho keeps a pair of sockets until it is collected."""
+    client.disconnect()
+    client.loop_stop()
+    client.reinitialise()
 
 
 def new_client(url: str, client_id: str) -> paho.Client:

@@ -74,6 +74,7 @@ def test_a_forged_pack_is_refused_noted_and_blocks_nobody(db, broker, subscriber
     until(lambda: count(db, Message) == 1)
     client.disconnect()
     client.loop_stop()
+    client.reinitialise()
     with db.read() as session:
         refusals = session.exec(select(Refusal).order_by(Refusal.id)).all()
     assert [(one.code, one.body) for one in refusals] == [("bad_signature", None), ("unknown_device", None)]

@@ -38,6 +38,7 @@ class Gates:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.reinitialise()  # by itself paho keeps a pair of sockets until it is collected
 
     def repeat(self, payload: bytes) -> None:
         """Take a command as the broker might deliver it once more."""

@@ -219,6 +219,7 @@ def test_a_program_that_dies_leaves_offline_behind_and_the_gates_reject(mosquitt
         until(lambda: heard)
         client.disconnect()
         client.loop_stop()
+        client.reinitialise()
         assert json.loads(heard[0])["state"] == "offline"
     finally:
         line.close()
@@ -272,6 +273,7 @@ def test_somebody_elses_clear_does_not_end_our_emergency(line) -> None:
     client.publish("guoyuan/line/L-1/emergency", said, qos=1, retain=True).wait_for_publish(10)
     client.disconnect()
     client.loop_stop()
+    client.reinitialise()
 
     def told() -> list[int]:
         return [json.loads(payload)["number"] for word, payload in line.gates.messages if word == "emergency"]
@@ -301,6 +303,7 @@ def test_a_listener_hears_what_is_said_now_and_not_what_was_kept(mosquitto) -> N
         listener.close()
         client.disconnect()
         client.loop_stop()
+        client.reinitialise()
 
 
 def test_a_command_that_the_broker_never_confirms_is_unsure_once_its_gate_has_passed() -> None:

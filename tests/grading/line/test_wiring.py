@@ -318,6 +318,7 @@ def test_counter_scale_and_outputs_over_mqtt_and_modbus_together(tmp_path, mosqu
         wiring.close()
         client.disconnect()
         client.loop_stop()
+        client.reinitialise()
         server.stop()
 
 
