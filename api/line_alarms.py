@@ -231,6 +231,6 @@ def restarted(fruit: int) -> list[Alarm]:
         return []
     text = Text(
         f"上次停机时有 {fruit} 个果可能没有分道，请检查剔除道",
-        f"{fruit} fruit were counted just before the last stop and may have had no lane; look in the reject lane",
+        f"fruit counted just before the last stop that may have had no lane: {fruit}; look in the reject lane",
     )
     return [Alarm("restart", "output_lost", Level.WARNING, text)]

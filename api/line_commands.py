@@ -146,9 +146,12 @@ def status(state: StateDir = DEFAULT_STATE, as_json: AsJson = False) -> int:
     if as_json:
         print_json({"state": str(state), "waiting": waiting, "batches": batches})
         return OK
-    rows = table("lot", "fruit", "delivered", "doubtful", "opened", "closed", "house's batch", "refused")
+    rows = table("lot", "fruit", "sent", "doubt", "opened", "closed", "batch", "refused")
     for batch in batches:
-        short = {"lot": batch["lot"].rpartition("/")[2], **{at: (batch[at] or "")[:16] for at in _TIMES}}
+        short = {
+            "lot": batch["lot"].rpartition("/")[2],
+            **{at: (batch[at] or "")[5:16].replace("T", " ") for at in _TIMES},
+        }
         rows.add_row(*(str("" if value is None else value) for value in {**batch, **short}.values()))
     say(rows)
     say(f"{waiting} wait to be delivered")

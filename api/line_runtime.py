@@ -215,7 +215,7 @@ class LineRuntime:
         self._disk_trouble: str | None = None
         self._lost: list[Lost] = []
         self._lost_lock = threading.Lock()
-        self._left_open = journal.uncommanded()
+        self._left_open = journal.uncommanded() if self._has_gates else 0
         self._blind, self._doubts_encoder = 0, False
         self._since: dict[str, datetime] = {}
         self._source_since = (SourceState.WAITING, clock.now())

@@ -80,6 +80,7 @@ def test_status_looks_on_while_the_line_runs(edge: Edge, tmp_path: Path) -> None
     shown = run("status", "--state", edge.folder).output
     assert "5 wait to be delivered" in shown
     assert " X1 " in shown, "the lot by its own name, on a screen of 80 columns"
+    assert "…" not in shown
     run("status", "--state", tmp_path / "nowhere", code=2)
 
 

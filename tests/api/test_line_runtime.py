@@ -360,6 +360,9 @@ def test_numbers_go_on_after_a_restart_and_what_had_no_lane_is_told(tmp_path: Pa
     again.give(1)
     assert [row.number for row in again.journal.last()] == [7, 6, 5, 4, 3, 2, 1]
     again.end()
+    ungated = Stand(tmp_path / "line", outputs=NoOutputs())
+    assert ungated.alarms() == {}, "where no gate sorts, none was missed"
+    ungated.end()
 
 
 # --- what stops the grading ------------------------------------------------------------------------
