@@ -237,24 +237,26 @@ class AllOutputs:
 
     def __init__(self, outputs: Sequence[Outputs]) -> None:
         self._outputs = tuple(outputs)
+        self._lock = threading.RLock()
 
     def send(self, command: LaneCommand) -> None:
         """Tell each. An emergency that one of them found at its machine is first made that of all."""
-        reason = self.emergency_reason
-        for each in self._outputs:
-            if reason is not None and each.emergency_reason is None:
-                each.emergency(reason)
-            each.send(command)
+        with self._lock:
+            self._share()
+            for each in self._outputs:
+                each.send(command)
 
     def emergency(self, reason: str) -> None:
         """Tell each."""
-        for each in self._outputs:
-            each.emergency(reason)
+        with self._lock:
+            for each in self._outputs:
+                each.emergency(reason)
 
     def clear(self) -> None:
         """Tell each."""
-        for each in self._outputs:
-            each.clear()
+        with self._lock:
+            for each in self._outputs:
+                each.clear()
 
     def forget(self, reason: str) -> None:
         """Tell each."""
@@ -272,12 +274,22 @@ class AllOutputs:
         return tuple(state for each in self._outputs for state in each.state)
 
     def lost(self) -> list[LostCommand]:
-        """Lost to any of them: each fruit once."""
+        """Lost to any of them: each fruit once. The line asks all the time: soon one's emergency is that of all."""
+        with self._lock:
+            self._share()
         found: dict[tuple[str, int], LostCommand] = {}
         for each in self._outputs:
             for lost in each.lost():
                 found.setdefault((lost.command.run, lost.command.fruit), lost)
         return list(found.values())
+
+    def _share(self) -> None:
+        reason = self.emergency_reason
+        if reason is None:
+            return
+        for each in self._outputs:
+            if each.emergency_reason is None:
+                each.emergency(reason)
 
     def close(self) -> None:
         """Leave each."""

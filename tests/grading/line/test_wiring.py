@@ -322,6 +322,17 @@ def test_counter_scale_and_outputs_over_mqtt_and_modbus_together(tmp_path, mosqu
         server.stop()
 
 
+def test_an_emergency_that_one_machine_latched_is_everybodys_although_no_fruit_passes() -> None:
+    plc, broker = NoOutputs(), NoOutputs()
+    both = AllOutputs([plc, broker])
+    plc.emergency("plc")
+    both.lost()
+    assert broker.emergency_reason == "plc", "what lies before its gates goes to reject too"
+    both.clear()
+    both.lost()
+    assert both.emergency_reason is None
+
+
 def test_a_scale_behind_the_camera_is_joined_to_its_fruit(tmp_path) -> None:
     simulator = TcpScale(b"ST,GS,+  0.000kg\r\n")
     wiring = opened(
