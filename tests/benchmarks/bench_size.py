@@ -254,4 +254,4 @@ def test_the_view_is_told_right(everything: list[Case], unseen: set[str]) -> Non
     side = [each for each in everything if each.view == "side"]
     above = [each for each in everything if each.view == "top"]
     assert sum(each.seen == "side" for each in side) > 0.95 * len(side)
-    assert sum(each.seen == "side" for each in above) < 0.015 * len(above)
+    assert sum(each.seen == "side" for each in above) < 0.02 * len(above)
