@@ -118,9 +118,9 @@ class Setup:
 
 DOUBTS: Final[Mapping[str, Text]] = {
     "scale": Text(
-        "比例尺不可靠：硬币看不清，或像瓶盖一样没有花纹，或画面中还有另一枚大小不同的硬币",  # noqa: RUF001  # Chinese has its own comma
-        "the scale is unsure: the coin is hardly seen, or smooth like a cap, or another thing of another size looks "
-        "like one",
+        "比例尺不可靠：硬币看不清，或拍斜了，或像瓶盖一样没有花纹，或画面中还有另一枚大小不同的硬币",  # noqa: RUF001  # Chinese has its own comma
+        "the scale is unsure: the coin is hardly seen, or askew, or smooth like a cap, or another thing of another "
+        "size looks like one",
     ),
     "kind": Text(
         "看起来不是这份标准所管的果子，或不能确定是哪种果子",  # noqa: RUF001  # Chinese has its own comma

@@ -83,6 +83,18 @@ def test_a_coin_is_measured_where_it_was_seen_however_roughly(radius: float, met
         assert found.outline.mean(axis=0) == pytest.approx([400, 300], abs=0.05 * radius + 1)
 
 
+@pytest.mark.parametrize("radius", [27.5, 60.0])
+@pytest.mark.parametrize("turned", [False, True], ids=["lying", "upright"])
+def test_a_coin_that_a_leaning_camera_shows_as_an_oval_is_not_sure(radius: float, *, turned: bool) -> None:
+    """The fruit would be told a seventh too large."""
+    for across in (1.0, 0.95, 0.8, 0.7):
+        pixels = cv2.resize(_stamped(radius), (800, round(600 * across)), interpolation=cv2.INTER_AREA)
+        box = (400 - radius, (300 - radius) * across, 400 + radius, (300 + radius) * across)
+        if turned:
+            pixels, box = np.ascontiguousarray(pixels.transpose(1, 0, 2)), (box[1], box[0], box[3], box[2])
+        assert find_scale(pixels, Coin(), coins=[box]).is_sure == (across > 0.9), across
+
+
 def test_where_the_coin_was_not_the_whole_photograph_is_searched() -> None:
     plain = np.full((600, 800, 3), 128, np.uint8)
     with pytest.raises(NoScaleError):
