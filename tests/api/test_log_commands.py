@@ -66,6 +66,7 @@ def as_json(*arguments: str, code: int = 0) -> Any:
 
 KILLED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the background inherit that it is ignored
 from ledger import fsck
 fsck.KEEP_EVERY = 1024
 whole, how = fsck.check, sys.argv.pop(1)
