@@ -4,8 +4,9 @@ A network that knows fruit also takes discs of paper, plates and hands for some,
 Form, light, size and colour speak against that.
 """
 
+import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ IMPLAUSIBLE: Final[Mapping[str, Text]] = {
 }
 """Why something may be no fruit of the crop."""
 
-_LEAST_LIKE_ELLIPSE: Final = {"round": 0.905, "long": 0.86}
+LEAST_LIKE_ELLIPSE: Final = {"round": 0.905, "long": 0.86}
 """Of the fruit in the collection of grading/README.md that a standard is for, seen from above and from the side, the
 least have 0.909 and 0.876. A square has 0.83, but more as the network rounds its corners off."""
 _LEAST_SHADED: Final = 8.0
@@ -52,7 +53,7 @@ those of one apple's in 109, which are streaked."""
 def implausible(pixels: Pixels, mask: Mask, measures: Measures, standard: Standard) -> tuple[str, ...]:
     """Return what speaks against this being one fruit of the crop: names of IMPLAUSIBLE."""
     told = {
-        "form": like_ellipse(mask) < _LEAST_LIKE_ELLIPSE[standard.solid.form],
+        "form": like_ellipse(mask) < LEAST_LIKE_ELLIPSE[standard.solid.form],
         "flat": not _is_shaded(pixels, mask),
         "size": not has_size_of(measures, standard),
         "colour": not has_colour_of(measures),
@@ -103,6 +104,23 @@ def like_ellipse(mask: Mask | Plane) -> float:
     ellipse = ((np.float32(yy) * x - np.float32(2 * xy) * y) * x <= rest).view(np.uint8)
     both = cv2.countNonZero(cv2.bitwise_and(ellipse, drawn))
     return both / (cv2.countNonZero(ellipse) + area - both)
+
+
+def waist(contour: Plane) -> float:
+    """Return how deep the second deepest hollow of an outline is, as a share of the root of its area.
+
+    Two bodies on or beside one another have two hollows where their outlines meet, one body hardly has a second.
+    """
+    area = cv2.contourArea(contour)
+    if not area:
+        return 0.0
+    try:
+        hollows: Any = cv2.convexityDefects(contour, cv2.convexHull(contour, returnPoints=False))  # None: no hollow
+    except cv2.error:
+        return 1.0  # OpenCV refuses an outline that touches itself, which is no one body's
+    # Depths come in 256ths of a pixel.
+    depths = [] if hollows is None else sorted(np.asarray(hollows).reshape(-1, 4)[:, 3] / 256)
+    return float(depths[-2]) / math.sqrt(area) if len(depths) > 1 else 0.0
 
 
 def _is_shaded(pixels: Pixels, mask: Mask) -> bool:

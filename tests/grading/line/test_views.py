@@ -11,6 +11,7 @@ from grading.camera import Pixels
 from grading.line import views
 from grading.line.doubts import Doubt
 from grading.line.views import Finder, Found, Place, cut, measured
+from grading.plausible import like_ellipse
 from grading.profile import CameraProfile
 from grading.rendering import Belt, Rendered, TrueFruit
 from grading.standard import standard_for
@@ -121,6 +122,19 @@ def test_what_is_no_single_fruit_of_the_crop_is_doubted(pixels: Pixels, doubt: D
     seen = view(pixels, box)
     assert seen is not None
     assert doubt in seen.side.doubts
+
+
+def test_a_mango_that_is_bent_as_real_ones_are_is_not_doubted() -> None:
+    """Drawn ones are nearly ellipses; of photographed ones half have less than 0.94 in common with theirs."""
+    turns = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    across = 320 + 45 * np.cos(turns) + 14 * np.sin(turns) ** 2
+    along = 240 + 62 * np.sin(turns) * (1 + 0.15 * np.cos(turns))
+    pixels = np.full((480, 640, 3), 70, np.uint8)
+    cv2.fillPoly(pixels, [np.stack([across, along], axis=1).astype(np.int32)], MANGO_BGR)
+    seen = view(pixels, cv2.boundingRect((pixels != 70).any(axis=2).astype(np.uint8)))
+    assert seen is not None
+    assert 0.87 < like_ellipse(seen.skin.mask) < 0.9
+    assert seen.side.doubts == ()
 
 
 def test_control_a_plain_drawn_mango_is_not_doubted() -> None:
