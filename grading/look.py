@@ -16,7 +16,7 @@ from grading.detect import ClassicalDetector, Detection, Detector, SeesCoins, Se
 from grading.errors import NoFruitError
 from grading.grade import Verdict, grade
 from grading.measure import Beside, Error, Mark, Measures, measure
-from grading.plausible import IMPLAUSIBLE, implausible, is_of_one_hue
+from grading.plausible import IMPLAUSIBLE, implausible, is_of_one_hue, waist_permille
 from grading.second_look import SecondLook, decides, look_again
 from grading.standard import Standard, Tariff, Text
 from grading.viewpoint import View, ViewAsked, is_from_side, most_are_level, stands_level
@@ -342,21 +342,7 @@ def _contact_permille(fruit: Detection, others: Sequence[Detection]) -> int:
 
 
 def _has_waist(fruit: Detection) -> bool:
-    """Whether the outline has two dents, as that of two fruit on one another has."""
-    if not fruit.is_exact:
-        return False
-    outline = cv2.approxPolyDP(fruit.outline.reshape(-1, 1, 2), 1.5, closed=True)
-    if len(outline) < 4:
-        return False
-    try:
-        found = cv2.convexityDefects(outline, cv2.convexHull(outline, returnPoints=False))
-    except cv2.error:  # an outline that crosses itself has no defects to speak of
-        return False
-    if np.size(found) < 8:  # None, or a single dent
-        return False
-    depths = np.sort(np.asarray(found).reshape(-1, 4)[:, 3] / 256)
-    _, axes, _ = cv2.minAreaRect(outline)
-    return bool(depths[-2] * 1000 > _WAIST_PERMILLE * min(axes))
+    return fruit.is_exact and waist_permille(fruit.outline) > _WAIST_PERMILLE
 
 
 def _judge(place: _Place, detection: Detection, doubts: tuple[str, ...], setup: Setup) -> SeenFruit:

@@ -4,9 +4,8 @@ A network that knows fruit also takes discs of paper, plates and hands for some,
 Form, light, size and colour speak against that.
 """
 
-import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -106,21 +105,23 @@ def like_ellipse(mask: Mask | Plane) -> float:
     return both / (cv2.countNonZero(ellipse) + area - both)
 
 
-def waist(contour: Plane) -> float:
-    """Return how deep the second deepest hollow of an outline is, as a share of the root of its area.
+def waist_permille(outline: Plane) -> float:
+    """Return how deep the second deepest hollow of an outline is, in thousandths of its narrowest width.
 
-    Two bodies on or beside one another have two hollows where their outlines meet, one body hardly has a second.
+    Two bodies on one another have two hollows where their outlines meet; one body hardly has a second.
     """
-    area = cv2.contourArea(contour)
-    if not area:
+    smooth = cv2.approxPolyDP(outline.reshape(-1, 1, 2), 1.5, closed=True)
+    if len(smooth) < 4:
         return 0.0
     try:
-        hollows: Any = cv2.convexityDefects(contour, cv2.convexHull(contour, returnPoints=False))  # None: no hollow
-    except cv2.error:
-        return 1.0  # OpenCV refuses an outline that touches itself, which is no one body's
-    # Depths come in 256ths of a pixel.
-    depths = [] if hollows is None else sorted(np.asarray(hollows).reshape(-1, 4)[:, 3] / 256)
-    return float(depths[-2]) / math.sqrt(area) if len(depths) > 1 else 0.0
+        found = cv2.convexityDefects(smooth, cv2.convexHull(smooth, returnPoints=False))
+    except cv2.error:  # an outline that crosses itself has no hollows to speak of
+        return 0.0
+    if np.size(found) < 8:  # None, or a single hollow
+        return 0.0
+    depths = np.sort(np.asarray(found).reshape(-1, 4)[:, 3] / 256)
+    _, axes, _ = cv2.minAreaRect(smooth)
+    return float(depths[-2]) * 1000 / min(axes)
 
 
 def _is_shaded(pixels: Pixels, mask: Mask) -> bool:

@@ -19,7 +19,7 @@ from grading.line.doubts import Doubt
 from grading.line.fusing import Side
 from grading.line.track import Blob, running_median
 from grading.measure import Error, Form, Measures, measure
-from grading.plausible import LEAST_LIKE_ELLIPSE, has_colour_of, has_size_of, like_ellipse, waist
+from grading.plausible import LEAST_LIKE_ELLIPSE, has_colour_of, has_size_of, like_ellipse, waist_permille
 from grading.standard import Standard
 
 Box = tuple[int, int, int, int]
@@ -61,8 +61,8 @@ _MOST_CLIPPED_PERMILLE: Final = 60
 _MOST_ASPECT: Final = {"round": 1.45, "long": 2.1}
 _SURELY_LIKE_ELLIPSE: Final = {"round": 0.945, "long": 0.955}
 """Outlines this much like an ellipse are not asked for a waist."""
-_MOST_WAIST: Final = 0.035
-"""Of photographed mangoes from above, as small as on a belt, 95 in 100 have 0.030 or less (grading/README.md)."""
+_MOST_WAIST_PERMILLE: Final = 35
+"""Of photographed mangoes from above, as small as on a belt, 95 in 100 have 31 or less (grading/README.md)."""
 
 
 class Profile(Protocol):
@@ -338,7 +338,7 @@ def _is_one_body(contour: Plane, drawn: Plane, form: Form) -> bool:
     alike = like_ellipse(drawn[::2, ::2])
     if alike >= _SURELY_LIKE_ELLIPSE[form]:
         return True
-    return alike >= LEAST_LIKE_ELLIPSE[form] and waist(contour) <= _MOST_WAIST
+    return alike >= LEAST_LIKE_ELLIPSE[form] and waist_permille(contour) <= _MOST_WAIST_PERMILLE
 
 
 def _implausible(measures: Measures, standard: Standard, *, has_form: bool, clipped_permille: float) -> Sequence[Doubt]:
