@@ -34,6 +34,11 @@ _RIVAL_PERMILLE: Final = 400
 _RIVAL_PERMILLE_4: Final = 500
 _MOST_COIN_CHROMA: Final = 50.0
 """Steel in the warmest light of the collection has 29, brass up to 48; coloured plastic 60 and more."""
+_TILTED_INSIDE: Final = 0.6
+_TILTED_NEAR: Final = (0.55, 1.36)
+_MOST_OVAL: Final = 0.08
+"""How much an outline's radius may swing twice a turn, as a share of itself: of 172 coins photographed from above none
+does by more than 0.075; of 28 shrunk to 0.8 across, as a camera 37 degrees off shows them, all by 0.09 and more."""
 _SAME_SIZE: Final = 0.10
 """Equal coins on one table look alike to this share; a hand-held camera stands a little nearer to one of them."""
 
@@ -486,13 +491,6 @@ def _halfway_radius(pixels: Pixels, centre: tuple[float, float], radius: float) 
         return None
     # A circle that leans to one side has a shadow in it.
     return circle[2] * radius if math.hypot(circle[0], circle[1]) < _MOST_LEAN else None
-
-
-_TILTED_INSIDE: Final = 0.6
-_TILTED_NEAR: Final = (0.55, 1.36)
-_MOST_OVAL: Final = 0.08
-"""How much an outline's radius may swing twice a turn, as a share of itself: of 172 coins photographed from above none
-does by more than 0.075; of 28 shrunk to 0.8 across, as a camera 37 degrees off shows them, all by 0.09 and more."""
 
 
 def _is_tilted(pixels: Pixels, rim: Polygon) -> bool:

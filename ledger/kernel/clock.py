@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from ledger.kernel.errors import OriginError
 
+_JUMP = timedelta(seconds=0.5)
+
 
 class TimeError(OriginError):
     """Text that should be an RFC 3339 time with an offset is not one."""
@@ -88,9 +90,6 @@ class SteadyClock:
         told, was = self._clock.now(), self.now()
         self._begun = told, self._monotonic()
         return abs(told - was) >= _JUMP
-
-
-_JUMP = timedelta(seconds=0.5)
 
 
 def whole_ms(moment: datetime) -> datetime:
