@@ -11,7 +11,7 @@ from api.terminal import OK, UNREACHABLE, WRONG, AsJson, command, print_json, sa
 
 if TYPE_CHECKING:
     from api.line_delivery import Delivery
-    from api.line_runtime import Grading
+    from api.line_grading import Grading
     from grading.line.wiring import Wiring
     from grading.profile import CameraProfile
     from grading.standard import Tariff
@@ -205,7 +205,7 @@ def _grading(
 
     With `looks_again` a second one looks at the marks of fruit whose stem and calyx come into view.
     """
-    from api.line_runtime import Grading
+    from api.line_grading import Grading
     from grading.defects import shipped_model
     from grading.learned import LearnedDetector, shipped
     from grading.line.asking import in_a_thread

@@ -8,18 +8,13 @@ and are not counted; they can be laid on the belt again.
 """
 
 import logging
-import math
-import queue
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final, Protocol
-
-from sqlalchemy.exc import DatabaseError
+from typing import Any, Final
 
 from api import line_alarms as alarms
 from api.line_alarms import Alarm, Level
@@ -39,22 +34,17 @@ from api.line_errors import (
     UnknownLotError,
     WeighingError,
 )
-from api.line_journal import Journal, Lost, NewFruit, Rules
-from api.line_shown import batch_shown, fruit_shown, passed_shown, queued_shown
+from api.line_grading import Belt, Grading
+from api.line_journal import Journal
+from api.line_keeping import PATIENCE_S, Graded, Keeper
+from api.line_shown import batch_shown, passed_shown, queued_shown
 from api.line_tables import LineFruit
 from grading.errors import SecondPersonError
-from grading.grade import caution_fen
 from grading.line.belt import Drawn, Looked, Passed
-from grading.line.fusing import Judging
-from grading.line.lanes import REJECT, LaneCommand
 from grading.line.light import Watch
 from grading.line.picture import annotated
 from grading.line.sources import Shot, Source, SourceState
-from grading.line.waiting import Weighbridge
-from grading.line.weights import Weight
-from grading.line.wiring import NoOutputs, Wiring
-from grading.profile import CameraProfile
-from grading.standard import Standard, Tariff, Text
+from grading.line.wiring import Wiring
 from grading.station import JUDGEMENT_REASONS
 from ledger.kernel.clock import Clock, SteadyClock, format_time
 from ledger.kernel.errors import IdentifierError
@@ -65,107 +55,11 @@ _log = logging.getLogger(__name__)
 
 DISK_STOP_BYTES: Final = 256 * 1024**2
 _RATE_S: Final = 60.0
-_PATIENCE_S: Final = 20.0
 _STATE_S: Final = 0.25
-_GROUP: Final = 32
-"""How many fruit one commit holds at most: at thirty a second a commit of a tenth of a second holds three."""
-_SOON_S: Final = 0.01
-"""How often is looked for a weight while a fruit waits for one; a commit takes longer."""
 _LAST_WEIGHTS_S: Final = 5.0
 """How long the end of a lot waits for fruit to reach the scale."""
-_WEIGHTS_TOLD: Final = 20
 _LOST_SHOWN: Final = 12
-_UNSURE: Final = "unsure"
-"""The gates' word for a command of which nobody knows whether its gate acted."""
 _EMERGENCY_NOTE: Final = "emergency"
-
-
-class Belt(Protocol):
-    """The part of `grading.line.belt.Line` that a running line needs."""
-
-    def feed(self, shot: Shot) -> list[Passed]:
-        """Return the fruit that this frame shows to have passed."""
-        ...
-
-    def flush(self) -> list[Passed]:
-        """Return what is still under the camera; then the line is empty."""
-        ...
-
-    def overlay(self) -> Sequence[Drawn]:
-        """Return what the last frame showed."""
-        ...
-
-    @property
-    def blind(self) -> int:
-        """How often the belt moved on by so much between two frames that fruit may have passed unseen."""
-        ...
-
-    @property
-    def is_encoder_trusted(self) -> bool:
-        """Whether the encoder agrees with the picture."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Grading:
-    """What fruit are graded by, and how a belt and a record come of it.
-
-    `belt` takes the number of the first fruit; `record` a passed fruit, its run, and returns the record's bytes.
-    """
-
-    standard: Standard
-    tariff: Tariff
-    profile: CameraProfile
-    belt: Callable[[int], Belt]
-    record: Callable[[Passed, str], bytes]
-    model: Sequence[bytes] = ()
-    """Files that records name besides their crops: descriptions of what found the fruit."""
-    brix_tenths: int | None = None
-    looks_again: bool = False
-    """Whether a network is asked about marks that decide."""
-
-    @property
-    def rules(self) -> Rules:
-        """What the journal keeps of it."""
-        return Rules(
-            crop=self.standard.content.crop,
-            standard=self.standard.id,
-            edition=self.standard.edition,
-            standard_file=self.standard.digest.hex(),
-            tariff_file=self.tariff.digest.hex(),
-            profile=self.profile.data,
-            brix_tenths=self.brix_tenths,
-        )
-
-    def weighed(self, passed: Passed, weight: Weight) -> Passed:
-        """Return a passed fruit with what a scale says of it."""
-        return passed.weighed(weight, Judging.fused(self.standard, self.tariff, brix_tenths=self.brix_tenths))
-
-    def kept(self, passed: Passed, run: str, at: datetime) -> NewFruit:
-        """Return a passed fruit as the journal keeps it: its record, its crops, what the console shows of it."""
-        verdict = passed.verdict
-        return NewFruit(
-            number=passed.number,
-            at=at,
-            tier=verdict.tier,
-            nominal_tier=verdict.nominal_tier,
-            mass_g=passed.mass_g,
-            price_fen=verdict.price_fen,
-            near_fen=caution_fen(verdict, self.tariff, passed.mass_g) if verdict.is_near else None,
-            is_weighed=passed.mass_from == "scale",
-            record=self.record(passed, run),
-            crops=(*(view.crop for view in passed.views), *self.model),
-            shown=fruit_shown(passed),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Graded:
-    """A passed fruit on its way to the disk and its lane."""
-
-    passed: Passed
-    run: str
-    at: datetime
 
 
 class LineRuntime:
@@ -205,17 +99,10 @@ class LineRuntime:
         self._seen_at: deque[float] = deque(maxlen=60)
         self._passed_at: deque[float] = deque()
         self._looked: Counter[Looked] = Counter()
-        self._to_keep: queue.SimpleQueue[_Graded] = queue.SimpleQueue()
-        self._bridge: Weighbridge[_Graded] | None = wiring.weighbridge()
-        self._weights: tuple[bool, ...] = ()
-        self._pending = 0
-        self._kept = threading.Condition()
-        self._has_gates = not isinstance(wiring.outputs, NoOutputs)
-        self._commanded: dict[int, int | None] = {}
-        self._disk_trouble: str | None = None
-        self._lost: list[Lost] = []
-        self._lost_lock = threading.Lock()
-        self._left_open = journal.uncommanded() if self._has_gates else 0
+        self._keeper = Keeper(
+            journal=journal, wiring=wiring, grading=grading, stopping=self._stopping, on_kept=delivery.wake
+        )
+        self._left_open = journal.uncommanded() if wiring.has_gates else 0
         self._blind, self._doubts_encoder = 0, False
         self._since: dict[str, datetime] = {}
         self._source_since = (SourceState.WAITING, clock.now())
@@ -232,7 +119,7 @@ class LineRuntime:
     def start(self) -> None:
         """Begin: camera, journal, deliveries."""
         for name, work in (
-            ("keep", self._keep_all),
+            ("keep", self._keeper.run),
             ("belt", self._watch_belt),
             ("deliver", lambda: self._delivery.run(self._stopping)),
         ):
@@ -256,11 +143,11 @@ class LineRuntime:
         self._source.close()
         self._delivery.wake()
         for thread in self._threads[1:]:
-            thread.join(_PATIENCE_S)
+            thread.join(PATIENCE_S)
         with self._belt_lock:
             self._empty_belt()
         for thread in self._threads[:1]:
-            thread.join(_PATIENCE_S)
+            thread.join(PATIENCE_S)
         self._wiring.close()
 
     # --- the console ---
@@ -306,8 +193,8 @@ class LineRuntime:
                 raise NoBatchError
             self._demand(opened_at)
             self._empty_belt()
-            if not self._wait_until_kept(weights_s=_LAST_WEIGHTS_S):
-                raise StoppedLineError("disk", self._disk_trouble or "the disk is slow", "磁盘写入失败")
+            if not self._keeper.wait(weights_s=_LAST_WEIGHTS_S):
+                raise StoppedLineError("disk", self._keeper.disk_trouble or "the disk is slow", "磁盘写入失败")
             waiting = self._journal.doubtful()
             if waiting and not leaves_doubtful:
                 raise UndecidedError(waiting)
@@ -465,11 +352,11 @@ class LineRuntime:
         if self._belt is None:
             self._belt = self._grading.belt(self._journal.tally.last_number + 1)
         passed = self._belt.feed(shot)
-        self._latest = shot, self._belt.overlay()
         self._blind = self._belt.blind
         self._doubts_encoder = shot.belt_um is not None and not self._belt.is_encoder_trusted
         self._surprise = None
         self._hand_on(passed, shot)
+        self._latest = shot, self._belt.overlay()  # last: who has seen this picture finds its fruit handed on
 
     def _empty_belt(self) -> None:
         """Let what is under the camera pass; the same belt goes on with the next number."""
@@ -480,145 +367,17 @@ class LineRuntime:
         batch = self._journal.open_batch
         if batch is None or not passed:
             return
-        with self._kept:
-            self._pending += len(passed)
+        times = [shot.taken_at + timedelta(seconds=fruit.at_s - shot.at_s) for fruit in passed]
+        self._keeper.add([Graded(fruit, batch.run, at) for fruit, at in zip(passed, times, strict=True)])
         for fruit in passed:
-            at = shot.taken_at + timedelta(seconds=fruit.at_s - shot.at_s)
-            self._to_keep.put(_Graded(fruit, batch.run, at))
             self._passed_at.append(self._stamps())
             self._looked[fruit.looked_again] += 1
-
-    # --- keeping ---
-
-    def _keep_all(self) -> None:
-        """Write what passed, in groups, each in one commit, and send to the lanes what is written."""
-        while not (self._stopping.is_set() and self._pending == 0):
-            group = self._weighed(self._next_group())
-            if group:
-                self._keep(group)
-            else:
-                self._keep_commands()
-            self._keep_lost()
-        self._keep_commands()
-        self._keep_lost()
-
-    def _next_group(self) -> list[_Graded]:
-        """Return what has passed since; nothing where nothing has for a while."""
-        waits = self._bridge is not None and self._bridge.waits
-        try:
-            group = [self._to_keep.get(timeout=_SOON_S if waits else 0.2)]
-        except queue.Empty:
-            return []
-        while len(group) < _GROUP:
-            try:
-                group.append(self._to_keep.get_nowait())
-            except queue.Empty:
-                break
-        return group
-
-    def _weighed(self, passed: list[_Graded]) -> list[_Graded]:
-        """Return the fruit whose weight is known by now, or known to be missing; all of them where none is weighed."""
-        bridge = self._bridge
-        if bridge is None:
-            return passed
-        for each in passed:
-            bridge.add(each, each.passed.belt_um)
-        if self._stopping.is_set():
-            bridge.until_s = 0.0
-        decided = bridge.decided()
-        weighed = [weight.mass_g is not None for _, weight in decided]
-        self._weights = (*self._weights, *weighed)[-_WEIGHTS_TOLD:]
-        return [replace(each, passed=self._grading.weighed(each.passed, weight)) for each, weight in decided]
-
-    def _keep(self, group: Sequence[_Graded]) -> None:
-        new = [self._grading.kept(each.passed, each.run, each.at) for each in group]
-        is_kept = self._written(new)
-        while not is_kept and not self._stopping.wait(1.0):
-            is_kept = self._written(new)
-        if is_kept:
-            self._commanded = {}
-            for each in group:
-                self._command(each)
-        with self._kept:
-            self._pending -= len(group)
-            self._kept.notify_all()
-        self._delivery.wake()
-
-    def _written(self, new: Sequence[NewFruit]) -> bool:
-        """Commit fruit. A full disk stops the grading by its alarm; what is graded already waits here."""
-        try:
-            self._journal.add(new, commanded=self._commanded)
-        except (DatabaseError, OSError) as error:
-            if self._disk_trouble is None:
-                _log.exception("the journal cannot be written")
-            self._disk_trouble = str(getattr(error, "orig", error))
-            return False
-        self._disk_trouble = None
-        return True
-
-    def _keep_commands(self) -> None:
-        if self._commanded:
-            try:
-                self._journal.add((), commanded=self._commanded)
-                self._commanded = {}
-            except NoBatchError:  # the lot has ended: nobody looks for its fruit in the reject lane any more
-                self._commanded = {}
-            except (DatabaseError, OSError):
-                _log.warning("lanes could not be written down; they are with the next fruit")
-
-    def _keep_lost(self) -> None:
-        """Write down which fruit lie in no lane of their tier, after the lanes they were sent to."""
-        self._gather_lost()
-        if not self._lost:
-            return
-        self._keep_commands()
-        with self._lost_lock:
-            lost, self._lost = self._lost, []
-        try:
-            self._journal.mark_lost(lost)
-        except (DatabaseError, OSError):
-            with self._lost_lock:
-                self._lost = lost + self._lost
-
-    def _gather_lost(self) -> None:
-        found = self._wiring.lost()
-        if found and self._has_gates:
-            with self._lost_lock:
-                self._lost += [_lost(each.command, each.why.kind, each.why.text) for each in found]
-
-    def _command(self, each: _Graded) -> None:
-        verdict = each.passed.verdict
-        sent = self._wiring.direct(
-            each.run,
-            each.passed.number,
-            verdict.nominal_tier if verdict.is_doubtful else verdict.tier,
-            is_doubtful=verdict.is_doubtful,
-            seen_at=each.at,
-            seen_um=each.passed.belt_um,
-            across_um=each.passed.across_um,
-        )
-        self._commanded[each.passed.number] = sent.lane if self._has_gates else None
-        lanes = self._wiring.lanes
-        wanted = lanes.doubtful if verdict.is_doubtful else lanes.lane_of[verdict.tier]
-        if self._has_gates and sent.why is not None and wanted != REJECT:
-            with self._lost_lock:
-                self._lost.append(_lost(sent, "rejected", sent.why))
 
     def _changed(self) -> None:
         """Let the next who asks see what a person just did; a look that began before it is waited for."""
         with self._state_lock:
             self._state = None
         self._delivery.wake()
-
-    def _wait_until_kept(self, *, weights_s: float) -> bool:
-        if self._bridge is not None:
-            self._bridge.until_s = time.monotonic() + weights_s
-        try:
-            with self._kept:
-                return self._kept.wait_for(lambda: self._pending == 0, timeout=_PATIENCE_S)
-        finally:
-            if self._bridge is not None:
-                self._bridge.until_s = math.inf
 
     # --- people ---
 
@@ -655,9 +414,9 @@ class LineRuntime:
             *alarms.camera(is_lost=self._source.state is SourceState.LOST, trouble=self._source.trouble),
             *alarms.light(self._watch.troubles, self._surprise),
             *alarms.wires(self._wiring.states(), self._journal.tally.lost),
-            *alarms.scale(self._weights),
+            *alarms.scale(self._keeper.weights),
             *alarms.belt(blind=self._blind, doubts_encoder=self._doubts_encoder),
-            *alarms.disk(self._journal.free_bytes(), self._disk_stop_bytes, self._disk_trouble),
+            *alarms.disk(self._journal.free_bytes(), self._disk_stop_bytes, self._keeper.disk_trouble),
         ]
 
     def _begun_otherwise(self) -> str | None:
@@ -694,7 +453,7 @@ class LineRuntime:
         now = self._stamps()
         while self._passed_at and now - self._passed_at[0] > _RATE_S:
             self._passed_at.popleft()
-        lanes = self._wiring.lanes.lane_of if self._has_gates else None
+        lanes = self._wiring.lanes.lane_of if self._wiring.has_gates else None
         tally = self._journal.tally
         return batch_shown(
             batch,
@@ -720,11 +479,6 @@ class LineRuntime:
             "dropped": self._source.dropped,
             "skipped": sum(self._source.skipped.values()),
         }
-
-
-def _lost(command: LaneCommand, kind: str, why: Text) -> Lost:
-    """Return a fruit that its gate did not take: it lies at the belt's end, unless nobody can say what its gate did."""
-    return Lost(command.run, command.fruit, kind, why, None if kind == _UNSURE else REJECT)
 
 
 def _canonical(scanned: str) -> str | None:

@@ -121,6 +121,11 @@ class Wiring:
     _taken_back: list[LostCommand] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def has_gates(self) -> bool:
+        """Whether anything sorts what is graded."""
+        return not isinstance(self.outputs, NoOutputs)
+
     def direct(
         self,
         run: str,

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 
 from api.line_delivery import Delivery, House
+from api.line_grading import Grading
 from api.line_journal import Journal
-from api.line_runtime import Grading
 from api.line_tables import LineBatch
 from grading.grade import DOUBTFUL
 from grading.line.belt import Line

@@ -198,7 +198,7 @@ class Stand:
         for _ in range(pictures):
             self.camera.give(pixels)
         until(lambda: (latest := self.line._latest) is not None and latest[0].number >= self.camera.given)
-        until(lambda: self.line._pending == 0 or self.line._disk_trouble is not None)
+        until(lambda: self.line._keeper.pending == 0 or self.line._keeper.disk_trouble is not None)
         self.line._state = None  # what is shown may be a quarter of a second old
 
     def alarms(self) -> dict[str, str]:
@@ -466,7 +466,8 @@ def test_a_fruit_that_cannot_be_written_down_stops_the_line_and_is_told(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand.line.open_batch(LOT)
-    monkeypatch.setattr(stand.line, "_grading", replace(stand.line._grading, record=lambda *_: str(1 // 0).encode()))
+    keeper = stand.line._keeper
+    monkeypatch.setattr(keeper, "_grading", replace(keeper._grading, record=lambda *_: str(1 // 0).encode()))
     stand.camera.give()
     until(lambda: stand.alarms() == {"program": "stop"})
     assert (stand.gates.sent, stand.journal.tally.fruit) == ([], 0)

@@ -166,7 +166,7 @@ class Stand:
             self.camera.waiting.put(Shot(shot.pixels, number, number / 15, now(), self.wiring.encoder.belt_um()))
             until(lambda number=number: (seen := self.line._latest) is not None and seen[0].number >= number)
             number += 1
-        until(lambda: self.line._pending == 0)
+        until(lambda: self.line._keeper.pending == 0)
 
     def _go_to(self, belt_um: int) -> None:
         while self.um < belt_um:

@@ -18,8 +18,9 @@ from typing import Any
 
 from api.line_app import create_app
 from api.line_delivery import Delivery, House
+from api.line_grading import Grading
 from api.line_journal import Journal
-from api.line_runtime import Grading, LineRuntime
+from api.line_runtime import LineRuntime
 from api.line_serving import serve
 from grading.line.belt import Drawn, LineSetup, Passed
 from grading.line.lanes import LaneCommand, lanes_for
