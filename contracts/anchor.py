@@ -163,13 +163,14 @@ class Anchorer:
         chain_head = self._chain.head(self._log_id)
         self._doubt(db, chain_head)
         with db.read() as session:
+            # Before the rows: a number that another process takes in between is then one of a row we wait for.
+            used = _last_nonce(session, self._chain.chain_id, self._key.address)
             rows = anchors(session, origin=self._origin, place=self.place, limit=50)
             self._require_ours(session, chain_head)
             step = next_step(head, chain_head=chain_head, rows=rows)
             is_known = any(row.size == chain_head.size and row.state in ON_ITS_WAY for row in rows)
             extends = step is Step.SIGN and chain_head.size > 0
             proof = self._tree.consistency(session, chain_head.size, head.size) if extends else []
-            used = _last_nonce(session, self._chain.chain_id, self._key.address)
         adopted: Anchor | None = None
         if chain_head.size > 0 and not is_known and step is not Step.WAIT:
             adopted = self._adopt(db, chain_head, now=now)
@@ -181,7 +182,8 @@ class Anchorer:
         try:
             signed = self._sender.sign(head, proof, nonce=nonce)
         except CallRefusedError as error:
-            if error.name == "HeadNotNewer":  # another process was faster, between the question and now
+            # Another process was faster, between the question and now; the proof was from the head before its own.
+            if error.name == "HeadNotNewer" or self._chain.head(self._log_id) != chain_head:
                 return None
             raise
         return self._keep(db, head, signed, previous_size=chain_head.size, now=now)
